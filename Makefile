@@ -1,0 +1,70 @@
+# Everything here works on a machine that has make and Python 3.11 or newer, and nothing else: each target first
+# makes .venv and installs into it what it needs. The second time that costs nothing.
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+# Two targets in one command share .venv, and two pips at once would spoil it.
+.NOTPARALLEL:
+
+VENV := .venv
+BIN := $(VENV)/bin
+NEW_ENOUGH := -c 'import sys; sys.exit(sys.version_info < (3, 11))'
+# The first that runs: a version manager puts commands on the PATH that do nothing but complain.
+PYTHON ?= $(shell for python in python3.11 python3 python3.12 python3.13 python3.14; do \
+	$$python $(NEW_ENOUGH) 2>/dev/null && command -v $$python && break; done)
+# No cache outside the tree; with the stamps below, nothing is installed twice anyway.
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input --no-cache-dir
+
+CONFIG ?= configs/wordcount.yaml
+CPUS := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
+JOBS ?= $(shell test $(CPUS) -gt 2 && echo $(CPUS) || echo 2)
+SEEDS ?= 1000
+
+.PHONY: help
+help:  ## Show this list.
+	@awk -F ':.*  ## ' '/^[a-z][a-z-]*:.*  ## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: $(VENV)/run.stamp  ## Run a topology: CONFIG=configs/wordcount.yaml, ARGS='--set …'.
+	$(BIN)/actorflow run $(CONFIG) $(ARGS)
+
+.PHONY: test
+test: $(VENV)/dev.stamp  ## Run the tests: TESTS=tests/…, JOBS=2, ARGS='-k …'.
+	$(BIN)/python -m pytest -n $(JOBS) $(ARGS) $(TESTS)
+
+.PHONY: check
+check: $(VENV)/dev.stamp  ## Lint, formatting, types, and who may import whom.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+.PHONY: bench
+bench: $(VENV)/dev.stamp  ## Run the benchmarks: ARGS='…'.
+	$(BIN)/python -m benchmarks $(ARGS)
+
+.PHONY: simulate
+simulate: $(VENV)/dev.stamp  ## Run whole topologies under the simulator: SEEDS=1000.
+	$(BIN)/python -m actorflow.testing.campaign --seeds $(SEEDS) $(ARGS)
+
+.PHONY: clean
+clean:  ## Remove .venv, caches and build products.
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name .git -prune -o -type d -name __pycache__ -exec rm -rf {} +
+
+# A .venv whose interpreter is gone counts as none: make follows the link, and rebuilds.
+$(BIN)/python:
+	@python='$(PYTHON)'; \
+	test -n "$$python" || { echo 'actorflow needs Python 3.11 or newer, and there is none on the PATH.' \
+		'Name one: make PYTHON=/path/to/python3.11' >&2; exit 1; }; \
+	"$$python" $(NEW_ENOUGH) || { echo "actorflow needs Python 3.11 or newer;" \
+		"$$python is $$("$$python" -V 2>&1)." >&2; exit 1; }; \
+	echo "$$python -m venv $(VENV)"; "$$python" -m venv --clear $(VENV)
+
+$(VENV)/run.stamp: pyproject.toml $(BIN)/python
+	$(PIP) install -e .
+	@touch $@
+
+$(VENV)/dev.stamp: pyproject.toml $(BIN)/python
+	$(PIP) install -e '.[dev]'
+	@touch $(VENV)/run.stamp $@

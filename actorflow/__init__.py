@@ -1,0 +1,151 @@
+"""Stages in processes that hand each other events under back-pressure, and their supervision.
+
+This is GenStage's protocol and OTP's supervision, for Python programs. Everything public is listed
+here, once; nothing else is public but the rooms `actorflow.stages` (ready-made stages) and
+`actorflow.testing` (a simulator and other aids). Names are imported when they are first used, so
+that ``import actorflow`` stays cheap.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from actorflow.dispatch.base import Delivery as Delivery
+    from actorflow.dispatch.base import Dispatched as Dispatched
+    from actorflow.dispatch.base import Dispatcher as Dispatcher
+    from actorflow.dispatch.broadcast import BroadcastDispatcher as BroadcastDispatcher
+    from actorflow.dispatch.demand import DemandDispatcher as DemandDispatcher
+    from actorflow.dispatch.partition import PartitionDispatcher as PartitionDispatcher
+    from actorflow.dispatch.partition import stable_hash as stable_hash
+    from actorflow.errors import ActorflowError as ActorflowError
+    from actorflow.errors import BadReturn as BadReturn
+    from actorflow.errors import Broken as Broken
+    from actorflow.errors import CallError as CallError
+    from actorflow.errors import CallTimeout as CallTimeout
+    from actorflow.errors import Closed as Closed
+    from actorflow.errors import EventNotEncodable as EventNotEncodable
+    from actorflow.errors import FrameTooLarge as FrameTooLarge
+    from actorflow.errors import IntensityExceeded as IntensityExceeded
+    from actorflow.errors import NoSuchStage as NoSuchStage
+    from actorflow.errors import NotInStage as NotInStage
+    from actorflow.errors import OptionError as OptionError
+    from actorflow.errors import PlatformUnsupported as PlatformUnsupported
+    from actorflow.errors import Problem as Problem
+    from actorflow.errors import ProtocolError as ProtocolError
+    from actorflow.errors import Refused as Refused
+    from actorflow.errors import RunError as RunError
+    from actorflow.errors import StageDown as StageDown
+    from actorflow.errors import StageFailed as StageFailed
+    from actorflow.errors import StageKilled as StageKilled
+    from actorflow.errors import StartFailed as StartFailed
+    from actorflow.errors import TopologyError as TopologyError
+    from actorflow.errors import Undecodable as Undecodable
+    from actorflow.observe.statistics import RunStatistics as RunStatistics
+    from actorflow.observe.statistics import StageStatistics as StageStatistics
+    from actorflow.protocol.demand import SubscriptionOptions as SubscriptionOptions
+    from actorflow.protocol.identity import Incarnation as Incarnation
+    from actorflow.protocol.identity import StageId as StageId
+    from actorflow.runtime.local.runtime import LocalRuntime as LocalRuntime
+    from actorflow.stage.behaviour import Consumer as Consumer
+    from actorflow.stage.behaviour import Producer as Producer
+    from actorflow.stage.behaviour import ProducerConsumer as ProducerConsumer
+    from actorflow.stage.behaviour import Subscription as Subscription
+    from actorflow.stage.calls import LATER as LATER
+    from actorflow.stage.calls import Sender as Sender
+    from actorflow.stage.options import StageOptions as StageOptions
+    from actorflow.stage.spec import StageSpec as StageSpec
+    from actorflow.supervision.children import ChildInfo as ChildInfo
+    from actorflow.supervision.events import DownMessage as DownMessage
+    from actorflow.supervision.events import Outcome as Outcome
+    from actorflow.supervision.operations import ChildCounts as ChildCounts
+    from actorflow.supervision.specs import ChildSpec as ChildSpec
+    from actorflow.supervision.specs import Intensity as Intensity
+    from actorflow.supervision.specs import Plan as Plan
+    from actorflow.supervision.specs import SubscriptionSpec as SubscriptionSpec
+    from actorflow.supervision.supervisor import Supervisor as Supervisor
+    from actorflow.topology.declarations import Defaults as Defaults
+    from actorflow.topology.declarations import SubscribeTo as SubscribeTo
+    from actorflow.topology.declarations import SupervisorOptions as SupervisorOptions
+    from actorflow.topology.model import Topology as Topology
+    from actorflow.topology.run import Run as Run
+    from actorflow.topology.yaml import load as load
+
+    __version__: str
+
+_HOMES = {
+    "actorflow.dispatch.base": ("Delivery", "Dispatched", "Dispatcher"),
+    "actorflow.dispatch.broadcast": ("BroadcastDispatcher",),
+    "actorflow.dispatch.demand": ("DemandDispatcher",),
+    "actorflow.dispatch.partition": ("PartitionDispatcher", "stable_hash"),
+    "actorflow.errors": (
+        "ActorflowError",
+        "BadReturn",
+        "Broken",
+        "CallError",
+        "CallTimeout",
+        "Closed",
+        "EventNotEncodable",
+        "FrameTooLarge",
+        "IntensityExceeded",
+        "NoSuchStage",
+        "NotInStage",
+        "OptionError",
+        "PlatformUnsupported",
+        "Problem",
+        "ProtocolError",
+        "Refused",
+        "RunError",
+        "StageDown",
+        "StageFailed",
+        "StageKilled",
+        "StartFailed",
+        "TopologyError",
+        "Undecodable",
+    ),
+    "actorflow.observe.statistics": ("RunStatistics", "StageStatistics"),
+    "actorflow.protocol.demand": ("SubscriptionOptions",),
+    "actorflow.protocol.identity": ("Incarnation", "StageId"),
+    "actorflow.runtime.local.runtime": ("LocalRuntime",),
+    "actorflow.stage.behaviour": ("Consumer", "Producer", "ProducerConsumer", "Subscription"),
+    "actorflow.stage.calls": ("LATER", "Sender"),
+    "actorflow.stage.options": ("StageOptions",),
+    "actorflow.stage.spec": ("StageSpec",),
+    "actorflow.supervision.children": ("ChildInfo",),
+    "actorflow.supervision.events": ("DownMessage", "Outcome"),
+    "actorflow.supervision.operations": ("ChildCounts",),
+    "actorflow.supervision.specs": (
+        "ChildSpec",
+        "Intensity",
+        "Plan",
+        "SubscriptionSpec",
+    ),
+    "actorflow.supervision.supervisor": ("Supervisor",),
+    "actorflow.topology.declarations": ("Defaults", "SubscribeTo", "SupervisorOptions"),
+    "actorflow.topology.model": ("Topology",),
+    "actorflow.topology.run": ("Run",),
+    "actorflow.topology.yaml": ("load",),
+}
+
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = list(_HOME_OF)
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name from the room it lives in, once."""
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("actorflow")
+    home = _HOME_OF.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -1,0 +1,1 @@
+"""Who gets which event: demand, broadcast and partition, as pure state machines."""

@@ -1,0 +1,180 @@
+"""What a dispatcher is: a pure state machine that decides which consumer gets which event.
+
+A dispatcher owns the credit of its producer's subscriptions. It never calls out: the stage asks it
+and sends what it answers. How much has been asked of the producer itself is not its business; the
+stage compares `capacity` with what it has already requested (see `stage.producing`).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from actorflow.protocol.delivery import UnfinishedBatch
+
+__all__ = ["Delivery", "Dispatched", "Dispatcher", "Told"]
+
+
+@dataclass(slots=True)
+class Delivery:
+    """Events for one subscription, in one message. Not frozen: one is made per batch.
+
+    Args:
+        ref: the subscription.
+        events: what it gets; consumers that get the same events share one list.
+        position: the place of the first event in the order of emission.
+    """
+
+    ref: int
+    events: list[Any]
+    position: int
+
+
+@dataclass(slots=True)
+class Dispatched:
+    """What became of a batch: who gets what, and how many at its end found no demand.
+
+    Not frozen: one is made per batch.
+    """
+
+    deliveries: list[Delivery]
+    leftover: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A message for one subscription, in its place among the events that waited for it.
+
+    Args:
+        ref: the subscription.
+        token: the message, as `Dispatcher.tell` got it.
+    """
+
+    ref: int
+    token: object
+
+
+class Dispatcher(ABC):
+    """The rule of a producer for who gets which event; subclass it for a rule of your own.
+
+    The interface is GenStage's dispatcher behaviour with three changes: credit is kept here and the
+    debt to the producer in the stage, a refusal is an exception that ends that subscription only,
+    and what a dead consumer had not finished comes back through `give_back`.
+    """
+
+    holds = True
+    """Whether events or marks may wait inside; a dispatcher that never holds any says False, and is
+    not asked for what is `ready` or `passed_marks` after each ask."""
+
+    @property
+    @abstractmethod
+    def capacity(self) -> int:
+        """How many events it would take now, in whatever way it may."""
+
+    @property
+    def queued(self) -> int:
+        """How many events wait inside the dispatcher for one particular consumer."""
+        return 0
+
+    @property
+    def first_position(self) -> int | None:
+        """The place of the oldest event that waits inside, or None."""
+        return None
+
+    def expect(self, consumer: str) -> None:
+        """A stage is declared to subscribe and has not yet.
+
+        The base class does nothing: where anyone may have an event, nobody need be waited for.
+        """
+
+    def expect_no_more(self, consumer: str) -> None:
+        """That stage will not subscribe after all."""
+
+    @abstractmethod
+    def subscribe(self, ref: int, consumer: str, options: Mapping[str, Any]) -> None:
+        """Admit a subscription, with no credit yet.
+
+        Args:
+            ref: the subscription.
+            consumer: the consumer's stage, for rules about the same consumer twice.
+            options: the subscription's own options for this dispatcher.
+
+        Raises:
+            Refused: only this subscription ends, with the error's reason.
+        """
+
+    @abstractmethod
+    def ask(self, ref: int, count: int) -> None:
+        """Credit a subscription; an unknown or suspended one gets nothing."""
+
+    @abstractmethod
+    def dispatch(self, events: list[Any], position: int) -> Dispatched:
+        """Give events to consumers, in order, as far as credit goes."""
+
+    def ready(self) -> Sequence[Delivery | Told]:
+        """What waits inside for a particular consumer and can leave now, in order."""
+        return ()
+
+    @abstractmethod
+    def suspend(self, ref: int) -> None:
+        """The consumer is unreachable; it gets nothing more, whether it comes back is not known."""
+
+    @abstractmethod
+    def leave(self, ref: int, *, successor: bool = False) -> None:
+        """A subscription is over, suspended or not; it constrains nobody from here on.
+
+        Args:
+            ref: the subscription.
+            successor: a successor of this consumer is expected (see `succeed`), so its place, where
+                places mean something, is kept.
+        """
+
+    @abstractmethod
+    def give_back(self, ref: int, batches: list[UnfinishedBatch]) -> list[UnfinishedBatch]:
+        """Take what a consumer that left had not finished, oldest first.
+
+        Returns:
+            the batches that anyone may have; the rest waits inside for a particular consumer, or
+            belongs to nobody any more.
+        """
+
+    def forget(self, ref: int) -> None:
+        """Nothing more comes from this subscription, `give_back` included."""
+
+    def succeed(self, old: int, ref: int) -> None:
+        """The successor of a consumer that left subscribed as `ref`: it takes over its place.
+
+        The base class does nothing: in a dispatcher without places nobody has anything to inherit.
+        """
+
+    def outstanding(self, ref: int) -> int:
+        """The credit of one subscription, for statistics and tests; 0 for an unknown one."""
+        return 0
+
+    def mark(self, token: object) -> bool:
+        """Put a mark behind everything that waits inside.
+
+        Returns:
+            True when nothing waits, so that the mark is passed already; else the token comes out
+            of `passed_marks` once everything before it has left.
+        """
+        return True
+
+    def tell(self, token: object, refs: Sequence[int]) -> Sequence[int]:
+        """Tell every consumer something, each behind the events that wait inside for it.
+
+        Args:
+            token: the message.
+            refs: who can be told.
+
+        Returns:
+            those for whom nothing waits; for the others it comes out of `ready`, in its place. The
+            base class holds nothing back from anybody.
+        """
+        return refs
+
+    def passed_marks(self) -> list[object]:
+        """The tokens whose marks have been passed since the last call."""
+        return []

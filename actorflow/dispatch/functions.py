@@ -1,0 +1,42 @@
+"""Functions that arrive as options: a callable, or the text ``module:name``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+from actorflow.errors import Refused
+
+__all__ = ["resolve_function"]
+
+
+def resolve_function(option: str, value: object) -> Callable[..., Any]:
+    """The function that an option names.
+
+    Args:
+        option: the option, for the refusal.
+        value: a callable, or ``"module:name"``; ``name`` may be dotted.
+
+    Raises:
+        Refused: ``bad_option``: it is neither, or it cannot be imported.
+
+    Example:
+        >>> resolve_function("by", "operator:neg")(3)
+        -3
+    """
+    if callable(value):
+        return value
+    if not isinstance(value, str) or ":" not in value:
+        raise Refused("bad_option", f"{option} must be a function or 'module:name', got {value!r}")
+    module, _, name = value.partition(":")
+    try:
+        found: Any = import_module(module)
+        for part in name.split("."):
+            found = getattr(found, part)
+    except Exception as error:  # an empty name, or whatever the module does when it is imported
+        raise Refused("bad_option", f"{option} {value!r} cannot be imported: {error}") from error
+    if not callable(found):
+        raise Refused("bad_option", f"{option} {value!r} is not a function")
+    result: Callable[..., Any] = found
+    return result

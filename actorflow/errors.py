@@ -1,0 +1,310 @@
+"""Every exception that actorflow raises, one tree.
+
+::
+
+    ActorflowError
+    ├── OptionError (also ValueError)        an argument or option breaks a rule
+    ├── TopologyError                        a topology has mistakes, all of them listed
+    ├── ProtocolError                        a peer sent what the protocol forbids
+    │   ├── FrameTooLarge
+    │   └── Undecodable
+    ├── EventNotEncodable                    an emitted event cannot leave its process
+    ├── Refused                              the other side said no, with a reason
+    ├── BadReturn                            a callback returned what it may not return
+    ├── NotInStage                           a stage's verb was used outside a running stage
+    ├── CallError
+    │   ├── CallTimeout (also TimeoutError)  no reply within the deadline
+    │   ├── NoSuchStage                      no stage or child of that name
+    │   └── StageDown                        the called stage ended before it replied
+    ├── RunError                             a run did not end well
+    │   ├── StageFailed                      a stage raised; carries the remote traceback
+    │   ├── StageKilled                      a stage's process died of a signal or exit status
+    │   ├── StartFailed                      a stage did not come up
+    │   └── IntensityExceeded                too many restarts; carries the root cause
+    ├── Closed                               the thing was closed by this side
+    ├── Broken                               the other side or the machinery died
+    └── PlatformUnsupported                  this operating system cannot run actorflow
+
+Catch `ActorflowError` for everything. Errors carry attributes, not only text.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = [
+    "ActorflowError",
+    "BadReturn",
+    "Broken",
+    "CallError",
+    "CallTimeout",
+    "Closed",
+    "EventNotEncodable",
+    "FrameTooLarge",
+    "IntensityExceeded",
+    "NoSuchStage",
+    "NotInStage",
+    "OptionError",
+    "PlatformUnsupported",
+    "Problem",
+    "ProtocolError",
+    "Refused",
+    "RunError",
+    "StageDown",
+    "StageFailed",
+    "StageKilled",
+    "StartFailed",
+    "TopologyError",
+    "Undecodable",
+]
+
+
+class ActorflowError(Exception):
+    """The root of everything that actorflow raises on purpose."""
+
+
+class OptionError(ActorflowError, ValueError):
+    """An option or argument breaks a rule.
+
+    Args:
+        option: the option's name as the user wrote it, e.g. ``"max_demand"``.
+        rule: what is accepted, e.g. ``"an integer of at least 1"``.
+        value: the value that was given.
+        hint: what to do about it, one sentence, or nothing.
+
+    Example:
+        >>> str(OptionError("max_demand", "an integer of at least 1", 0))
+        'max_demand must be an integer of at least 1, got 0'
+    """
+
+    def __init__(self, option: str, rule: str, value: object, hint: str = "") -> None:
+        message = f"{option} must be {rule}, got {value!r}"
+        super().__init__(f"{message}; {hint}" if hint else message)
+        self.option = option
+        self.rule = rule
+        self.value = value
+        self.hint = hint
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.option, self.rule, self.value, self.hint)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One mistake in a topology: where it is, what is wrong, and what would be right.
+
+    Args:
+        message: what is wrong, with the value given and what is accepted.
+        path: the key's path, e.g. ``"stages.count.replicas"``.
+        file: the file's name as the user gave it, or nothing for a topology built in Python.
+        line: 1-based line, 0 when unknown.
+        column: 1-based column, 0 when unknown.
+        excerpt: the source line, for a caret below it.
+    """
+
+    message: str
+    path: str = ""
+    file: str = ""
+    line: int = 0
+    column: int = 0
+    excerpt: str = ""
+
+    def __str__(self) -> str:
+        where = f"{self.file}:{self.line}:{self.column}: " if self.line else ""
+        where = where or (f"{self.file}: " if self.file else "")
+        path = f"{self.path}: " if self.path else ""
+        text = f"{where}{path}{self.message}"
+        if self.excerpt:
+            # A long line is cut around the mistake; tabs before the caret keep it in place.
+            start = max(0, self.column - 60) if len(self.excerpt) > 100 else 0
+            shown = self.excerpt[start : start + 100]
+            before = shown[: max(0, self.column - 1 - start)]
+            indent = "".join("\t" if character == "\t" else " " for character in before)
+            text += f"\n    {shown}\n    {indent}^"
+        return text
+
+
+class TopologyError(ActorflowError):
+    """A topology has mistakes; `problems` lists all of them, in file order.
+
+    Example:
+        >>> error = TopologyError([Problem("unknown stage 'fles'", "stages.count.subscribe_to")])
+        >>> len(error.problems)
+        1
+    """
+
+    def __init__(self, problems: list[Problem]) -> None:
+        super().__init__("\n".join(str(problem) for problem in problems))
+        self.problems = problems
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.problems,)
+
+
+class ProtocolError(ActorflowError):
+    """A peer sent what the protocol forbids.
+
+    Args:
+        reason: the wire reason that names the fault, e.g. ``"bad_demand"``.
+        detail: a sentence for a person.
+        ref: the subscription it concerns, when the message named one.
+    """
+
+    def __init__(self, reason: str, detail: str, ref: int | None = None) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
+        self.ref = ref
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.reason, self.detail, self.ref)
+
+
+class FrameTooLarge(ProtocolError):
+    """A frame announces more bytes than the limit; the link cannot be trusted any more."""
+
+
+class Undecodable(ProtocolError):
+    """A body of events, or a frame, cannot be decoded."""
+
+
+class EventNotEncodable(ActorflowError):
+    """An emitted event cannot be turned into bytes, so it cannot leave its stage.
+
+    Args:
+        stage: the emitting stage.
+        event_type: the event's type, qualified.
+        cause: why, in the words of the codec.
+    """
+
+    def __init__(self, stage: str, event_type: str, cause: str) -> None:
+        super().__init__(
+            f"stage {stage!r} emitted an event of type {event_type} that cannot be sent to another"
+            f" process ({cause}); emit plain data or an object that pickle accepts, and open files,"
+            " locks and connections in the stage that uses them"
+        )
+        self.stage = stage
+        self.event_type = event_type
+        self.cause = cause
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.stage, self.event_type, self.cause)
+
+
+class Refused(ActorflowError):
+    """The other side refused, for example a subscription; `reason` says why."""
+
+    def __init__(self, reason: object, detail: str = "") -> None:
+        super().__init__(f"{reason}: {detail}" if detail else str(reason))
+        self.reason = reason
+        self.detail = detail
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.reason, self.detail)
+
+
+class BadReturn(ActorflowError):
+    """A callback returned something it may not return."""
+
+    def __init__(self, callback: str, accepted: str, value: object) -> None:
+        super().__init__(f"{callback} must return {accepted}, returned {value!r}")
+        self.callback = callback
+        self.accepted = accepted
+        self.value_text = repr(value)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild_bad_return, (self.callback, self.accepted, self.value_text)
+
+
+class _Text(str):
+    """A string that prints as itself, so that a rebuilt message does not gain quotes."""
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+def _rebuild_bad_return(callback: str, accepted: str, value_text: str) -> BadReturn:
+    return BadReturn(callback, accepted, _Text(value_text))
+
+
+class NotInStage(ActorflowError):
+    """A stage's verb (`emit`, `notify`, …) was used on an object that no runtime has started."""
+
+
+class CallError(ActorflowError):
+    """A call to a stage got no result."""
+
+
+class CallTimeout(CallError, TimeoutError):
+    """No reply came within the deadline; the stage may still act on the request."""
+
+
+class NoSuchStage(CallError):
+    """There is no stage or child of that name."""
+
+
+class StageDown(CallError):
+    """The called stage ended before it replied."""
+
+
+class RunError(ActorflowError):
+    """A run did not end well."""
+
+
+class StageFailed(RunError):
+    """A stage raised an exception that nothing handled.
+
+    Args:
+        stage: which stage, e.g. ``"count/1"``.
+        summary: the exception's own text, ``"ValueError: no"``.
+        remote_traceback: the formatted traceback of the stage's process.
+
+    The original exception, where it could travel, is this error's ``__cause__``.
+    """
+
+    def __init__(self, stage: str, summary: str, remote_traceback: str = "") -> None:
+        super().__init__(f"stage {stage} failed with {summary}")
+        self.stage = stage
+        self.summary = summary
+        self.remote_traceback = remote_traceback
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.stage, self.summary, self.remote_traceback)
+
+
+class StageKilled(RunError):
+    """A stage's process died without a word: of a signal, or with an exit status.
+
+    Args:
+        stage: which stage, e.g. ``"count/1"``.
+        detail: process id, signal or status, memory, out-of-memory kills, batch in hand.
+    """
+
+    def __init__(self, stage: str, detail: str) -> None:
+        super().__init__(f"stage {stage} died: {detail}")
+        self.stage = stage
+        self.detail = detail
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.stage, self.detail)
+
+
+class StartFailed(RunError):
+    """A stage did not come up: its constructor or `on_start` raised, or it missed the deadline."""
+
+
+class IntensityExceeded(RunError):
+    """Children were restarted more often than `max_restarts` allows; the cause is ``__cause__``."""
+
+
+class Closed(ActorflowError):
+    """The run, link or supervisor was closed by this side, and the operation needs it open."""
+
+
+class Broken(ActorflowError):
+    """The other side, or the machinery between, died unexpectedly."""
+
+
+class PlatformUnsupported(ActorflowError):
+    """This operating system cannot run actorflow."""

@@ -1,0 +1,145 @@
+"""The closing report of a run: one record, as a table for a person or as JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from actorflow.observe.statistics import RunStatistics, StageStatistics
+from actorflow.protocol.failure import Failure
+from actorflow.supervision.events import Outcome
+
+__all__ = ["Report", "table"]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a run did.
+
+    Args:
+        statistics: the stages' counters at the end.
+        outcome: how it ended, with the results.
+    """
+
+    statistics: RunStatistics
+    outcome: Outcome
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data for JSON: name, status, error, seconds, stages and results."""
+        error = self.outcome.error
+        failure = Failure.of(error) if error is not None else None
+        seconds = self.statistics.seconds
+        return {
+            "name": self.statistics.name,
+            "status": self.outcome.status,
+            "error": failure.summary if failure is not None else None,
+            "seconds": round(seconds, 6),
+            "stages": [
+                {
+                    **asdict(stage),
+                    "rate_in": _rate(stage.events_in, seconds),
+                    "rate_out": _rate(stage.events_out, seconds),
+                    "busy_share": _share(stage, "busy"),
+                    "starved_share": _share(stage, "starved"),
+                    "blocked_share": _share(stage, "blocked"),
+                }
+                for stage in self.statistics.stages
+            ],
+            "results": self.outcome.results,
+        }
+
+    def as_json(self) -> str:
+        """One JSON object; what JSON does not know is written as its repr."""
+        return json.dumps(_jsonable(self.as_dict()), ensure_ascii=False, allow_nan=False)
+
+    def as_text(self) -> str:
+        """The results and a table of the stages."""
+        seconds = self.statistics.seconds
+        rows = [
+            [
+                stage.stage,
+                f"{stage.events_in:,}",
+                f"{stage.events_out:,}",
+                f"{_rate(max(stage.events_in, stage.events_out), seconds):,.0f}",
+                f"{_share(stage, 'busy'):.0%}",
+                f"{_share(stage, 'starved'):.0%}",
+                f"{_share(stage, 'blocked'):.0%}",
+                f"{stage.restarts:,}",
+                f"{stage.redelivered:,}",
+                f"{stage.discarded:,}",
+            ]
+            for stage in self.statistics.stages
+        ]
+        head = ["stage", "in", "out", "per second", "busy", "starved", "blocked"]
+        head += ["restarts", "redelivered", "discarded"]
+        parts = [_result_text(name, value) for name, value in self.outcome.results.items()]
+        parts.append(table(head, rows))
+        parts.append(f"{self.statistics.name}: {self.outcome.status} in {seconds:.2f} s")
+        return "\n\n".join(parts)
+
+
+def table(head: list[str], rows: list[list[str]]) -> str:
+    """Columns aligned: the first to the left, the others to the right.
+
+    Example:
+        >>> print(table(["a", "b"], [["x", "10"]]))
+        a   b
+        x  10
+    """
+    lines = [head, *rows]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if not column else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    )
+
+
+def _rate(events: int, seconds: float) -> float:
+    return round(events / seconds, 1) if seconds > 0 else 0.0
+
+
+def _share(stage: StageStatistics, what: str) -> float:
+    known = stage.busy + stage.starved + stage.blocked
+    return round(getattr(stage, what) / known, 4) if known > 0 else 0.0
+
+
+def _result_text(name: str, value: Any) -> str:
+    """A result for a person: maps line by line, lists of pairs as a table."""
+    if not isinstance(value, dict):
+        return f"{name}: {value!r}"
+    lines = [f"{name}:"]
+    for key, item in value.items():
+        if _is_pairs(item):
+            rows = [[str(left), f"{right:,}"] for left, right in item]
+            lines.append(f"  {key}:")
+            lines += ["    " + line for line in table(["", ""], rows).splitlines()[1:]]
+        else:
+            lines.append(f"  {key}: {item:,}" if type(item) is int else f"  {key}: {item}")
+    return "\n".join(lines)
+
+
+def _is_pairs(item: Any) -> bool:
+    return (
+        isinstance(item, list)
+        and bool(item)
+        and all(isinstance(each, list | tuple) and len(each) == 2 for each in item)
+        and all(type(each[1]) is int for each in item)
+    )
+
+
+def _jsonable(value: Any) -> Any:
+    """A value as JSON can say it; keys become text, and what is unknown its repr."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return repr(value)  # JSON has no word for these, and Python's would not be read elsewhere
+    if isinstance(value, dict):
+        return {str(key): _jsonable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_jsonable(item) for item in value]
+    if value is None or isinstance(value, str | bool | int | float):
+        return value
+    return repr(value)

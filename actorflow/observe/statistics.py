@@ -1,0 +1,156 @@
+"""A run's statistics: frozen records made from the scoreboard and the supervisor's rows."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from actorflow.protocol.identity import StageId
+from actorflow.supervision.children import ChildInfo
+from actorflow.supervision.runtime import Runtime
+from actorflow.supervision.specs import Plan
+
+__all__ = ["RunStatistics", "StageStatistics", "gather"]
+
+
+@dataclass(frozen=True, slots=True)
+class StageStatistics:
+    """One stage's counters, at one moment, over all its lives.
+
+    Args:
+        stage: ``"count/1"``.
+        state: as in `ChildInfo`.
+        pid: its process, or 0.
+        events_in, events_out: events taken and sent.
+        batches_in, batches_out: messages of events taken and sent.
+        asks_in, asks_out: asks taken and sent.
+        demand_in, demand_out: events asked for, by its consumers and by it.
+        buffered: events that wait for demand.
+        unacknowledged: events sent and not yet acknowledged.
+        redelivered: events sent again because a consumer had not finished them.
+        discarded: events that a full buffer dropped.
+        excess: events that came without having been asked for.
+        busy, starved, blocked: seconds in callbacks, waiting for input, waiting for demand.
+        busy_for: seconds since the callback in hand began, or 0 when none is in hand.
+        in_hand: events in the callback in hand.
+        restarts: how often it was restarted.
+        protocol_errors: messages refused.
+        log_dropped: log lines dropped because the host did not keep up.
+    """
+
+    stage: str
+    state: str
+    pid: int
+    events_in: int
+    events_out: int
+    batches_in: int
+    batches_out: int
+    asks_in: int
+    asks_out: int
+    demand_in: int
+    demand_out: int
+    buffered: int
+    unacknowledged: int
+    redelivered: int
+    discarded: int
+    excess: int
+    busy: float
+    starved: float
+    blocked: float
+    busy_for: float
+    in_hand: int
+    restarts: int
+    protocol_errors: int
+    log_dropped: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunStatistics:
+    """All stages' statistics at one moment.
+
+    Args:
+        name: the run's name.
+        seconds: since the start.
+        stages: one for each stage, in start order.
+    """
+
+    name: str
+    seconds: float
+    stages: tuple[StageStatistics, ...]
+
+    def stage(self, name: str) -> StageStatistics:
+        """The one called ``"count/1"``, or ``"count"`` when it has no replicas.
+
+        Raises:
+            KeyError: there is none.
+        """
+        for stage in self.stages:
+            if name in (stage.stage, stage.stage.removesuffix("/0")):
+                return stage
+        raise KeyError(name)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data, for JSON."""
+        return asdict(self)
+
+
+_PLAIN = (
+    "events_in",
+    "events_out",
+    "batches_in",
+    "batches_out",
+    "asks_in",
+    "asks_out",
+    "demand_in",
+    "demand_out",
+    "buffered",
+    "unacknowledged",
+    "redelivered",
+    "discarded",
+    "excess",
+    "protocol_errors",
+    "log_dropped",
+)
+
+
+def gather(
+    plan: Plan, runtime: Runtime, seconds: float, children: Sequence[ChildInfo] | None
+) -> RunStatistics:
+    """Read every stage's counters.
+
+    Args:
+        plan: what is run.
+        runtime: whose scoreboard to read.
+        seconds: since the start.
+        children: the supervisor's rows, or None when it is gone: then the plan's.
+    """
+    if children is None:
+        children = [_ended(spec.stage.id, runtime) for spec in plan.children]
+    stages = []
+    for child in children:
+        name, _, index = child.id.rpartition("/")
+        counters = runtime.counters(StageId(name, int(index)))
+        # A stage that has died may have left the mark of the callback that it died in.
+        since = counters["callback_since"] if child.pid else 0
+        stages.append(
+            StageStatistics(
+                stage=child.id,
+                state=child.state,
+                pid=child.pid,
+                **{key: counters[key] for key in _PLAIN},
+                busy=counters["busy"] * 1e-9,
+                starved=counters["starved"] * 1e-9,
+                blocked=counters["blocked"] * 1e-9,
+                busy_for=(time.monotonic_ns() - since) * 1e-9 if since else 0.0,
+                in_hand=counters["callback_events"] if since else 0,
+                restarts=child.restarts,
+            )
+        )
+    return RunStatistics(plan.name, seconds, tuple(stages))
+
+
+def _ended(stage: StageId, runtime: Runtime) -> ChildInfo:
+    generation = runtime.counters(stage)["generation"]
+    return ChildInfo(str(stage), "ended", "", 0, generation, max(0, generation - 1), None)

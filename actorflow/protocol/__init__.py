@@ -1,0 +1,1 @@
+"""The contract between two stages: messages, codecs, the demand window, delivery. No I/O."""

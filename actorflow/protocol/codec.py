@@ -1,0 +1,258 @@
+"""How events become bytes: ``msgpack`` for plain data with exact types, ``pickle`` for the rest.
+
+``auto`` tries msgpack and changes a subscription over to pickle at the first event that msgpack
+would not give back as it was: a tuple, a dataclass, an integer past 64 bits, a bytearray.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+import cloudpickle
+import msgpack
+
+from actorflow.errors import EventNotEncodable, Undecodable
+
+__all__ = ["Encoded", "Encoder", "decode_events", "decode_value", "dump", "encode_value"]
+
+
+@dataclass(slots=True)
+class Encoded:
+    """A body and the name of the codec that made it. Not frozen: one is made per batch."""
+
+    codec: str
+    body: bytes
+
+
+class _NotPlain(Exception):
+    """Internal: msgpack would change this value's type."""
+
+
+def _refuse(value: object) -> Any:
+    raise _NotPlain(type(value).__qualname__)
+
+
+def _new_packer() -> Callable[[Any], bytes]:
+    """What packs plain data and refuses the rest.
+
+    strict_types sends tuples and every subclass of a plain type to `default`, which refuses them. A
+    packer has one buffer, and `default` is Python code, in which another thread may get its turn:
+    so a packer belongs to one thread.
+    """
+    pack: Callable[[Any], bytes] = msgpack.Packer(
+        strict_types=True, default=_refuse, autoreset=True
+    ).pack
+    return pack
+
+
+class _PerThread(threading.local):
+    def __init__(self) -> None:
+        self.pack = _new_packer()
+
+
+_mine = _PerThread()
+
+
+class Encoder:
+    """Encodes the events of one producer, batch by batch.
+
+    Args:
+        stage: the stage's name, for the error that names it.
+        codec: ``"auto"``, ``"msgpack"`` or ``"pickle"``.
+
+    Example:
+        >>> encoder = Encoder("numbers")
+        >>> encoder.encode(1, [1, 2]).codec, encoder.encode(1, [(1, 2)]).codec
+        ('msgpack', 'pickle')
+    """
+
+    def __init__(self, stage: str, codec: str = "auto") -> None:
+        self._stage = stage
+        self._codec = codec
+        self._pickled: set[int] = set()
+        self._pack = _new_packer()
+
+    def encode(self, ref: int, events: list[Any]) -> Encoded:
+        """Encode a batch for the subscription `ref`.
+
+        Raises:
+            EventNotEncodable: neither codec can; it names the stage and the event's type.
+        """
+        if self._codec == "pickle" or ref in self._pickled:
+            return self._pickle(events)
+        try:
+            body = self._pack(events)
+            if self._codec == "msgpack" or _has_no_bytearray(events, body):
+                return Encoded("msgpack", body)
+        except (_NotPlain, OverflowError, UnicodeEncodeError, ValueError, TypeError) as error:
+            if self._codec == "msgpack":
+                raise self._not_encodable(events, self._pack, error) from error
+        self._pickled.add(ref)
+        return self._pickle(events)
+
+    def forget(self, ref: int) -> None:
+        """Drop what is remembered of a subscription that ended."""
+        self._pickled.discard(ref)
+
+    def _pickle(self, events: list[Any]) -> Encoded:
+        try:
+            return Encoded("pickle", dump(events))
+        except Exception as error:
+            raise self._not_encodable(events, dump, error) from error
+
+    def _not_encodable(
+        self, events: list[Any], attempt: Callable[[Any], Any], error: Exception
+    ) -> EventNotEncodable:
+        culprit = next((event for event in events if not _works(attempt, event)), events[0])
+        cause = str(error) or type(error).__name__
+        return EventNotEncodable(self._stage, _qualified(type(culprit)), cause)
+
+
+def decode_events(codec: str, body: bytes) -> list[Any]:
+    """Decode a batch.
+
+    Raises:
+        Undecodable: an unknown codec, damaged bytes, an event whose class cannot be imported here,
+            or a body that is not a non-empty list.
+    """
+    if codec == "msgpack":
+        try:
+            events = msgpack.unpackb(body, strict_map_key=False)
+        except Exception as error:
+            raise _unreadable(codec, body, error) from error
+    else:
+        events = decode_value(codec, body)
+    if type(events) is not list or not events:
+        raise Undecodable("undecodable_body", "a batch is a list of at least one event")
+    return events
+
+
+def _unreadable(codec: str, body: bytes, error: Exception) -> Undecodable:
+    detail = f"{codec} cannot read {len(body)} bytes: {type(error).__name__}: {error}"
+    return Undecodable("undecodable_body", detail)
+
+
+def encode_value(value: Any) -> Encoded:
+    """Encode one value that is not part of an event stream: a call, a reply, a notification.
+
+    Raises:
+        TypeError: it cannot be pickled.
+    """
+    try:
+        body = _mine.pack(value)
+        if _has_no_bytearray([value], body):
+            return Encoded("msgpack", body)
+    except (_NotPlain, OverflowError, UnicodeEncodeError, ValueError, TypeError):
+        pass  # not plain data, so the other codec's turn: the same rule as for events
+    try:
+        return Encoded("pickle", dump(value))
+    except Exception as error:
+        kind = _qualified(type(value))
+        raise TypeError(f"a {kind} cannot be sent to another process: {error}") from error
+
+
+def decode_value(codec: str, body: bytes) -> Any:
+    """Decode what `encode_value` or `Encoder.encode` made.
+
+    Raises:
+        Undecodable: as `decode_events`.
+    """
+    try:
+        if codec == "msgpack":
+            return msgpack.unpackb(body, strict_map_key=False)
+        if codec == "pickle":
+            return pickle.loads(body)
+    except Exception as error:
+        raise _unreadable(codec, body, error) from error
+    raise Undecodable("unknown_codec", f"codec {codec!r} is none of msgpack, pickle")
+
+
+def dump(value: Any) -> bytes:
+    """Pickle; a class or function that lives in ``__main__`` or a notebook goes by value.
+
+    Raises:
+        Exception: whatever pickling the value raises.
+    """
+    try:
+        data = pickle.dumps(value, protocol=5)
+    except (pickle.PicklingError, AttributeError, TypeError):
+        data = b""
+    # A reference to this process's ``__main__`` would mean another module in the other process.
+    if not data or b"__main__" in data:
+        return _dump_by_value(value)
+    return data
+
+
+def _refuse_file(file: io.TextIOWrapper) -> Any:
+    raise TypeError(f"an open file cannot be pickled: {file.name!r}")
+
+
+class _ByValue(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no type hints
+    """cloudpickle, but an open file stays an error: a copy of what it held is not that file."""
+
+    dispatch_table = cloudpickle.Pickler.dispatch_table.new_child({io.TextIOWrapper: _refuse_file})
+
+
+def _dump_by_value(value: Any) -> bytes:
+    with io.BytesIO() as data:
+        _ByValue(data, protocol=5).dump(value)
+        return data.getvalue()
+
+
+def _works(attempt: Callable[[Any], Any], event: Any) -> bool:
+    try:
+        attempt(event)
+    except Exception:  # noqa: BLE001  (pickling runs the event's own code; it is asked whether)
+        return False
+    return True
+
+
+def _qualified(kind: type) -> str:
+    module = kind.__module__
+    return kind.__qualname__ if module == "builtins" else f"{module}.{kind.__qualname__}"
+
+
+def _has_no_bytearray(events: list[Any], body: bytes) -> bool:
+    """Whether a batch that msgpack took holds no bytearray or memoryview, which become bytes.
+
+    A body without a bin marker holds no bytes at all. Otherwise one pass in C tells for the common
+    batches (`sum` fails on anything but numbers, `join` on anything but text), and a walk by
+    levels, still in C, for the rest. Measured on 10 000 integers: pack 138 µs, `sum` 48 µs, a type
+    check per event 186 µs.
+    """
+    if b"\xc4" not in body and b"\xc5" not in body and b"\xc6" not in body:
+        return True
+    first = events[0]
+    try:
+        if type(first) is int or type(first) is float:
+            sum(events)
+            return True
+        if type(first) is str:
+            "".join(events)
+            return True
+    except TypeError:
+        pass  # a mixed batch: look at every value
+    return _walk_has_no_bytearray(events)
+
+
+def _walk_has_no_bytearray(values: Iterable[Any]) -> bool:
+    level = list(values)
+    while level:
+        kinds = set(map(type, level))
+        if bytearray in kinds or memoryview in kinds:
+            return False
+        deeper: list[Any] = []
+        if list in kinds:
+            deeper.extend(chain.from_iterable(item for item in level if type(item) is list))
+        if dict in kinds:
+            maps = [item for item in level if type(item) is dict]
+            deeper.extend(chain.from_iterable(maps))
+            deeper.extend(chain.from_iterable(map(dict.values, maps)))
+        level = deeper
+    return True

@@ -1,0 +1,162 @@
+"""Delivery: what a producer keeps until it is acknowledged, and how a consumer knows what to say.
+
+Sequence numbers count the batches of a subscription from 1. An acknowledgement is cumulative.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Any
+
+from actorflow.errors import ProtocolError
+
+__all__ = ["Lineage", "Origin", "Unfinished", "UnfinishedBatch"]
+
+
+@dataclass(slots=True)
+class UnfinishedBatch:
+    """A batch that was sent and is not yet acknowledged. Not frozen: one is made per batch.
+
+    Args:
+        seq: its sequence number.
+        events: its events, in order.
+        position: the place of its first event in the order of emission (see `Lineage`).
+    """
+
+    seq: int
+    events: list[Any]
+    position: int
+
+
+class Unfinished:
+    """A producer's store of one subscription's unacknowledged batches, bounded by its demand.
+
+    Args:
+        keep: whether batches are kept at all (not under ``at_most_once``).
+
+    Example:
+        >>> store = Unfinished()
+        >>> store.sent(["a", "b"], position=0), store.sent(["c"], position=2)
+        (1, 2)
+        >>> store.acknowledge(1)
+        2
+        >>> [batch.events for batch in store.give_back()]
+        [['c']]
+    """
+
+    __slots__ = ("_batches", "_in_order", "_keep", "acked", "count", "seq")
+
+    def __init__(self, *, keep: bool = True) -> None:
+        self._batches: deque[UnfinishedBatch] = deque()
+        self._keep = keep
+        self._in_order = True
+        self.seq = 0
+        self.acked = 0
+        self.count = 0
+
+    def sent(self, events: list[Any], position: int) -> int:
+        """Remember a batch that is about to be sent; returns its sequence number."""
+        self.seq += 1
+        if self._keep:
+            batches = self._batches
+            if not batches:
+                self._in_order = True
+            elif position < batches[-1].position:
+                self._in_order = False  # another consumer's unfinished batch, sent again here
+            batches.append(UnfinishedBatch(self.seq, events, position))
+            self.count += len(events)
+        return self.seq
+
+    def acknowledge(self, seq: int) -> int:
+        """Every batch up to `seq` is finished; returns how many events that newly finishes.
+
+        Raises:
+            ProtocolError: ``bad_acknowledgement``: a batch that was never sent. An older number
+                than before is no news and no error.
+        """
+        if seq > self.seq:
+            raise ProtocolError("bad_acknowledgement", f"batch {seq} acknowledged of {self.seq}")
+        if seq > self.acked:  # noqa: PLR1730  (max is a call, on the path of every batch)
+            self.acked = seq
+        finished = 0
+        batches = self._batches
+        while batches and batches[0].seq <= seq:
+            finished += len(batches.popleft().events)
+        self.count -= finished
+        return finished
+
+    def give_back(self) -> list[UnfinishedBatch]:
+        """Take out everything unfinished, oldest first, to be dispatched again."""
+        batches = list(self._batches)
+        self._batches.clear()
+        self.count = 0
+        return batches
+
+    @property
+    def first_position(self) -> int | None:
+        """The lowest place of an unfinished event, or None when all is finished."""
+        if not self._batches:
+            return None
+        if self._in_order:
+            return self._batches[0].position
+        return min(batch.position for batch in self._batches)
+
+
+@dataclass(slots=True)
+class Origin:
+    """An input batch of a producer-consumer: finished when everything made from it is.
+
+    Args:
+        ref: the input's subscription.
+        seq: its sequence number.
+        handled: whether all of its callbacks have returned.
+        end: the place in the order of emission after its last output.
+    """
+
+    ref: int
+    seq: int
+    handled: bool = False
+    end: int = 0
+
+
+class Lineage:
+    """Which inputs are finished: those whose outputs all are, or that had none.
+
+    Every event that a stage emits has a place in the order of emission. An input is finished when
+    its callbacks have returned and no event before the place after its last output is unfinished.
+    One number, the lowest unfinished place, decides for all inputs, so the cost is per batch.
+
+    Example:
+        >>> lineage = Lineage()
+        >>> origin = lineage.begin(ref=7, seq=1)
+        >>> lineage.handled(origin, emitted=5)
+        >>> lineage.finished(lowest_unfinished=4), lineage.finished(lowest_unfinished=5)
+        ([], [Origin(ref=7, seq=1, handled=True, end=5)])
+    """
+
+    __slots__ = ("_open",)
+
+    def __init__(self) -> None:
+        self._open: deque[Origin] = deque()
+
+    def begin(self, ref: int, seq: int) -> Origin:
+        """An input batch has been taken in hand."""
+        origin = Origin(ref, seq)
+        self._open.append(origin)
+        return origin
+
+    def handled(self, origin: Origin, emitted: int) -> None:
+        """The input's callbacks are over; `emitted` events have been emitted so far in all."""
+        origin.handled = True
+        origin.end = emitted
+
+    def finished(self, lowest_unfinished: int) -> list[Origin]:
+        """Take out the inputs that are finished now, in order."""
+        done = []
+        while self._open and self._open[0].handled and self._open[0].end <= lowest_unfinished:
+            done.append(self._open.popleft())
+        return done
+
+    def __len__(self) -> int:
+        return len(self._open)

@@ -1,0 +1,232 @@
+"""Demand: a subscription's options, and the window that says when to ask for how much."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from actorflow.errors import OptionError
+from actorflow.protocol.messages import MAX_COUNT
+from actorflow.protocol.reasons import CANCEL_MODES
+
+__all__ = ["MAX_AUTO", "AutoWindow", "Batch", "SubscriptionOptions", "Window", "window_for"]
+
+MAX_AUTO = 10_000
+"""The widest window that ``max_demand: auto`` opens, in events."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubscriptionOptions:
+    """How a consumer takes events from a producer.
+
+    Args:
+        max_demand: how many events may be under way to the consumer, from 1; or ``"auto"``, which
+            starts at 1 and follows the measured time per event.
+        min_demand: when no more than this many are left, the consumer asks again; from 0 to
+            ``max_demand - 1``. The default is half of `max_demand`.
+        cancel: what the consumer does when the subscription ends: ``"permanent"`` ends with it,
+            ``"transient"`` ends when the reason is not an orderly one, ``"temporary"`` goes on.
+        extra: options for the producer's dispatcher, such as ``partition`` or ``selector``.
+
+    Raises:
+        OptionError: a value breaks its rule.
+
+    Example:
+        >>> SubscriptionOptions(max_demand=10).resolved_min_demand
+        5
+        >>> SubscriptionOptions(max_demand=0)
+        Traceback (most recent call last):
+        ...
+        actorflow.errors.OptionError: max_demand must be an integer of at least 1, or auto, got 0
+    """
+
+    max_demand: int | Literal["auto"] = "auto"
+    min_demand: int | None = None
+    cancel: str = "permanent"
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        limit = self.max_demand
+        if limit != "auto" and (type(limit) is not int or limit < 1):
+            raise OptionError("max_demand", "an integer of at least 1, or auto", limit)
+        if limit != "auto" and limit > MAX_COUNT:
+            raise OptionError("max_demand", f"at most {MAX_COUNT}", limit)
+        low = self.min_demand
+        if low is not None:
+            if limit == "auto":
+                raise OptionError(
+                    "min_demand", "left out while max_demand is auto", low, "give max_demand too"
+                )
+            if type(low) is not int or not 0 <= low < limit:
+                rule = f"an integer from 0 to {limit - 1} (max_demand - 1)"
+                raise OptionError("min_demand", rule, low)
+        if self.cancel not in CANCEL_MODES:
+            raise OptionError("cancel", "one of " + ", ".join(CANCEL_MODES), self.cancel)
+
+    @property
+    def resolved_min_demand(self) -> int:
+        """`min_demand` as given, or half of `max_demand`."""
+        if self.min_demand is not None:
+            return self.min_demand
+        return 0 if self.max_demand == "auto" else self.max_demand // 2
+
+    def to_wire(self) -> dict[str, Any]:
+        """The options as plain data for a subscribe message."""
+        return {
+            **self.extra,
+            "max_demand": self.max_demand,
+            "min_demand": self.min_demand,
+            "cancel": self.cancel,
+        }
+
+    @classmethod
+    def from_wire(cls, data: Mapping[str, Any]) -> SubscriptionOptions:
+        """Read what `to_wire` wrote, and what a peer in another language might write.
+
+        Raises:
+            OptionError: a value breaks its rule.
+        """
+        known = {key: data[key] for key in ("max_demand", "min_demand", "cancel") if key in data}
+        extra = {key: value for key, value in data.items() if key not in known}
+        return cls(**known, extra=extra)
+
+
+@dataclass(slots=True)
+class Batch:
+    """A part of a message that is handled in one callback, and the ask that follows it.
+
+    Not frozen: one is made per batch.
+    """
+
+    size: int
+    ask: int
+    excess: int = 0
+
+
+class Window:
+    """An automatic subscription's demand, exactly GenStage's (its section 4).
+
+    A message is cut into batches of at most ``max - min`` events; after a batch that leaves no more
+    than `min` outstanding the consumer asks for what brings it back to `max`.
+
+    Example:
+        >>> window = Window(10, 5)
+        >>> window.open()
+        10
+        >>> window.split(10)
+        [Batch(size=5, ask=5, excess=0), Batch(size=5, ask=5, excess=0)]
+    """
+
+    __slots__ = ("max_demand", "min_demand", "outstanding")
+
+    adapts = False
+    """Whether `measured` has anything to learn."""
+
+    def __init__(self, max_demand: int, min_demand: int) -> None:
+        self.max_demand = max_demand
+        self.min_demand = min_demand
+        self.outstanding = 0
+
+    def open(self) -> int:
+        """The first ask."""
+        self.outstanding = self.max_demand
+        return self.max_demand
+
+    def take(self, count: int) -> int | None:
+        """The ask that follows a message that is one batch; None when it has to be `split`."""
+        left = self.outstanding - count
+        if left < 0 or count > self.max_demand - self.min_demand:
+            return None
+        if left <= self.min_demand:
+            self.outstanding = self.max_demand
+            return self.max_demand - left
+        self.outstanding = left
+        return 0
+
+    def split(self, count: int) -> list[Batch]:
+        """Cut a message of `count` events into batches; the asks count as sent.
+
+        Events that were not asked for are handled too, but earn no refill; `Batch.excess` tells.
+        """
+        limit = self.max_demand - self.min_demand
+        owed, left = self.outstanding, self.outstanding
+        batches = []
+        while count > 0:
+            size = min(limit, count)
+            count -= size
+            credited = min(size, owed)
+            owed -= credited
+            left -= credited
+            ask = 0
+            if left <= self.min_demand:
+                ask = self.max_demand - left
+                left = self.max_demand
+            batches.append(Batch(size, ask, size - credited))
+        self.outstanding = left
+        return batches
+
+    def measured(self, events: int, seconds: float) -> int:
+        """Learn what a batch took; returns how many more events to ask for at once."""
+        return 0
+
+
+class AutoWindow(Window):
+    """A window that follows the time per event, so that no option has to be set.
+
+    It starts at one event, so that a few long jobs spread over all consumers. While a window's work
+    takes less than `HORIZON` seconds it doubles; when events turn out slower it shrinks.
+    """
+
+    __slots__ = ("_in_hand", "_per_event")
+
+    adapts = True
+
+    HORIZON = 0.01
+    """Seconds of work that a window should hold: long against a round trip, short for a person."""
+
+    def __init__(self) -> None:
+        super().__init__(1, 0)
+        self._in_hand = 0
+        self._per_event = 0.0
+
+    def take(self, count: int) -> int | None:
+        """As `Window.take`."""
+        ask = super().take(count)
+        if ask is not None:
+            self._in_hand += count
+        return ask
+
+    def split(self, count: int) -> list[Batch]:
+        """As `Window.split`."""
+        self._in_hand += count
+        return super().split(count)
+
+    def measured(self, events: int, seconds: float) -> int:
+        """Learn what a batch took; returns how many more events to ask for at once."""
+        sample = seconds / events
+        # A slow event counts at once, a fast one little by little: a wide window in front of slow
+        # events holds work back from idle consumers, a narrow one before fast events costs little.
+        known = self._per_event
+        self._per_event = sample if sample > known else known + (sample - known) * 0.25
+        # Multiplied and not divided: times without measure make the mean as small as floats go.
+        fits = self._per_event * MAX_AUTO <= self.HORIZON
+        fitting = MAX_AUTO if fits else int(self.HORIZON / self._per_event)
+        target = max(1, min(MAX_AUTO, self.max_demand * 2, fitting))
+        grown = target - self.max_demand
+        self.max_demand = target
+        self.min_demand = target // 2
+        self._in_hand -= events
+        # While batches wait in hand they take up window: their own asks will grow it.
+        if grown <= 0 or self._in_hand or self.outstanding > self.min_demand:
+            return 0
+        ask = self.max_demand - self.outstanding
+        self.outstanding = self.max_demand
+        return ask
+
+
+def window_for(options: SubscriptionOptions) -> Window:
+    """The window that a subscription's options call for."""
+    if options.max_demand == "auto":
+        return AutoWindow()
+    return Window(options.max_demand, options.resolved_min_demand)

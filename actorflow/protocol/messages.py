@@ -1,0 +1,390 @@
+"""The messages of the protocol and their wire form.
+
+A message is a msgpack array ``[tag, ref, …]``; the tags are literal. `decode` checks every field of
+every message, so that nothing behind it has to: what it refuses carries the wire reason that the
+peer is told. `docs/protocol.md` describes each field.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from struct import Struct
+from typing import Any
+
+import msgpack
+
+from actorflow.errors import ProtocolError, Undecodable
+from actorflow.protocol.framing import LENGTH, frame
+
+__all__ = [
+    "VERSION",
+    "Ask",
+    "Call",
+    "Cast",
+    "Down",
+    "Info",
+    "Message",
+    "Notify",
+    "Reply",
+    "Route",
+    "RouteEos",
+    "Subscribe",
+    "Unsubscribe",
+    "ask_prefix",
+    "decode",
+    "encode",
+    "encode_ask",
+    "encode_route_head",
+    "route_prefix",
+]
+
+MAX_COUNT = 1 << 40
+"""The largest demand one ask may carry; more is a mistake, and would overflow a counter."""
+
+VERSION = 1
+"""The version of this protocol; a consumer says it when it subscribes."""
+
+MAX_REF = (1 << 63) - 1
+"""The largest ref."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subscribe:
+    """Consumer to producer: a new subscription.
+
+    Args:
+        ref: the subscription's name, unique in the run.
+        options: the subscription's options as plain data.
+        replaces: the subscription that this one replaces, applied first and atomically, or None.
+        replaces_reason: why the old one ends.
+    """
+
+    ref: int
+    options: dict[str, Any]
+    replaces: int | None = None
+    replaces_reason: Any = None
+
+
+@dataclass(slots=True)
+class Ask:
+    """Consumer to producer: `count` more events may come; batches up to `acked` are finished.
+
+    Not frozen, like `Route`: one is made per batch, and freezing takes four times as long.
+    """
+
+    ref: int
+    count: int
+    acked: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Unsubscribe:
+    """Consumer to producer: end the subscription; always answered with a `RouteEos`."""
+
+    ref: int
+    reason: Any
+
+
+@dataclass(slots=True)
+class Route:
+    """Producer to consumer: a batch of events, encoded once by `codec`; `seq` counts from 1."""
+
+    ref: int
+    seq: int
+    codec: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class RouteEos:
+    """Producer to consumer: no more events on this ref, and why."""
+
+    ref: int
+    reason: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Notify:
+    """Producer to consumer: a message in order with the events around it; costs no demand."""
+
+    ref: int
+    codec: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request that is answered by a `Reply` with the same `ref`."""
+
+    ref: int
+    scope: str
+    codec: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Cast:
+    """A request without an answer, of scope ``"system"`` (the runtime's own) or ``"user"``."""
+
+    ref: int
+    scope: str
+    codec: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Info:
+    """A message for `handle_info`, taken behind what the stage has buffered."""
+
+    ref: int
+    scope: str
+    codec: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The answer to a `Call`: its result, or with ``outcome`` ``"error"`` a failure."""
+
+    ref: int
+    outcome: str
+    codec: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Down:
+    """The watched process is gone; delivered after everything it sent.
+
+    Args:
+        ref: the monitor.
+        who: the incarnation that ended, as text.
+        reason: why it ended.
+        restarting: whether a successor is coming, so that its place is kept.
+    """
+
+    ref: int
+    who: str
+    reason: Any
+    restarting: bool = False
+
+
+Message = (
+    Subscribe | Ask | Unsubscribe | Route | RouteEos | Notify | Call | Cast | Info | Reply | Down
+)
+
+# What is no Unicode, such as a file name that is not UTF-8, is escaped: last words must arrive.
+# msgpack has no type hints of its own.
+_pack: Callable[[Any], bytes] = msgpack.Packer(
+    use_bin_type=True, unicode_errors="backslashreplace", autoreset=True
+).pack
+
+
+def encode(message: Message) -> bytes:
+    """Encode one message as a frame, length prefix included.
+
+    Example:
+        >>> decode(encode(Ask(3, 10))[4:])
+        Ask(ref=3, count=10, acked=0)
+    """
+    return frame(_pack(_FIELDS[type(message)](message)))
+
+
+def decode(data: bytes) -> Message:
+    """Decode one frame, without its length prefix, and check every field.
+
+    Raises:
+        ProtocolError: with the reason that the sender is told, and the ref when one was readable.
+    """
+    try:
+        fields = msgpack.unpackb(data, strict_map_key=False)
+    except Exception as error:
+        raise Undecodable("undecodable", f"not msgpack: {error}") from error
+    if type(fields) is not list or len(fields) < 2:
+        raise Undecodable("undecodable", "not an array of a tag and a ref")
+    tag, ref = fields[0], fields[1]
+    if type(ref) is not int or not 0 <= ref <= MAX_REF:
+        raise ProtocolError("bad_ref", f"a ref is a non-negative 64-bit integer, got {ref!r}")
+    if tag == "$gen_ask":
+        return _read_ask(fields, ref)
+    if tag == "$gen_route":
+        return _read_route(fields, ref)
+    reader = _READERS.get(tag) if type(tag) is str else None
+    if reader is None:
+        raise ProtocolError("unknown_message", f"unknown tag {tag!r}", ref)
+    return reader(fields, ref)
+
+
+# --- the hot path: a route and an ask are written from prefixes made once per subscription ------
+
+# Its integers are always written in nine bytes, the longest form that msgpack has, so that one call
+# of struct writes all of them and the length is known beforehand.
+
+_ROUTE_TAG = b"\x95" + _pack("$gen_route")
+_ASK_TAG = b"\x94" + _pack("$gen_ask")
+_UINT64, _BIN32 = 0xCF, 0xC6
+_SEQUENCE = Struct(">BQ")
+_BODY = Struct(">BI")
+_ASK_NUMBERS = Struct(">BQBQ")
+_CODEC_NAMES = {name: _pack(name) for name in ("msgpack", "pickle")}
+
+
+def route_prefix(ref: int) -> bytes:
+    """The constant first bytes of every `Route` of one subscription, behind the length."""
+    return _ROUTE_TAG + _pack(ref)
+
+
+def encode_route_head(prefix: bytes, seq: int, codec: str, body_size: int) -> bytes:
+    """A route's frame up to its body, so that a large body is written without being copied."""
+    name = _CODEC_NAMES.get(codec) or _pack(codec)
+    head = prefix + _SEQUENCE.pack(_UINT64, seq) + name + _BODY.pack(_BIN32, body_size)
+    return LENGTH.pack(len(head) + body_size) + head
+
+
+def ask_prefix(ref: int) -> bytes:
+    """The constant first bytes of every `Ask` of one subscription, its length included."""
+    fields = _ASK_TAG + _pack(ref)
+    return LENGTH.pack(len(fields) + _ASK_NUMBERS.size) + fields
+
+
+def encode_ask(prefix: bytes, count: int, acked: int) -> bytes:
+    """An ask's whole frame."""
+    return prefix + _ASK_NUMBERS.pack(_UINT64, count, _UINT64, acked)
+
+
+# --- reading: one checker per tag --------------------------------------------------------------
+
+
+def _arity(fields: list[Any], ref: int, *sizes: int) -> None:
+    if len(fields) not in sizes:
+        raise ProtocolError(
+            "bad_message", f"{fields[0]} takes {sizes[0]} fields, got {len(fields)}", ref
+        )
+
+
+def _natural(value: Any, ref: int, reason: str, name: str) -> int:
+    if type(value) is not int or not 0 <= value <= MAX_COUNT:
+        raise ProtocolError(reason, f"{name} must be an integer from 0, got {value!r}", ref)
+    return value
+
+
+def _read_subscribe(fields: list[Any], ref: int) -> Subscribe:
+    _arity(fields, ref, 4)
+    options, replaces = fields[2], fields[3]
+    if type(options) is not dict or not all(type(key) is str for key in options):
+        raise ProtocolError("bad_option", f"options must be a map by name, got {options!r}", ref)
+    if replaces is None:
+        return Subscribe(ref, options)
+    if (
+        type(replaces) is not list
+        or len(replaces) != 2
+        or type(replaces[0]) is not int
+        or replaces[0] < 0
+    ):
+        raise ProtocolError(
+            "bad_option", f"replaces must be nil or [ref, reason], got {replaces!r}", ref
+        )
+    return Subscribe(ref, options, replaces[0], replaces[1])
+
+
+def _read_ask(fields: list[Any], ref: int) -> Ask:
+    if len(fields) == 4:
+        _, _, count, acked = fields
+        # The case of every batch, without a call per check.
+        exact = type(count) is int and type(acked) is int
+        if exact and 0 < count <= MAX_COUNT and 0 <= acked <= MAX_COUNT:
+            return Ask(ref, count, acked)
+    _arity(fields, ref, 4)
+    count = _natural(fields[2], ref, "bad_demand", "a demand")
+    acked = _natural(fields[3], ref, "bad_demand", "an acknowledgement")
+    if count == 0 and acked == 0:
+        raise ProtocolError("bad_demand", "an ask of 0 events that acknowledges nothing", ref)
+    return Ask(ref, count, acked)
+
+
+def _read_unsubscribe(fields: list[Any], ref: int) -> Unsubscribe:
+    _arity(fields, ref, 3)
+    return Unsubscribe(ref, fields[2])
+
+
+def _read_route(fields: list[Any], ref: int) -> Route:
+    if len(fields) != 5:
+        _arity(fields, ref, 5)
+    _, _, seq, codec, body = fields
+    if type(seq) is int and seq > 0 and type(codec) is str and type(body) is bytes:
+        return Route(ref, seq, codec, body)
+    if type(seq) is not int or seq < 1:
+        raise ProtocolError("bad_sequence", f"a sequence number counts from 1, got {seq!r}", ref)
+    _check_body(codec, body, ref)
+    return Route(ref, seq, codec, body)
+
+
+def _read_eos(fields: list[Any], ref: int) -> RouteEos:
+    _arity(fields, ref, 3)
+    return RouteEos(ref, fields[2])
+
+
+def _read_notify(fields: list[Any], ref: int) -> Notify:
+    _arity(fields, ref, 4)
+    _check_body(fields[2], fields[3], ref)
+    return Notify(ref, fields[2], fields[3])
+
+
+def _read_scoped(kind: Callable[[int, str, str, bytes], Message]) -> Callable[..., Message]:
+    def read(fields: list[Any], ref: int) -> Message:
+        _arity(fields, ref, 5)
+        _, _, scope, codec, body = fields
+        if type(scope) is not str:
+            raise ProtocolError("bad_message", f"a scope is a string, got {scope!r}", ref)
+        _check_body(codec, body, ref)
+        return kind(ref, scope, codec, body)
+
+    return read
+
+
+def _read_down(fields: list[Any], ref: int) -> Down:
+    _arity(fields, ref, 5)
+    _, _, who, reason, restarting = fields
+    if type(who) is not str or type(restarting) is not bool:
+        raise ProtocolError("bad_message", "down takes a name, a reason and a flag", ref)
+    return Down(ref, who, reason, restarting)
+
+
+def _check_body(codec: Any, body: Any, ref: int) -> None:
+    if type(codec) is not str or type(body) is not bytes:
+        raise ProtocolError("bad_body", "a body is a codec's name and bytes", ref)
+
+
+_READERS: dict[str, Callable[[list[Any], int], Message]] = {
+    "$gen_subscribe": _read_subscribe,
+    "$gen_ask": _read_ask,
+    "$gen_unsubscribe": _read_unsubscribe,
+    "$gen_route": _read_route,
+    "$gen_route_eos": _read_eos,
+    "$gen_notify": _read_notify,
+    "$gen_call": _read_scoped(Call),
+    "$gen_cast": _read_scoped(Cast),
+    "$gen_info": _read_scoped(Info),
+    "$gen_reply": _read_scoped(Reply),
+    "$gen_down": _read_down,
+}
+
+_FIELDS: dict[type, Callable[[Any], list[Any]]] = {
+    Subscribe: lambda m: [
+        "$gen_subscribe",
+        m.ref,
+        m.options,
+        None if m.replaces is None else [m.replaces, m.replaces_reason],
+    ],
+    Ask: lambda m: ["$gen_ask", m.ref, m.count, m.acked],
+    Unsubscribe: lambda m: ["$gen_unsubscribe", m.ref, m.reason],
+    Route: lambda m: ["$gen_route", m.ref, m.seq, m.codec, m.body],
+    RouteEos: lambda m: ["$gen_route_eos", m.ref, m.reason],
+    Notify: lambda m: ["$gen_notify", m.ref, m.codec, m.body],
+    Call: lambda m: ["$gen_call", m.ref, m.scope, m.codec, m.body],
+    Cast: lambda m: ["$gen_cast", m.ref, m.scope, m.codec, m.body],
+    Info: lambda m: ["$gen_info", m.ref, m.scope, m.codec, m.body],
+    Reply: lambda m: ["$gen_reply", m.ref, m.outcome, m.codec, m.body],
+    Down: lambda m: ["$gen_down", m.ref, m.who, m.reason, m.restarting],
+}

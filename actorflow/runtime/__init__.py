@@ -1,0 +1,1 @@
+"""Where stages live: one subpackage for each runtime behind the supervisor's seam."""

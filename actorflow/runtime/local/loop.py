@@ -1,0 +1,355 @@
+"""The synchronous loop: turns a stage machine with real pipes, on one thread.
+
+One iteration does one work item, flushes what it caused, and looks at the links when there is
+nothing to do or when it last looked some time ago. Nothing in it waits but the poll.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, MutableSequence
+from typing import Any
+
+from actorflow.errors import ProtocolError
+from actorflow.protocol.identity import Incarnation
+from actorflow.runtime.local.control import ControlSocket
+from actorflow.runtime.local.pipes import PipeLink
+from actorflow.runtime.local.poller import READABLE, WRITABLE, new_poller
+from actorflow.stage.counters import Counter
+from actorflow.stage.machine import StageMachine
+from actorflow.stage.work import CONTROL_LINK, Work
+from actorflow.supervision.specs import StageSpec
+
+__all__ = ["StageLoop", "run_stage"]
+
+LOOK_AFTER = 2_000_000
+"""Nanoseconds of uninterrupted work after which the links are looked at: a stop or a cancellation
+is seen this soon between two batches."""
+
+LAST_WORDS = 5.0
+"""Seconds that a failed stage may take to hand over what it has sent."""
+
+_BUSY = int(Counter.BUSY)
+_STARVED = int(Counter.STARVED)
+_BLOCKED = int(Counter.BLOCKED)
+_SINCE = int(Counter.CALLBACK_SINCE)
+_IN_HAND = int(Counter.CALLBACK_EVENTS)
+
+
+class StageLoop:
+    """The driver and the port of one stage machine.
+
+    Args:
+        child: which incarnation of which stage this is.
+        spec: what to run.
+        control: the link to the supervisor; owned from now on.
+        counters: the scoreboard slot.
+    """
+
+    def __init__(
+        self,
+        child: Incarnation,
+        spec: StageSpec,
+        control: ControlSocket,
+        counters: MutableSequence[int],
+    ) -> None:
+        self._control = control
+        self._counters = counters
+        self._links: dict[int, PipeLink] = {}
+        self._by_descriptor: dict[int, PipeLink] = {}
+        self._dirty: list[PipeLink] = []
+        self._poller = new_poller()
+        self._control_descriptor = control.fileno()
+        self._control_waits = False
+        self._poller.register(self._control_descriptor, READABLE)
+        self._looked = 0
+        self._hot: PipeLink | None = None
+        self.machine = StageMachine(child, spec, self, counters, time.monotonic)
+
+    def run(self) -> int:
+        """Run the stage to its end; returns the exit status."""
+        machine = self.machine
+        machine.start()
+        next_work = machine.next_work
+        while not machine.ended:
+            work = next_work()
+            if work is None:
+                if self._dirty:
+                    self._flush_dirty()
+                if not machine.ended:
+                    self._wait()
+                continue
+            finished = self._perform(work)
+            if self._dirty:
+                self._flush_dirty()
+            if finished - self._looked > LOOK_AFTER:
+                self._look(0.0)
+                self._advance()
+        self._last_words()
+        return machine.exit_status
+
+    # --- the machine's port -----------------------------------------------------------------------
+
+    def send(self, link: int, head: bytes, body: bytes = b"") -> None:
+        """Queue a frame; it leaves when the work item in hand is done."""
+        if link == CONTROL_LINK:
+            self._control.send(head + body if body else head)
+            self._watch_control()
+            return
+        pipe = self._links.get(link)
+        # A link that is closed has no reader who would miss it: its end was seen, or was our doing.
+        if pipe is not None and not pipe.closing:
+            pipe.outbox.append(head)
+            pipe.backlog += len(head)
+            if body:
+                pipe.outbox.append(body)
+                pipe.backlog += len(body)
+            self._dirty.append(pipe)
+
+    def open(self, link: int) -> None:
+        """Take the descriptors that came with the announcement in hand."""
+        reader, writer = self._control.take_descriptors(2)
+        pipe = PipeLink(link, reader, writer)
+        self._links[link] = pipe
+        self._by_descriptor[reader] = pipe
+        self._by_descriptor[writer] = pipe
+        self._poller.register(reader, READABLE)
+
+    def close(self, link: int) -> None:
+        """Close a link once what is queued on it has left."""
+        pipe = self._links.get(link)
+        if pipe is not None and not pipe.closing:
+            pipe.closing = True
+            self._dirty.append(pipe)
+
+    def drain(self, link: int) -> None:
+        """Read a dead peer's link to its end, or until nothing is there.
+
+        Another process may still hold a copy of the peer's descriptor; then the end never comes.
+        """
+        pipe = self._links.get(link)
+        if pipe is None:
+            return
+        while pipe.reader >= 0:
+            data = pipe.read()
+            if not data:
+                self._at_end(pipe)
+                return
+            self._feed(pipe, data)
+
+    @property
+    def congested(self) -> bool:
+        """Whether the host does not keep up with reading the control link."""
+        return self._control.wants_write
+
+    # --- work -------------------------------------------------------------------------------------
+
+    def _perform(self, work: Work) -> int:
+        """Do one work item; returns the time after it, in nanoseconds."""
+        counters = self._counters
+        machine = self.machine
+        started = time.monotonic_ns()
+        counters[_IN_HAND] = work.events
+        counters[_SINCE] = started
+        try:
+            result = work.call(*work.args)
+        except Exception as error:  # noqa: BLE001  (whatever a callback raises ends its stage)
+            counters[_SINCE] = 0
+            machine.fail(error)
+            return time.monotonic_ns()
+        finished = time.monotonic_ns()
+        counters[_SINCE] = 0
+        counters[_BUSY] += finished - started
+        try:
+            machine.complete(work, result, (finished - started) * 1e-9)
+        except Exception as error:  # noqa: BLE001  (what the result breaks ends the stage too)
+            machine.fail(error)
+        return finished
+
+    def _guarded(self, act: Callable[..., None], *arguments: Any) -> None:
+        """What the machine raises is the behaviour's error, or ours: it ends the stage."""
+        try:
+            act(*arguments)
+        except Exception as error:  # noqa: BLE001  (it reaches the supervisor, with its traceback)
+            self.machine.fail(error)
+
+    def _flush_dirty(self) -> None:
+        dirty = self._dirty
+        if not dirty:
+            return
+        self._dirty = []
+        for pipe in dirty:
+            if pipe.writer < 0:
+                continue
+            if pipe.flush():
+                if pipe.waits:
+                    pipe.waits = False
+                    self._poller.unregister(pipe.writer)
+                if pipe.closing:
+                    self._forget(pipe)
+            elif not pipe.waits:
+                pipe.waits = True
+                self._poller.register(pipe.writer, WRITABLE)
+
+    # --- links ------------------------------------------------------------------------------------
+
+    def _wait(self) -> None:
+        """Nothing to do: sleep until a link, or a timer, has something."""
+        hot = self._hot
+        if hot is not None and hot.reader >= 0:
+            # A link that had more last time often has more now; a read that succeeds saves a poll.
+            data = hot.read()
+            if data:
+                self._feed(hot, data)
+                return
+            self._hot = None
+            if data is not None:
+                self._at_end(hot)
+                return
+        due = self.machine.next_due()
+        before = time.monotonic_ns()
+        # The same clock as the timers' own, read once.
+        self._look(None if due is None else max(0.0, due - before * 1e-9))
+        share = _BLOCKED if self.machine.blocked else _STARVED
+        self._counters[share] += self._looked - before
+        if due is not None and due <= self._looked * 1e-9:
+            self._advance()
+
+    def _advance(self) -> None:
+        due = self.machine.next_due()
+        if due is not None and due <= time.monotonic():
+            self._guarded(self.machine.advance)
+
+    def _look(self, seconds: float | None) -> None:
+        """Poll once and see to every descriptor that is ready."""
+        ready = self._poller.wait(seconds)
+        self._looked = time.monotonic_ns()
+        for descriptor, events in ready:
+            if descriptor == self._control_descriptor:
+                self._control_ready(events)
+                continue
+            pipe = self._by_descriptor.get(descriptor)
+            if pipe is None:
+                continue  # it was closed by what an earlier one of this round brought
+            if descriptor == pipe.reader:
+                self._read(pipe)
+            else:
+                self._dirty.append(pipe)
+                self._flush_dirty()
+
+    def _read(self, pipe: PipeLink) -> None:
+        data = pipe.read()
+        if data:
+            self._hot = pipe
+            self._feed(pipe, data)
+        elif data is not None:
+            self._at_end(pipe)
+
+    def _feed(self, pipe: PipeLink, data: bytes) -> None:
+        machine = self.machine
+        number = pipe.number
+        try:
+            frames = pipe.decoder.feed(data)
+        except ProtocolError as error:
+            # Not a frame of ours: the stream has no beginning any more.
+            machine.refuse(number, error)
+            # The refusal leaves before the link is closed, or the peer would not know why.
+            self._flush_dirty()
+            self._at_end(pipe)
+            return
+        try:
+            for frame in frames:
+                machine.receive(number, frame)
+        except Exception as error:  # noqa: BLE001  (it reaches the supervisor, with its traceback)
+            machine.fail(error)
+
+    def _at_end(self, pipe: PipeLink) -> None:
+        """The peer's end is closed and everything it wrote has been read."""
+        if self._links.pop(pipe.number, None) is None:
+            return
+        self._release(pipe)
+        self._guarded(self.machine.link_closed, pipe.number)
+
+    def _forget(self, pipe: PipeLink) -> None:
+        self._links.pop(pipe.number, None)
+        self._release(pipe)
+
+    def _release(self, pipe: PipeLink) -> None:
+        # Out of the poller before the descriptors are closed: a number may be given out again.
+        if pipe.reader >= 0:
+            self._poller.unregister(pipe.reader)
+            self._by_descriptor.pop(pipe.reader, None)
+            pipe.close_reader()
+        if pipe.writer >= 0:
+            if pipe.waits:
+                self._poller.unregister(pipe.writer)
+            self._by_descriptor.pop(pipe.writer, None)
+            pipe.close_writer()
+        if self._hot is pipe:
+            self._hot = None
+
+    # --- the control link -------------------------------------------------------------------------
+
+    def _control_ready(self, events: int) -> None:
+        if events & WRITABLE:
+            self._control.flush()
+            self._watch_control()
+        if not events & ~WRITABLE:
+            return
+        try:
+            frames = self._control.receive()
+        except ProtocolError as error:
+            self.machine.fail(error)
+            return
+        for frame in frames:
+            self._guarded(self.machine.receive, CONTROL_LINK, frame)
+        if self._control.at_end and self._control_descriptor >= 0:
+            self._poller.unregister(self._control_descriptor)
+            self._control_descriptor = -1
+            self._guarded(self.machine.link_closed, CONTROL_LINK)
+
+    def _watch_control(self) -> None:
+        """Wait for room on the control link exactly while something waits to be written."""
+        wants = self._control.wants_write
+        if wants != self._control_waits and self._control_descriptor >= 0:
+            self._control_waits = wants
+            events = READABLE | WRITABLE if wants else READABLE
+            self._poller.modify(self._control_descriptor, events)
+
+    # --- the end ----------------------------------------------------------------------------------
+
+    def _last_words(self) -> None:
+        """Hand over what has been sent, for as long as somebody reads.
+
+        After an orderly end there is no limit: with `at_most_once` nobody would send it again, and
+        whoever asked this stage to stop ends it when its time is up. After a failure the limit is
+        `LAST_WORDS`, since a successor waits, to whom what is not taken is given back.
+        """
+        limit = time.monotonic() + LAST_WORDS if self.machine.exit_status else None
+        self._control.flush_within(LAST_WORDS)
+        for pipe in self._links.values():
+            # Two stages in their last words must not wait for each other to read.
+            pipe.close_reader()
+        self._flush_dirty()
+        while full := [pipe for pipe in self._links.values() if pipe.waits]:
+            left = None if limit is None else limit - time.monotonic()
+            if left is not None and left <= 0:
+                break
+            # A poller of its own: nothing but room must wake it.
+            room = new_poller()
+            for pipe in full:
+                room.register(pipe.writer, WRITABLE)
+            room.wait(left)
+            self._dirty += full
+            self._flush_dirty()
+
+
+def run_stage(child: Incarnation, spec: StageSpec, control: ControlSocket, counters: Any) -> int:
+    """Run a stage in this process until it ends; returns the exit status."""
+    counters[Counter.GENERATION] = child.generation
+    counters[Counter.STARTED_SINCE] = time.monotonic_ns()
+    for counter in (Counter.ENDED, Counter.CALLBACK_SINCE, Counter.CALLBACK_EVENTS):
+        counters[counter] = 0
+    for counter in (Counter.BUFFERED, Counter.UNACKNOWLEDGED):
+        counters[counter] = 0
+    return StageLoop(child, spec, control, counters).run()

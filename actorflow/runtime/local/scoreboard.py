@@ -1,0 +1,110 @@
+"""The scoreboard: one block of memory that a run's processes share, a slot of counters per stage.
+
+Each slot has one writer, its stage. Everybody may read it at any moment without a message: a
+counter is an aligned 64-bit word, which is written and read whole.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import tempfile
+from collections.abc import Mapping
+
+from actorflow.errors import RunError
+from actorflow.protocol.identity import StageId
+from actorflow.stage.counters import SLOT_SIZE, named
+
+__all__ = ["SLOTS", "Scoreboard", "slot_view"]
+
+SLOT_BYTES = SLOT_SIZE * 8
+"""A whole number of cache lines, so that two stages never write to the same one."""
+
+SLOTS = 4096
+"""How many stages a run may have at once. Untouched slots take no memory."""
+
+
+class Scoreboard:
+    """The host's side: makes the memory, gives out its slots, reads them.
+
+    A stage keeps its slot over restarts. The slot of a stage that has ended stays readable until
+    all others are taken as well; then the one that ended first is cleared and given away, so a
+    supervisor that starts a child per event never runs out.
+
+    Args:
+        slots: how many stages there may be at once.
+    """
+
+    def __init__(self, slots: int = SLOTS) -> None:
+        self.slots = slots
+        self.descriptor = _shared_memory(slots * SLOT_BYTES)
+        self._memory: mmap.mmap | bytes = mmap.mmap(self.descriptor, slots * SLOT_BYTES)
+        self._places: dict[StageId, int] = {}
+        self._ended: dict[StageId, None] = {}
+
+    def allocate(self, stage: StageId) -> int:
+        """The stage's slot, the same one as before when it had one.
+
+        Raises:
+            RunError: as many stages as there are slots are running.
+        """
+        place = self._places.get(stage)
+        if place is not None:
+            self._ended.pop(stage, None)
+            return place
+        if len(self._places) < self.slots:
+            place = len(self._places)
+        elif self._ended:
+            oldest = next(iter(self._ended))
+            del self._ended[oldest]
+            place = self._places.pop(oldest)
+            self._clear(place)
+        else:
+            raise RunError(
+                f"stage {stage} has no place on the scoreboard: {self.slots} stages are running,"
+                " which is as many as one run may have"
+            )
+        self._places[stage] = place
+        return place
+
+    def release(self, stage: StageId) -> None:
+        """The stage's process has ended: its slot may be given away when no other is left."""
+        if stage in self._places:
+            self._ended.pop(stage, None)
+            self._ended[stage] = None
+
+    def counters(self, stage: StageId) -> Mapping[str, int]:
+        """The stage's counters by name; all 0 for one that was never started."""
+        place = self._places.get(stage)
+        if place is None:
+            return named([0] * SLOT_SIZE)
+        start = place * SLOT_BYTES
+        return named(memoryview(self._memory[start : start + SLOT_BYTES]).cast("q"))
+
+    def close(self) -> None:
+        """Give the memory back; what was counted stays readable from a copy. May be repeated."""
+        if isinstance(self._memory, mmap.mmap):
+            # Not closed but let go of: another thread may be reading a counter at this moment, and
+            # the mapping ends with the last reference to it.
+            self._memory = self._memory[: len(self._places) * SLOT_BYTES]
+            os.close(self.descriptor)
+
+    def _clear(self, place: int) -> None:
+        if isinstance(self._memory, mmap.mmap):
+            self._memory[place * SLOT_BYTES : (place + 1) * SLOT_BYTES] = bytes(SLOT_BYTES)
+
+
+def slot_view(memory: mmap.mmap, place: int) -> memoryview:
+    """A slot as a writable sequence of `SLOT_SIZE` integers, in a process that maps the memory."""
+    return memoryview(memory)[place * SLOT_BYTES : (place + 1) * SLOT_BYTES].cast("q")
+
+
+def _shared_memory(size: int) -> int:
+    """A descriptor of so much zeroed memory without a name, so that nothing can be left behind."""
+    if hasattr(os, "memfd_create"):
+        descriptor = os.memfd_create("actorflow-scoreboard", os.MFD_CLOEXEC)
+    else:
+        descriptor, path = tempfile.mkstemp(prefix="actorflow-")
+        os.unlink(path)
+    os.ftruncate(descriptor, size)
+    return descriptor

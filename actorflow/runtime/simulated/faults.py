@@ -1,0 +1,104 @@
+"""Faults: what goes wrong in a simulated run, and when."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from random import Random
+
+from actorflow.errors import OptionError
+from actorflow.runtime.simulated.process import SimulatedProcess
+
+__all__ = ["CrashAt", "CrashPlan", "Faults"]
+
+
+@dataclass(frozen=True, slots=True)
+class CrashAt:
+    """Kill a stage at a step of the run.
+
+    Args:
+        step: the step, from 1; the first at or after it at which the stage's process exists.
+        stage: ``"count"`` or ``"count/1"``; None for one that the seed chooses.
+    """
+
+    step: int
+    stage: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Faults:
+    """What goes wrong.
+
+    A crash is a SIGKILL: what the process had not yet written to its pipes is lost, perhaps in the
+    middle of a frame; what it had written is delivered; then its peers see the end of their links
+    and the supervisor sees it exit.
+
+    Args:
+        crashes: how many processes to kill, at steps that the seed chooses.
+        within: the last step at which one of `crashes` may happen.
+        at: crashes at steps of your own choice.
+        stages: which stages `crashes` may hit, ``"count"`` or ``"count/1"``; None for any.
+        points: for a name given to `actorflow.testing.fault_point`, at which of its passes (from 1)
+            the process is killed.
+        spawn_failures: how many of the first processes cannot be made.
+
+    Raises:
+        OptionError: a number breaks its rule.
+
+    Example:
+        >>> Faults(crashes=1, stages=("count",)).within
+        500
+    """
+
+    crashes: int = 0
+    within: int = 500
+    at: tuple[CrashAt, ...] = ()
+    stages: tuple[str, ...] | None = None
+    points: Mapping[str, int] = field(default_factory=dict)
+    spawn_failures: int = 0
+
+    def __post_init__(self) -> None:
+        for option, least in (("crashes", 0), ("within", 1), ("spawn_failures", 0)):
+            value = getattr(self, option)
+            if type(value) is not int or value < least:
+                raise OptionError(option, f"an integer of at least {least}", value)
+        if isinstance(self.stages, str):
+            raise OptionError("stages", "a tuple of stages' names", self.stages)
+
+
+class CrashPlan:
+    """When a run's crashes are due, and whom they hit.
+
+    It draws from numbers of its own: with and without crashes a seed makes the same choices until
+    the first of them.
+
+    Args:
+        seed: chooses steps and victims.
+        faults: what is wanted.
+    """
+
+    __slots__ = ("_pending", "_random", "_stages")
+
+    def __init__(self, seed: int, faults: Faults) -> None:
+        self._random = Random(f"actorflow crashes {seed}")
+        self._stages = faults.stages
+        drawn = [CrashAt(self._random.randint(1, faults.within)) for _ in range(faults.crashes)]
+        self._pending = sorted((*faults.at, *drawn), key=lambda crash: crash.step)
+
+    def due(self, step: int) -> bool:
+        """Whether a crash is due at this step."""
+        return bool(self._pending) and self._pending[0].step <= step
+
+    def victim(self, processes: Sequence[SimulatedProcess]) -> SimulatedProcess | None:
+        """Whom the oldest due crash hits; None when nobody that it names exists now."""
+        crash = self._pending[0]
+        wanted = self._stages if crash.stage is None else (crash.stage,)
+        hit = [
+            each
+            for each in processes
+            if wanted is None or each.child.stage.name in wanted or str(each.child.stage) in wanted
+        ]
+        if not hit:
+            return None
+        self._pending.pop(0)
+        return hit[int(self._random.random() * len(hit))]

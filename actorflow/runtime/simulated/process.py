@@ -1,0 +1,419 @@
+"""A simulated process: one incarnation of a stage, its links, and what it is busy with."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable, MutableSequence
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+
+from actorflow.errors import ProtocolError
+from actorflow.protocol.control import Exiting, encode_control
+from actorflow.protocol.failure import Failure
+from actorflow.protocol.identity import Incarnation
+from actorflow.protocol.messages import encode
+from actorflow.runtime.simulated.actors import Actor
+from actorflow.runtime.simulated.channel import Channel
+from actorflow.runtime.simulated.setting import (
+    LAST_WORDS,
+    NANOSECONDS,
+    SIGKILL,
+    Killed,
+    Life,
+    LinkEnd,
+    Setting,
+)
+from actorflow.stage.counters import Counter
+from actorflow.stage.machine import StageMachine
+from actorflow.stage.work import CONTROL_LINK, Work
+from actorflow.supervision.specs import StageSpec
+
+__all__ = ["SimulatedProcess", "current_process"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    channel: Channel
+    frame: bytes
+
+
+_current: ContextVar[SimulatedProcess | None] = ContextVar("actorflow_simulated", default=None)
+
+
+def current_process() -> SimulatedProcess | None:
+    """The simulated process whose callback is running, or None outside a simulation."""
+    return _current.get()
+
+
+class SimulatedProcess:
+    """One incarnation; it is the `Port` of its stage machine.
+
+    Args:
+        child: who it is.
+        pid: its number.
+        setting: what all processes share.
+        down: its control link from the supervisor.
+        up: its control link to the supervisor.
+        counters: its stage's counters, the same for each incarnation.
+    """
+
+    def __init__(
+        self,
+        child: Incarnation,
+        pid: int,
+        setting: Setting,
+        *,
+        down: Channel,
+        up: Channel,
+        counters: MutableSequence[int],
+    ) -> None:
+        self.child = child
+        self.pid = pid
+        self.life = Life.ORDERED
+        self.status: int | None = None
+        self.signal: int | None = None
+        self.machine: StageMachine | None = None
+        self.ends: dict[int, LinkEnd] = {}
+        self.arriving: dict[int, LinkEnd] = {}
+        self.down = down
+        self.up = up
+        self.counters = counters
+        self.work: Work | None = None
+        self.busy_until = 0.0
+        self.parked: str | None = None
+        """The gate that its callback waits at."""
+        self.spent = 0.0
+        self.turn = Actor(f"turn {child}", self._can_turn, self._turn)
+        self.alarm = Actor(f"timer {child}", self._can_alarm, self._alarm)
+        self.leave = Actor(f"exit {child}", self._can_leave, self._leave)
+        self.leave_by = 0.0
+        """When a process that is leaving gives up on what it still has to write."""
+        self._setting = setting
+        self._result: object = None
+        self._raised: Exception | None = None
+        self._began = 0.0
+        self._held: list[_Held] = []
+        self._speed = setting.schedule.speed()
+        self._stirred = False
+        self._nested = 0
+
+    def __str__(self) -> str:
+        return str(self.child)
+
+    # --- birth and death --------------------------------------------------------------------------
+
+    def fork(self, spec: bytes) -> None:
+        """Become the stage; its class and arguments are unpickled anew for each incarnation."""
+        self.life = Life.ALIVE
+        counters = self.counters
+        counters[Counter.GENERATION] = self.child.generation
+        counters[Counter.PID] = self.pid
+        counters[Counter.STARTED_SINCE] = int(self._setting.clock() * NANOSECONDS)
+        for gauge in (Counter.BUFFERED, Counter.UNACKNOWLEDGED, Counter.ENDED):
+            counters[gauge] = 0
+        self.down.attach(self)
+        try:
+            stage: StageSpec = pickle.loads(spec)
+            self.machine = StageMachine(self.child, stage, self, counters, self._setting.clock)
+        except Exception as error:  # noqa: BLE001 - unpickling runs the user's code
+            # What a real process does whose specification cannot be read: last words, and exit.
+            failure = Failure.of(error)
+            words = Exiting(["error", failure.summary], failure.to_wire())
+            self.up.write(encode(encode_control(words)))
+            self._begin_leaving(1)
+            return
+        self.machine.start()
+        self._stir()
+
+    def die(self, *, signal: int | None = None, status: int | None = None) -> None:
+        """End at once: nothing more is written, what is in the pipes is delivered."""
+        if self.life is Life.GONE:
+            return
+        self.life = Life.GONE
+        self.signal, self.status = signal, status
+        self.work, self.parked = None, None
+        self.counters[Counter.CALLBACK_SINCE] = 0
+        self.up.kill_writer()
+        self.down.close_reader()
+        for end in (*self.ends.values(), *self.arriving.values()):
+            end.release()
+        self.ends.clear()
+        self.arriving.clear()
+        self._setting.witness.died(self)
+
+    def give(self, link: int, end: LinkEnd) -> None:
+        """Descriptors are on their way to this process; with a dead one they are closed."""
+        if self.life is Life.GONE:
+            end.release()
+        else:
+            self.arriving[link] = end
+
+    # --- the stage's port -------------------------------------------------------------------------
+
+    @property
+    def congested(self) -> bool:
+        """Whether the supervisor does not keep up with reading the control link."""
+        return self.up.outbox > 0
+
+    def send(self, link: int, head: bytes, body: bytes = b"") -> None:
+        """Put a frame into the link's outbox."""
+        channel = self._outbound(link)
+        if channel is None:
+            return
+        self._setting.witness.sent(self, link, head + body)
+        if self.parked is None:
+            channel.write(head, body)
+        else:
+            self._held.append(_Held(channel, head + body))
+
+    def open(self, link: int) -> None:
+        """Take the descriptors that arrived beside the message in hand."""
+        end = self.arriving.pop(link)
+        self.ends[link] = end
+        end.inbound.attach(self)
+
+    def close(self, link: int) -> None:
+        """Close both ends once the outbox has left; until then, what arrives is still read."""
+        end = self.ends.get(link)
+        if end is not None and not end.outbound.closing:
+            end.outbound.close_when_written(lambda: self._release(link))
+
+    def drain(self, link: int) -> None:
+        """Read what a dead peer has left, and its end."""
+        end = self.ends.get(link)
+        if end is not None:
+            self._nested += 1
+            try:
+                end.inbound.drain()
+            finally:
+                self._nested -= 1
+
+    def _release(self, link: int) -> None:
+        end = self.ends.pop(link, None)
+        if end is not None:
+            end.release()
+
+    def _outbound(self, link: int) -> Channel | None:
+        if link == CONTROL_LINK:
+            return self.up
+        end = self.ends.get(link)
+        return None if end is None else end.outbound
+
+    # --- reading ----------------------------------------------------------------------------------
+
+    def can_read(self, channel: Channel) -> bool:
+        """While a callback runs nothing is read: a stage has one thread."""
+        return self.life is Life.ALIVE and self.work is None
+
+    def take(self, channel: Channel, frames: list[bytes]) -> None:
+        """Give frames to the stage."""
+        machine, witness, link = self.machine, self._setting.witness, channel.link
+        if machine is None:
+            return
+        for data in frames:
+            witness.received(self, link, data)
+            self._guard(machine.receive, link, data)
+            if machine.ended:
+                break
+        self._stir()
+        self._settle()
+
+    def end(self, channel: Channel) -> None:
+        """The peer's ends are closed: close these, then tell the stage."""
+        link, machine = channel.link, self.machine
+        if link != CONTROL_LINK and link not in self.ends:
+            return
+        self._release(link)
+        if machine is None:
+            return
+        self._guard(machine.link_closed, link)
+        self._stir()
+        self._settle()
+
+    def garbled(self, channel: Channel, error: ProtocolError) -> None:
+        """What a peer sends is no frame: the stream has no beginning any more."""
+        if self.machine is not None:
+            self.machine.refuse(channel.link, error)
+        self.end(channel)
+
+    # --- turns ------------------------------------------------------------------------------------
+
+    def _stir(self) -> None:
+        self._stirred = True
+        self._setting.ready.add(self.turn)
+
+    def _can_turn(self) -> bool:
+        if self.life is not Life.ALIVE or self.parked is not None:
+            return False
+        if self.work is not None:
+            return self.busy_until <= self._setting.clock()
+        return self._stirred
+
+    def _turn(self) -> str:
+        if self.work is not None:
+            return self._finish(self.work)
+        assert self.machine is not None
+        work = self.machine.next_work()
+        if work is None:
+            self._stirred = False
+            self._settle()
+            return "idle"
+        return self._begin(work)
+
+    def _begin(self, work: Work) -> str:
+        setting = self._setting
+        now = setting.clock()
+        setting.witness.begins(self, work)
+        self.counters[Counter.CALLBACK_SINCE] = int(now * NANOSECONDS)
+        self.counters[Counter.CALLBACK_EVENTS] = work.events
+        self.work, self.spent = work, 0.0
+        self._began, self._result, self._raised = now, None, None
+        token = _current.set(self)
+        try:
+            self._result = work.call(*work.args)
+        except Exception as error:  # noqa: BLE001 - the stage's code may raise anything
+            self._raised = error
+        except SystemExit as request:
+            self.die(status=request.code if isinstance(request.code, int) else 1)
+            return f"{work.label} exits"
+        except Killed:
+            setting.crashed.append(str(self))
+            self.die(signal=SIGKILL)
+            return f"{work.label} killed"
+        finally:
+            _current.reset(token)
+        self.busy_until = now + self._speed * max(1, work.events) + self.spent
+        if self.parked is None and self.busy_until <= now:
+            return self._finish(work)
+        return f"{work.label} {work.events} begins"
+
+    def _finish(self, work: Work) -> str:
+        machine, setting = self.machine, self._setting
+        assert machine is not None
+        seconds = setting.clock() - self._began
+        self.work = None
+        counters = self.counters
+        counters[Counter.CALLBACK_SINCE] = 0
+        counters[Counter.BUSY] += int(seconds * NANOSECONDS)
+        if self._raised is not None:
+            machine.fail(self._raised)
+        else:
+            setting.witness.finishes(self, work, self._result)
+            self._guard(machine.complete, work, self._result, seconds)
+        self._result = self._raised = None
+        self._stir()
+        if seconds > 0:
+            # Nothing was read or written while the callback ran; now everything may be.
+            for end in self.ends.values():
+                setting.ready.add(end.inbound.reading)
+            setting.ready.add(self.down.reading)
+        self._settle()
+        return f"{work.label} {work.events}"
+
+    def park(self, gate: str) -> None:
+        """The callback in hand waits at a gate, until `unpark`.
+
+        It cannot really wait, as all stages share one thread: it runs on, and what it sends from
+        here on, and its end, are held back until the gate opens. As a process is visible through
+        its messages alone, nobody can tell the difference.
+        """
+        self.parked = gate
+
+    def unpark(self) -> None:
+        """The gate has opened; what the callback still takes begins to count now."""
+        if self.life is not Life.ALIVE or self.parked is None:
+            return
+        self.parked = None
+        left = self.busy_until - self._began
+        self.busy_until = self._setting.clock() + left
+        held, self._held = self._held, []
+        for each in held:
+            each.channel.write(each.frame)
+        self._setting.ready.add(self.turn)
+
+    def spend(self, seconds: float) -> None:
+        """The callback in hand takes so much virtual time more."""
+        self.spent += seconds
+
+    def pass_point(self, name: str) -> None:
+        """The callback in hand passes a fault point, and may not survive it."""
+        passed = self._setting.points.get(name, 0) + 1
+        self._setting.points[name] = passed
+        if self._setting.fatal_points.get(name) == passed:
+            raise Killed(name)
+
+    # --- timers -----------------------------------------------------------------------------------
+
+    @property
+    def due(self) -> float | None:
+        """When something is due by itself: the end of a callback, or a timer of the stage."""
+        if self.life is Life.LEAVING:
+            return self.leave_by
+        if self.life is not Life.ALIVE or self.parked is not None or self.machine is None:
+            return None
+        return self.machine.next_due() if self.work is None else self.busy_until
+
+    def wake(self) -> None:
+        """Time has moved on."""
+        if self.life is Life.LEAVING:
+            self._setting.ready.add(self.leave)
+        else:
+            self._setting.ready.add(self.turn if self.work is not None else self.alarm)
+
+    def _can_alarm(self) -> bool:
+        if self.life is not Life.ALIVE or self.work is not None:
+            return False
+        due = self.due
+        return due is not None and due <= self._setting.clock()
+
+    def _alarm(self) -> str:
+        assert self.machine is not None
+        self._guard(self.machine.advance)
+        self._stir()
+        self._settle()
+        return "fired"
+
+    def _guard(self, act: Callable[..., None], *args: Any) -> None:
+        """Turn the machine; what its behaviour breaks on the way ends the stage."""
+        try:
+            act(*args)
+        except Exception as error:  # noqa: BLE001 - a partition function, say, may raise anything
+            assert self.machine is not None
+            self.machine.fail(error)
+
+    # --- leaving ----------------------------------------------------------------------------------
+
+    def _settle(self) -> None:
+        """After every action on the stage: has it ended, is a timer due, do the laws hold?"""
+        if self._nested or self.life is not Life.ALIVE or self.machine is None:
+            return
+        self._setting.witness.acted(self)
+        if self.machine.ended:
+            self._begin_leaving(self.machine.exit_status)
+            return
+        due = self.machine.next_due()
+        if due is not None and due <= self._setting.clock():
+            self._setting.ready.add(self.alarm)
+
+    def _begin_leaving(self, status: int) -> None:
+        self.life = Life.LEAVING
+        self.status = status
+        self.leave_by = self._setting.clock() + LAST_WORDS
+        for channel in self._writing():
+            channel.waiter = self.leave
+        self._setting.ready.add(self.leave)
+
+    def _writing(self) -> list[Channel]:
+        return [self.up, *(end.outbound for end in self.ends.values())]
+
+    def _can_leave(self) -> bool:
+        return self.life is Life.LEAVING and (
+            all(channel.drained for channel in self._writing())
+            or self.leave_by <= self._setting.clock()
+        )
+
+    def _leave(self) -> str:
+        lost = sum(channel.outbox for channel in self._writing())
+        self.die(status=self.status)
+        return f"status {self.status}, {lost} B lost"

@@ -1,0 +1,82 @@
+"""What the processes of a world have in common: its clock, schedule and witness, kinds of death."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum, auto
+
+from actorflow.runtime.simulated.actors import ReadySet
+from actorflow.runtime.simulated.channel import Channel
+from actorflow.runtime.simulated.clock import FakeClock
+from actorflow.runtime.simulated.schedule import Schedule
+from actorflow.runtime.simulated.witness import Witness
+
+__all__ = [
+    "LAST_WORDS",
+    "NANOSECONDS",
+    "SIGKILL",
+    "SIGTERM",
+    "Killed",
+    "Life",
+    "LinkEnd",
+    "Setting",
+]
+
+SIGKILL = 9
+SIGTERM = 15
+NANOSECONDS = 1_000_000_000
+
+LAST_WORDS = 5.0
+"""Seconds that an ending stage may take to hand over what it has sent, as in `runtime.local`."""
+
+
+class Life(Enum):
+    """Where a process stands."""
+
+    ORDERED = auto()
+    """Asked for, not yet forked."""
+    ALIVE = auto()
+    LEAVING = auto()
+    """Its stage has ended; what it still has to write leaves first."""
+    GONE = auto()
+
+
+class Killed(BaseException):
+    """Raised inside a callback at a fault point. No Exception, so that no handler survives it."""
+
+
+@dataclass(slots=True)
+class LinkEnd:
+    """What a process holds of a link: the channel it reads from and the one it writes to."""
+
+    inbound: Channel
+    outbound: Channel
+
+    def release(self) -> None:
+        """Close both; what is not in the pipe yet is lost."""
+        self.outbound.kill_writer()
+        self.inbound.close_reader()
+
+
+@dataclass(slots=True)
+class Setting:
+    """What all processes of a world share.
+
+    Args:
+        clock: the virtual time.
+        schedule: makes the choices.
+        ready: who may be able to act.
+        witness: is told what happens.
+        points: how often each fault point has been passed.
+        fatal_points: at which pass of a fault point the process is killed.
+        crashed: which incarnations a fault has killed, in order.
+    """
+
+    clock: FakeClock
+    schedule: Schedule
+    ready: ReadySet
+    witness: Witness = field(default_factory=Witness)
+    points: dict[str, int] = field(default_factory=dict)
+    fatal_points: Mapping[str, int] = field(default_factory=dict)
+    crashed: list[str] = field(default_factory=list)

@@ -1,0 +1,300 @@
+"""What users subclass: Producer, ProducerConsumer and Consumer, and the verbs of a stage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from actorflow.errors import NotInStage
+from actorflow.protocol.identity import Incarnation
+
+__all__ = [
+    "Consumer",
+    "Producer",
+    "ProducerConsumer",
+    "Stage",
+    "StageContext",
+    "Subscription",
+    "kind_of",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """A subscription as a stage's callbacks see it.
+
+    Args:
+        ref: its name in the run.
+        side: what the peer is to this stage: ``"producer"`` or ``"consumer"``.
+        peer: the other stage's incarnation.
+        options: the subscription's options.
+    """
+
+    ref: int
+    side: str
+    peer: Incarnation
+    options: Mapping[str, Any]
+
+    @property
+    def stage(self) -> str:
+        """The other stage's name."""
+        return self.peer.stage.name
+
+
+class StageContext(Protocol):
+    """What a running stage can do; the stage machine implements it."""
+
+    name: str
+    index: int
+    replicas: int
+
+    def emit(self, events: Iterable[Any]) -> None:
+        """Emit events now."""
+
+    def notify(self, message: Any) -> None:
+        """Tell every consumer, in order with the events."""
+
+    def ask(self, subscription: Subscription, count: int) -> None:
+        """Ask on a manual subscription."""
+
+    def cancel(self, subscription: Subscription, reason: Any) -> None:
+        """End a subscription."""
+
+    def send_after(self, seconds: float, message: Any) -> None:
+        """Have `handle_info` called later."""
+
+    def finish(self) -> None:
+        """Hand over what is buffered, then end."""
+
+    def stop(self, reason: Any) -> None:
+        """End after the callback in hand."""
+
+    def set_result(self, value: Any) -> None:
+        """Keep the stage's answer."""
+
+    def set_demand(self, mode: str) -> None:
+        """Accumulate or forward."""
+
+    def log_record(self, level: str, event: str, values: dict[str, Any]) -> None:
+        """Ship a log line to the host."""
+
+
+class Stage:
+    """The base of every stage. Subclass `Producer`, `ProducerConsumer` or `Consumer`, not this.
+
+    A constructor takes what the topology's ``args`` give; it need not call ``super().__init__``.
+    It runs in the stage's own process, so open files, sockets and models there or in `on_start`.
+    """
+
+    _context: StageContext | None = None
+    subscribe_to: Any = ()
+    """Producers to subscribe to when the topology names none: names, or maps with ``to``."""
+
+    # --- who am I ------------------------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        """The stage's name in the topology."""
+        return self._running().name
+
+    @property
+    def index(self) -> int:
+        """Which of its replicas this is, from 0."""
+        return self._running().index
+
+    @property
+    def replicas(self) -> int:
+        """How many stages of this name there are."""
+        return self._running().replicas
+
+    @property
+    def log(self) -> Any:
+        """A structlog logger; its lines appear in the host's log with run, stage, index and pid."""
+        from actorflow.stage.logs import stage_logger
+
+        return stage_logger(self._running().log_record)
+
+    # --- callbacks that any stage may override ---------------------------------------------------
+
+    def on_start(self) -> None:
+        """Called once, in the stage's process, before any event; an exception fails the start."""
+
+    def on_stop(self, reason: Any) -> None:
+        """Called once when the stage ends in an orderly way, with the reason."""
+
+    def handle_subscribe(
+        self, side: str, options: Mapping[str, Any], subscription: Subscription
+    ) -> str | None:
+        """A subscription begins; `side` is what the peer is: ``"producer"`` or ``"consumer"``.
+
+        Returns:
+            ``"automatic"`` (or None), or for a producer peer ``"manual"``: then demand is what
+            `ask` says.
+        """
+        return None
+
+    def handle_cancel(self, reason: Any, subscription: Subscription) -> Iterable[Any] | None:
+        """A subscription is over. `reason` is ``("cancel", why)`` or ``("down", why)``.
+
+        A producing stage may return events.
+        """
+        return None
+
+    def handle_call(self, request: Any, sender: Any) -> Any:
+        """Answer a `call`; events emitted here leave before the reply."""
+        raise NotImplementedError(f"stage {self.name!r} has no handle_call for {request!r}")
+
+    def handle_cast(self, message: Any) -> Iterable[Any] | None:
+        """Take a `cast`; a producing stage may return events."""
+        raise NotImplementedError(f"stage {self.name!r} has no handle_cast for {message!r}")
+
+    def handle_info(self, message: Any) -> Iterable[Any] | None:
+        """Take a message from `send_after`, `info` or a notification; may return events."""
+        self.log.warning("a message without a handle_info was dropped", message=repr(message))
+        return None
+
+    def handle_notification(self, message: Any, subscription: Subscription) -> None:
+        """Take a producer's `notify`, in order with its events; the default is `handle_info`."""
+        self.handle_info(message)
+
+    # --- verbs ------------------------------------------------------------------------------------
+
+    def cancel(self, subscription: Subscription, reason: Any = "normal") -> None:
+        """End a subscription; the cancel mode decides what that does to its consumer."""
+        self._running().cancel(subscription, reason)
+
+    def send_after(self, seconds: float, message: Any) -> None:
+        """Have `handle_info(message)` called after so many seconds, from 0."""
+        self._running().send_after(seconds, message)
+
+    def stop(self, reason: Any = "normal") -> None:
+        """End this stage after the callback in hand; what is not handed over is redelivered."""
+        self._running().stop(reason)
+
+    def set_result(self, value: Any) -> None:
+        """Set the stage's answer: in the run's report and in what `run.wait()` returns."""
+        self._running().set_result(value)
+
+    def _running(self) -> StageContext:
+        if self._context is None:
+            raise NotInStage(
+                f"{type(self).__name__} is not running: a stage's verbs and names work inside a"
+                " started topology; to try a stage alone use actorflow.testing.run"
+            )
+        return self._context
+
+
+class _Producing(Stage):
+    """What producers and producer-consumers share."""
+
+    buffer_size: int | None = 10_000
+    buffer_keep: str = "last"
+    dispatcher: Any = "demand"
+
+    def handle_discarded(self, events: list[Any]) -> bool | None:
+        """The buffer was full and these events were dropped.
+
+        Returns:
+            False to keep the warning out of the log.
+        """
+        return True
+
+    def emit(self, events: Iterable[Any]) -> None:
+        """Send events: to whoever has demand, the rest to the buffer.
+
+        Raises:
+            EventNotEncodable: an event cannot leave the process.
+        """
+        self._running().emit(events)
+
+    def notify(self, message: Any) -> None:
+        """Tell every consumer something, in order with the events and without demand."""
+        self._running().notify(message)
+
+
+class Producer(_Producing):
+    """A source of events.
+
+    Example:
+        >>> class Counter(Producer):
+        ...     def __init__(self, start: int = 0) -> None:
+        ...         self.next = start
+        ...     def handle_demand(self, demand: int) -> range:
+        ...         events = range(self.next, self.next + demand)
+        ...         self.next += demand
+        ...         return events
+    """
+
+    demand: str = "forward"
+    poll_interval: float | None = None
+
+    def handle_demand(self, demand: int) -> Iterable[Any] | None:
+        """Make up to `demand` events (at least 1 is asked for).
+
+        It may return fewer, or none: the rest stays owed, and goes out with a later `emit`, or
+        when `poll_interval` asks again.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define handle_demand")
+
+    def finish(self) -> None:
+        """This source is done: what is buffered goes out, then its consumers are told."""
+        self._running().finish()
+
+    def set_demand(self, mode: str) -> None:
+        """Hold demand and events (``"accumulate"``) or let them flow (``"forward"``)."""
+        self._running().set_demand(mode)
+
+
+class Consumer(Stage):
+    """A sink of events.
+
+    Example:
+        >>> class Print(Consumer):
+        ...     def handle_events(self, events: list[int], subscription: Subscription) -> None:
+        ...         print(events)
+    """
+
+    def handle_events(self, events: list[Any], subscription: Subscription) -> Any:
+        """Take a batch, at least one event. It must return None."""
+        raise NotImplementedError(f"{type(self).__name__} must define handle_events")
+
+    def ask(self, subscription: Subscription, count: int) -> None:
+        """Ask for `count` more events on a manual subscription."""
+        self._running().ask(subscription, count)
+
+
+class ProducerConsumer(_Producing, Consumer):
+    """Takes events and emits others.
+
+    Example:
+        >>> class Double(ProducerConsumer):
+        ...     def handle_events(self, events: list[int], subscription: Subscription) -> list[int]:
+        ...         return [2 * event for event in events]
+    """
+
+    buffer_size = None
+
+    def handle_events(self, events: list[Any], subscription: Subscription) -> Iterable[Any] | None:
+        """Take a batch; returns the events made from it, or None."""
+        raise NotImplementedError(f"{type(self).__name__} must define handle_events")
+
+
+def kind_of(behaviour: type[Stage]) -> str:
+    """What a class is: ``"producer"``, ``"producer_consumer"`` or ``"consumer"``.
+
+    Raises:
+        TypeError: it is none of them.
+
+    Example:
+        >>> kind_of(ProducerConsumer)
+        'producer_consumer'
+    """
+    if isinstance(behaviour, type):
+        if issubclass(behaviour, ProducerConsumer):
+            return "producer_consumer"
+        if issubclass(behaviour, Producer):
+            return "producer"
+        if issubclass(behaviour, Consumer):
+            return "consumer"
+    raise TypeError(f"{behaviour!r} is no subclass of Producer, ProducerConsumer or Consumer")

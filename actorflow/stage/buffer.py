@@ -1,0 +1,190 @@
+"""The producer's buffer: events that found no demand, and marks that keep their place."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = ["Buffer", "Chunk", "Mark"]
+
+LONGEST = 1024
+"""How many events a chunk holds at most: taking a few moves the rest of their chunk."""
+
+
+@dataclass(slots=True)
+class Chunk:
+    """Events with consecutive places in the order of emission, the first at `position`."""
+
+    events: list[Any]
+    position: int
+    returned: bool = field(default=False, compare=False)
+    """Whether they were sent once and came back, so that they must not be dropped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A message that is due when everything buffered before it has left. Never dropped."""
+
+    token: Any
+
+
+class Buffer:
+    """A first-in-first-out queue of events with a size and a rule for what to drop.
+
+    Args:
+        size: how many events it holds, from 0; None for no limit. Marks and events given back
+            by `put_back` do not count against it.
+        keep: ``"last"`` drops the oldest event for a new one, ``"first"`` drops the new one.
+
+    Bounded and unbounded buffers behave alike, marks included: a mark leaves as soon as
+    nothing is before it (GenStage's B19).
+
+    Example:
+        >>> buffer = Buffer(2)
+        >>> buffer.put(["a", "b", "c"], position=0)
+        ['a']
+        >>> buffer.take(5).events
+        ['b', 'c']
+    """
+
+    __slots__ = ("_entries", "_keep", "_marks", "_returned", "_size", "count")
+
+    def __init__(self, size: int | None, keep: str = "last") -> None:
+        self._entries: deque[Chunk | Mark] = deque()
+        self._size = size
+        self._keep = keep
+        self._marks = 0
+        self._returned = 0
+        self.count = 0
+
+    def put(self, events: list[Any], position: int) -> list[Any]:
+        """Append events; returns those that had to be dropped, oldest first.
+
+        The list is taken over: the caller must not change it afterwards.
+        """
+        dropped: list[Any] = []
+        size = self._size
+        if size is not None and self.count - self._returned + len(events) > size:
+            events, position, dropped = self._make_room(events, position, size)
+        self.count += len(events)
+        if len(events) <= LONGEST:
+            if events:
+                self._entries.append(Chunk(events, position))
+            return dropped
+        for start in range(0, len(events), LONGEST):
+            self._entries.append(Chunk(events[start : start + LONGEST], position + start))
+        return dropped
+
+    def put_back(self, events: list[Any], position: int) -> None:
+        """Insert events that came back, in their order of emission; none is dropped."""
+        skipped: list[Chunk | Mark] = []
+        while self._entries:
+            head = self._entries[0]
+            if isinstance(head, Mark) or head.position >= position:
+                break
+            skipped.append(self._entries.popleft())
+        self._entries.appendleft(Chunk(events, position, returned=True))
+        self._entries.extendleft(reversed(skipped))
+        self.count += len(events)
+        self._returned += len(events)
+
+    def mark(self, token: Any) -> bool:
+        """Put a mark behind everything buffered; returns True when there is nothing to wait for."""
+        if not self._entries:
+            return True
+        self._entries.append(Mark(token))
+        self._marks += 1
+        return False
+
+    def take(self, count: int) -> Chunk | None:
+        """Take up to `count` events from the front, stopping at a mark; None without any."""
+        entries = self._entries
+        if count <= 0 or not entries or isinstance(entries[0], Mark):
+            return None
+        head = entries[0]
+        if len(head.events) == count or (len(head.events) < count and len(entries) == 1):
+            entries.popleft()
+            self._left(head, len(head.events))
+            return head
+        return self._take_many(count)
+
+    def due_marks(self) -> list[Any]:
+        """Take out the tokens of the marks that nothing is before any more."""
+        tokens: list[Any] = []
+        while self._marks and self._entries and isinstance(self._entries[0], Mark):
+            mark = self._entries.popleft()
+            assert isinstance(mark, Mark)
+            tokens.append(mark.token)
+            self._marks -= 1
+        return tokens
+
+    @property
+    def empty(self) -> bool:
+        """Whether it holds neither events nor marks."""
+        return not self._entries
+
+    @property
+    def first_position(self) -> int | None:
+        """The place of the oldest event, or None."""
+        for entry in self._entries:
+            if isinstance(entry, Chunk):
+                return entry.position
+        return None
+
+    def _take_many(self, count: int) -> Chunk:
+        entries = self._entries
+        taken: list[Any] = []
+        position = -1
+        while count and entries:
+            head = entries[0]
+            if isinstance(head, Mark):
+                break
+            if position < 0:
+                position = head.position
+            elif head.position != position + len(taken):
+                # What came back is not contiguous, and a chunk has one place for all its events.
+                break
+            share = min(count, len(head.events))
+            taken += head.events[:share]
+            count -= share
+            self._left(head, share)
+            if share == len(head.events):
+                entries.popleft()
+            else:
+                head.events = head.events[share:]
+                head.position += share
+        return Chunk(taken, position)
+
+    def _left(self, chunk: Chunk, count: int) -> None:
+        self.count -= count
+        if chunk.returned:
+            self._returned -= count
+
+    def _make_room(
+        self, events: list[Any], position: int, size: int
+    ) -> tuple[list[Any], int, list[Any]]:
+        """Drop by the rule; returns the events to append, their place, and the dropped ones."""
+        fresh = self.count - self._returned
+        if self._keep == "first":
+            room = max(0, size - fresh)
+            return events[:room], position, events[room:]
+        dropped: list[Any] = []
+        excess = fresh + len(events) - size
+        index = 0
+        while excess and index < len(self._entries):
+            oldest = self._entries[index]
+            if isinstance(oldest, Mark) or oldest.returned:
+                index += 1
+                continue
+            share = min(excess, len(oldest.events))
+            dropped += oldest.events[:share]
+            excess -= share
+            self.count -= share
+            if share == len(oldest.events):
+                del self._entries[index]
+            else:
+                oldest.events = oldest.events[share:]
+                oldest.position += share
+        dropped += events[:excess]
+        return events[excess:], position + excess, dropped

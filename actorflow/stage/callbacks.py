@@ -1,0 +1,213 @@
+"""A behaviour's callbacks as work items, and what each may return.
+
+Everything that is called on a user's object is queued here and nowhere else, so that the order of
+callbacks is the order of this queue.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any
+
+from actorflow.errors import BadReturn, ProtocolError
+from actorflow.protocol.identity import Incarnation
+from actorflow.stage.behaviour import Consumer, Stage, StageContext, Subscription
+from actorflow.stage.calls import Sender
+from actorflow.stage.incoming import Ending, Taken
+from actorflow.stage.spec import StageSpec
+from actorflow.stage.work import Work
+
+__all__ = ["Callbacks"]
+
+Emit = Callable[[list[Any]], None]
+
+
+class Callbacks:
+    """The queue of what is to be called on one behaviour.
+
+    Args:
+        child: which incarnation it is, for errors.
+    """
+
+    def __init__(self, child: Incarnation) -> None:
+        self.queue: deque[Work] = deque()
+        self.behaviour: Stage | None = None
+        self._child = child
+        self.emit: Emit | None = None
+        """Takes the events that a callback returned; None for a consumer, which returns none."""
+        self._handle_events: Callable[..., Any] = self._not_ready
+        self._closed = False
+
+    def close(self) -> None:
+        """Nothing more is called, but what `stop` adds."""
+        self.queue.clear()
+        self._closed = True
+
+    # --- the life of a behaviour ------------------------------------------------------------------
+
+    def start(self, spec: StageSpec, context: StageContext, started: Callable[[], None]) -> None:
+        """Construct the behaviour and call `on_start`, then `started`."""
+
+        def construct() -> Any:
+            behaviour = spec.behaviour.__new__(spec.behaviour)
+            behaviour._context = context
+            behaviour.__init__(**spec.arguments)  # type: ignore[misc]
+            if self._closed:
+                return None  # it has stopped itself before it began
+            self.behaviour = behaviour
+            if isinstance(behaviour, Consumer):
+                self._handle_events = behaviour.handle_events
+            return behaviour.on_start()
+
+        def done(result: Any, seconds: float) -> None:
+            if result is not None:
+                raise BadReturn("on_start", "None", result)
+            started()
+
+        self._add("on_start", construct, (), done)
+
+    def stop(self, reason: Any, stopped: Callable[[], None]) -> None:
+        """Call `on_stop`, then `stopped`; whatever else was to be called is not."""
+        self.close()
+        work = Work("on_stop", self._live.on_stop, (reason,), lambda *_: stopped())
+        self.queue.append(work)
+
+    # --- events and demand ------------------------------------------------------------------------
+
+    def events(self, taken: Taken, handled: Callable[[Taken, Any, float], None]) -> None:
+        """Call `handle_events` with a batch; this is the path of every batch."""
+        if self._closed:
+            return
+        events = taken.events
+        arguments = (events, taken.incoming.handle)
+        done = partial(handled, taken)
+        self.queue.append(Work("handle_events", self._handle_events, arguments, done, len(events)))
+
+    def demand(self, count: int, met: Callable[[], None]) -> None:
+        """Call `handle_demand`, emit what it returns, then `met`."""
+
+        def done(result: Any, seconds: float) -> None:
+            self.returned(result, "handle_demand")
+            met()
+
+        self._add("handle_demand", self._live.handle_demand, (count,), done)  # type: ignore[attr-defined]
+
+    def drop_demand(self) -> None:
+        """Demand that is queued is not to be met any more."""
+        kept = [work for work in self.queue if work.label != "handle_demand"]
+        if len(kept) < len(self.queue):
+            self.queue.clear()
+            self.queue.extend(kept)
+
+    def discarded(self, events: list[Any], warn: Callable[[], None]) -> None:
+        """Call `handle_discarded`, then `warn` unless it says no."""
+
+        def done(result: Any, seconds: float) -> None:
+            if result is not False:
+                warn()
+
+        self._add("handle_discarded", self._live.handle_discarded, (events,), done)  # type: ignore[attr-defined]
+
+    # --- subscriptions ----------------------------------------------------------------------------
+
+    def subscribed(self, handle: Subscription, agreed: Callable[[bool], None]) -> None:
+        """Call `handle_subscribe`, then `agreed` with whether it said manual."""
+        accepted: tuple[str | None, ...] = (None, "automatic", "manual")
+        rule = "automatic, manual or None"
+        if handle.side == "consumer":
+            accepted = (None, "automatic")
+            rule = "automatic or None: only a consumer's side can be manual"
+
+        def done(result: Any, seconds: float) -> None:
+            if result not in accepted:
+                raise BadReturn("handle_subscribe", rule, result)
+            agreed(result == "manual")
+
+        arguments = (handle.side, handle.options, handle)
+        self._add("handle_subscribe", self._live.handle_subscribe, arguments, done)
+
+    def cancelled(self, reason: Any, handle: Subscription) -> None:
+        """Call `handle_cancel` for a consumer that left."""
+        self._simple("handle_cancel", self._live.handle_cancel, reason, handle)
+
+    def ending(self, ending: Ending, over: Callable[[Ending], None]) -> None:
+        """Call `handle_cancel` for a producer that left, then `over`."""
+
+        def done(result: Any, seconds: float) -> None:
+            self.returned(result, "handle_cancel")
+            over(ending)
+
+        arguments = ((ending.kind, ending.reason), ending.incoming.handle)
+        self._add("handle_cancel", self._live.handle_cancel, arguments, done)
+
+    # --- messages ---------------------------------------------------------------------------------
+
+    def call(self, request: Any, sender: Sender) -> None:
+        """Call `handle_call`; its result is the reply, its exception too, and ends the stage."""
+
+        def answer() -> None:
+            try:
+                result = self._live.handle_call(request, sender)
+                sender.reply(result, default=True)
+            except Exception as error:
+                sender.fail(error)
+                raise
+
+        self._add("handle_call", answer, (), lambda *_: None)
+
+    def cast(self, message: Any) -> None:
+        """Call `handle_cast`."""
+        self._simple("handle_cast", self._live.handle_cast, message)
+
+    def info(self, message: Any) -> None:
+        """Call `handle_info`."""
+        self._simple("handle_info", self._live.handle_info, message)
+
+    def notified(self, message: Any, handle: Subscription) -> None:
+        """Call `handle_notification`."""
+        self._simple("handle_notification", self._live.handle_notification, message, handle)
+
+    # --- results ----------------------------------------------------------------------------------
+
+    def returned(self, result: Any, callback: str) -> None:
+        """Emit what a callback returned.
+
+        Raises:
+            BadReturn: it is no iterable of events, or a consumer returned some.
+        """
+        if result is None:
+            return
+        if self.emit is None:
+            raise BadReturn(callback, "None: a consumer cannot dispatch events", result)
+        if isinstance(result, str | bytes | dict) or not isinstance(result, Iterable):
+            raise BadReturn(callback, "an iterable of events, or None", result)
+        # A list too: it is kept until it is acknowledged, and the stage may use its own again.
+        self.emit(list(result))
+
+    # --- within -----------------------------------------------------------------------------------
+
+    @property
+    def _live(self) -> Stage:
+        if self.behaviour is None:
+            self._not_ready()
+        assert self.behaviour is not None
+        return self.behaviour
+
+    def _not_ready(self, *_: Any) -> None:
+        raise ProtocolError("not_ready", f"{self._child} has not started yet")
+
+    def _simple(self, label: str, call: Callable[..., Any], *arguments: Any) -> None:
+        """A callback whose events, if any, are all that matters."""
+        self._add(label, call, arguments, lambda result, _: self.returned(result, label))
+
+    def _add(
+        self,
+        label: str,
+        call: Callable[..., Any],
+        arguments: tuple[Any, ...],
+        done: Callable[[Any, float], None],
+    ) -> None:
+        if not self._closed:
+            self.queue.append(Work(label, call, arguments, done))

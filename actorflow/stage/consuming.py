@@ -1,0 +1,389 @@
+"""The consuming half of a stage: subscriptions to producers, batches, asks, acknowledgements.
+
+Pure: it is told what arrived and answers through a port. Two facts go back to a producer and are
+kept apart: credit returns when a batch has been handled, the acknowledgement when it is finished,
+which for a producer-consumer is when everything made from it is.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from actorflow.errors import ProtocolError
+from actorflow.protocol.codec import decode_events, decode_value
+from actorflow.protocol.control import Link, ProducerFinished, SubscriptionEnded, encode_control
+from actorflow.protocol.delivery import Lineage
+from actorflow.protocol.demand import SubscriptionOptions, window_for
+from actorflow.protocol.identity import Incarnation
+from actorflow.protocol.messages import (
+    VERSION,
+    Notify,
+    Route,
+    RouteEos,
+    Subscribe,
+    Unsubscribe,
+    ask_prefix,
+    encode,
+    encode_ask,
+)
+from actorflow.protocol.reasons import DONE, ends_consumer, is_normal, plain
+from actorflow.stage.behaviour import Subscription
+from actorflow.stage.counters import Counter
+from actorflow.stage.incoming import Ending, Incoming, Streams, Taken
+from actorflow.stage.work import CONTROL_LINK, Port
+
+# Looking a member of an enumeration up takes longer than counting.
+_EVENTS_IN, _BATCHES_IN = int(Counter.EVENTS_IN), int(Counter.BATCHES_IN)
+_ASKS_OUT, _DEMAND_OUT = int(Counter.ASKS_OUT), int(Counter.DEMAND_OUT)
+
+__all__ = ["ConsumingHalf", "Owner"]
+
+
+@dataclass(slots=True)
+class _Message:
+    incoming: Incoming
+    seq: int
+    events: list[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    incoming: Incoming
+    message: Any
+
+
+@dataclass(frozen=True, slots=True)
+class _Info:
+    message: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """What the consuming half needs from the machine around it.
+
+    Args:
+        subscribe: have `handle_subscribe` called, then `opened`.
+        take: have a batch handled, then `handled`.
+        notified: have `handle_notification` called.
+        ending: have `handle_cancel` called, then `over`.
+        info: have `handle_info` called, in its turn.
+        exhausted: every stream has come to its end, with this reason.
+        stop: a cancel mode ends the stage, with this reason.
+        dirty: an acknowledgement is due soon.
+    """
+
+    subscribe: Callable[[Incoming], None]
+    take: Callable[[Taken], None]
+    notified: Callable[[Any, Incoming], None]
+    ending: Callable[[Ending], None]
+    info: Callable[[Any], None]
+    exhausted: Callable[[Any], None]
+    stop: Callable[[Any], None]
+    dirty: Callable[[], None]
+
+
+class ConsumingHalf:
+    """Everything a consumer or producer-consumer does towards its producers.
+
+    Args:
+        port: where frames go.
+        owner: the machine around it.
+        counters: the stage's scoreboard slot.
+        queues: whether messages wait until `take_next` is called (a producer-consumer works when
+            there is demand for its output) or are taken as they come.
+    """
+
+    def __init__(self, port: Port, owner: Owner, counters: Any, *, queues: bool) -> None:
+        self.subscriptions: dict[int, Incoming] = {}
+        self.lineage = Lineage()
+        self.inbound: deque[_Message | _Told | _Info | Ending] = deque()
+        self._streams = Streams()
+        self._dirty: set[int] = set()
+        self._queues = queues
+        self._port = port
+        self._owner = owner
+        self._counters = counters
+
+    # --- subscribing ------------------------------------------------------------------------------
+
+    def expect(self, producers: list[str]) -> None:
+        """These stages' streams belong to this stage's input."""
+        self._streams.expected = set(producers)
+
+    def open(self, link: Link) -> None:
+        """A link to a producer is there: subscribe."""
+        options = SubscriptionOptions.from_wire(link.options)
+        peer = Incarnation.parse(link.peer)
+        handle = Subscription(link.ref, "producer", peer, link.options)
+        incoming = Incoming(handle, link.ref, options, window_for(options), ask_prefix(link.ref))
+        old = self.subscriptions.get(link.replaces) if link.replaces is not None else None
+        if old is not None:
+            old.replaced = True
+        self.subscriptions[link.ref] = incoming
+        self._streams.expected.add(str(peer.stage))
+        said = {**link.options, "version": VERSION}
+        message = Subscribe(link.ref, said, link.replaces, plain(link.reason))
+        self._port.send(link.ref, encode(message))
+        self._owner.subscribe(incoming)
+
+    def opened(self, incoming: Incoming, *, manual: bool) -> None:
+        """The behaviour has been told; an automatic subscription asks at once."""
+        if manual:
+            incoming.window = None
+        elif incoming.window is not None and not incoming.ended:
+            self.ask(incoming, incoming.window.open())
+
+    def ask(self, incoming: Incoming, count: int) -> None:
+        """Ask for more, acknowledging on the way what is finished."""
+        self._port.send(incoming.link, encode_ask(incoming.prefix, count, incoming.finished))
+        incoming.acknowledged = incoming.finished
+        if count:
+            counters = self._counters
+            counters[_ASKS_OUT] += 1
+            counters[_DEMAND_OUT] += count
+
+    def cancel(self, ref: int, reason: Any) -> None:
+        """Ask the producer to end a subscription; its answer ends it here."""
+        incoming = self.subscriptions.get(ref)
+        if incoming is not None and not incoming.ended:
+            self._port.send(incoming.link, encode(Unsubscribe(ref, plain(reason))))
+
+    def producer_finished(self, record: ProducerFinished) -> None:
+        """The producer has finished before a subscription could be made."""
+        options = SubscriptionOptions.from_wire(record.options)
+        peer = Incarnation.parse(record.peer)
+        handle = Subscription(record.ref, "producer", peer, record.options)
+        incoming = Incoming(handle, -1, options, None, b"", ended=True)
+        self._end(Ending(incoming, "cancel", record.reason))
+
+    # --- what producers send ----------------------------------------------------------------------
+
+    def route(self, link: int, message: Route) -> None:
+        """Take a batch of events."""
+        incoming = self.subscriptions.get(message.ref)
+        if incoming is None or incoming.link != link or incoming.ended:
+            self._port.send(link, encode(Unsubscribe(message.ref, "unknown_subscription")))
+            return
+        if message.seq != incoming.received + 1:
+            expected = incoming.received + 1
+            raise ProtocolError("bad_sequence", f"{message.seq}, expected {expected}", message.ref)
+        events = decode_events(message.codec, message.body)
+        incoming.received = message.seq
+        incoming.open_batches += 1
+        counters = self._counters
+        counters[_EVENTS_IN] += len(events)
+        counters[_BATCHES_IN] += 1
+        item = _Message(incoming, message.seq, events)
+        if self._queues:
+            self.inbound.append(item)
+        else:
+            self._take(item)
+
+    def notify(self, link: int, message: Notify) -> None:
+        """Take an in-band notification, in order with the events around it."""
+        incoming = self.subscriptions.get(message.ref)
+        if incoming is None or incoming.link != link or incoming.ended:
+            self._port.send(link, encode(Unsubscribe(message.ref, "unknown_subscription")))
+            return
+        told = _Told(incoming, decode_value(message.codec, message.body))
+        if self.inbound:
+            self.inbound.append(told)
+        else:
+            self._owner.notified(told.message, incoming)
+
+    def eos(self, link: int, message: RouteEos) -> None:
+        """Take the end of a subscription; for an unknown one there is nothing to do."""
+        incoming = self.subscriptions.get(message.ref)
+        if incoming is None or incoming.link != link or incoming.ended:
+            return
+        incoming.ended = True
+        self._end(Ending(incoming, "cancel", message.reason))
+
+    def reject(self, ref: int | None, reason: Any) -> None:
+        """What a producer sent broke a rule: end that subscription on both sides."""
+        incoming = self.subscriptions.get(ref) if ref is not None else None
+        if incoming is not None and not incoming.ended:
+            self.cancel(incoming.ref, reason)
+            incoming.ended = True
+            self._end(Ending(incoming, "cancel", reason))
+
+    # --- what happens to links and peers ----------------------------------------------------------
+
+    def link_closed(self, link: int) -> None:
+        """A link is at its end, drained to the last byte; without an eos a verdict will follow."""
+        for incoming in list(self.subscriptions.values()):
+            if incoming.link == link:
+                incoming.broken = True
+                self._forget_when_over(incoming)
+
+    def links_to(self, peer: Incarnation) -> list[int]:
+        """The links to a producer."""
+        return [each.link for each in self.subscriptions.values() if each.handle.peer == peer]
+
+    def peer_down(self, peer: Incarnation, reason: Any, *, restarting: bool) -> None:
+        """The supervisor's verdict on a producer: gone, or to be succeeded."""
+        for incoming in [i for i in self.subscriptions.values() if i.handle.peer == peer]:
+            incoming.broken = True
+            if incoming.ended:
+                self._forget_when_over(incoming)
+                continue
+            incoming.ended = True
+            self._end(Ending(incoming, "down", reason, restarting))
+
+    # --- what the machine reports -----------------------------------------------------------------
+
+    def info(self, message: Any) -> bool:
+        """Queue a message behind what waits here; returns False when nothing does."""
+        if not self.inbound:
+            return False
+        self.inbound.append(_Info(message))
+        return True
+
+    @property
+    def next_is_free(self) -> bool:
+        """Whether the oldest waiting message costs no demand: it is anything but events."""
+        return not isinstance(self.inbound[0], _Message)
+
+    def take_next(self) -> None:
+        """Take the oldest waiting message in hand."""
+        item = self.inbound.popleft()
+        if isinstance(item, _Message):
+            self._take(item)
+        elif isinstance(item, _Told):
+            self._owner.notified(item.message, item.incoming)
+        elif isinstance(item, Ending):
+            self._owner.ending(item)
+        else:
+            self._owner.info(item.message)
+
+    def handled(self, taken: Taken, seconds: float, emitted: int) -> None:
+        """A batch has been handled: refill, and note what is finished.
+
+        Args:
+            taken: the batch.
+            seconds: how long it took.
+            emitted: how many events the stage has emitted so far in all.
+        """
+        incoming = taken.incoming
+        count = taken.ask
+        window = incoming.window
+        if window is not None and window.adapts:
+            count += window.measured(len(taken.events), seconds)
+        if taken.seq:
+            if taken.origin is None:
+                incoming.finished = taken.seq
+                incoming.open_batches -= 1
+            else:
+                self.lineage.handled(taken.origin, emitted)
+        if count and not incoming.ended:
+            self.ask(incoming, count)
+        elif incoming.finished > incoming.acknowledged:
+            self._mark_dirty(incoming)
+        if incoming.ended:
+            self._forget_when_over(incoming)
+
+    def outputs_finished(self, lowest_unfinished: int) -> None:
+        """Everything emitted before this place is finished; so are the inputs it was made from."""
+        for origin in self.lineage.finished(lowest_unfinished):
+            incoming = self.subscriptions.get(origin.ref)
+            if incoming is None:
+                continue
+            incoming.finished = max(incoming.finished, origin.seq)
+            incoming.open_batches -= 1
+            self._mark_dirty(incoming)
+            self._forget_when_over(incoming)
+
+    def acknowledge(self) -> None:
+        """Send the acknowledgements that no ask has carried."""
+        dirty, self._dirty = self._dirty, set()
+        for ref in dirty:
+            incoming = self.subscriptions.get(ref)
+            if incoming is not None and incoming.finished > incoming.acknowledged:
+                self.ask(incoming, 0)
+
+    def over(self, ending: Ending) -> None:
+        """`handle_cancel` is over: the cancel mode decides (GenStage 1.4), then the link closes."""
+        incoming = ending.incoming
+        record = SubscriptionEnded(incoming.ref, plain(ending.reason))
+        self._port.send(CONTROL_LINK, encode(encode_control(record)))
+        if not ending.restarting and not incoming.replaced:
+            self._stream_over(incoming, ending.reason)
+        self._forget_when_over(incoming)
+
+    @property
+    def idle(self) -> bool:
+        """Whether no message is waiting, in hand, or unfinished."""
+        return not self.inbound and not any(i.open_batches for i in self.subscriptions.values())
+
+    # --- within -----------------------------------------------------------------------------------
+
+    def _take(self, item: _Message) -> None:
+        incoming, events = item.incoming, item.events
+        origin = self.lineage.begin(incoming.ref, item.seq) if self._queues else None
+        window = incoming.window
+        if window is None or incoming.ended:
+            # Manual, or nobody to ask any more: the whole message is one batch.
+            self._owner.take(Taken(incoming, events, 0, item.seq, origin))
+            return
+        ask = window.take(len(events))
+        if ask is not None:
+            self._owner.take(Taken(incoming, events, ask, item.seq, origin))
+            return
+        batches = window.split(len(events))
+        last = len(batches) - 1
+        start = 0
+        for number, batch in enumerate(batches):
+            if batch.excess:
+                self._counters[Counter.EXCESS] += batch.excess
+            end = start + batch.size
+            part = events if not last else events[start:end]
+            seq = item.seq if number == last else 0
+            self._owner.take(Taken(incoming, part, batch.ask, seq, origin if seq else None))
+            start = end
+
+    def _end(self, ending: Ending) -> None:
+        if self.inbound:
+            self.inbound.append(ending)
+        else:
+            self._owner.ending(ending)
+
+    def _stream_over(self, ended: Incoming, reason: Any) -> None:
+        """One stream less; the last orderly end is the end of this stage's input."""
+        streams, cancel = self._streams, ended.options.cancel
+        stage = ended.handle.peer.stage
+        others = (each for each in self.subscriptions.values() if not each.ended)
+        if not any(other.handle.peer.stage == stage for other in others):
+            streams.expected.discard(str(stage))
+        if reason == DONE or (is_normal(reason) and cancel == "permanent"):
+            if cancel == "permanent":
+                streams.ended = True
+                if reason != DONE:
+                    streams.expected.clear()
+            if streams.ended and not streams.expected:
+                self._owner.exhausted(reason)
+        elif ends_consumer(cancel, reason):
+            self._owner.stop(reason)
+        elif streams.ended and not streams.expected:
+            self._owner.exhausted(streams.reason)
+
+    def _mark_dirty(self, incoming: Incoming) -> None:
+        if not self._dirty:
+            self._owner.dirty()
+        self._dirty.add(incoming.ref)
+
+    def _forget_when_over(self, incoming: Incoming) -> None:
+        """Close the link once its end was handled and everything taken from it is finished."""
+        if not incoming.ended or incoming.ref not in self.subscriptions:
+            return
+        pending = incoming.open_batches or any(
+            isinstance(item, Ending) and item.incoming is incoming for item in self.inbound
+        )
+        if pending:
+            return
+        if incoming.finished > incoming.acknowledged and not incoming.broken:
+            self.ask(incoming, 0)
+        del self.subscriptions[incoming.ref]
+        self._port.close(incoming.link)

@@ -1,0 +1,100 @@
+"""The verbs of a running stage, as `self.emit`, `self.ask` and the others reach the machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from actorflow.errors import NotInStage, OptionError
+from actorflow.protocol.codec import dump
+from actorflow.protocol.messages import MAX_COUNT
+from actorflow.protocol.reasons import DONE, plain
+from actorflow.stage.behaviour import StageContext, Subscription
+
+if TYPE_CHECKING:
+    from actorflow.stage.consuming import ConsumingHalf
+    from actorflow.stage.machine import StageMachine
+    from actorflow.stage.producing import ProducingHalf
+
+__all__ = ["RunningStage"]
+
+
+class RunningStage(StageContext):
+    """What one behaviour can do while its machine runs.
+
+    Args:
+        machine: the machine.
+        replicas: how many stages of this name there are.
+    """
+
+    def __init__(self, machine: StageMachine, replicas: int) -> None:
+        self._machine = machine
+        self.name = machine.child.stage.name
+        self.index = machine.child.stage.index
+        self.replicas = replicas
+
+    def emit(self, events: Iterable[Any]) -> None:
+        """Emit events now."""
+        self._producing("emit").emit(list(events))
+
+    def notify(self, message: Any) -> None:
+        """Tell every consumer, in order with the events."""
+        self._producing("notify").notify(message)
+
+    def ask(self, subscription: Subscription, count: int) -> None:
+        """Ask on a manual subscription; nothing when it has ended."""
+        if type(count) is not int or count < 0:
+            raise OptionError("count", "an integer of at least 0", count)
+        if count > MAX_COUNT:
+            raise OptionError("count", f"at most {MAX_COUNT}", count)
+        half = self._consuming("ask")
+        incoming = half.subscriptions.get(subscription.ref)
+        # A subscription may end while the behaviour has its last batch in hand: no mistake of its.
+        if count and incoming is not None and not incoming.ended:
+            half.ask(incoming, count)
+
+    def cancel(self, subscription: Subscription, reason: Any) -> None:
+        """End a subscription, whichever side this stage is."""
+        if subscription.side == "producer":
+            self._consuming("cancel").cancel(subscription.ref, reason)
+            return
+        half = self._producing("cancel")
+        outgoing = half.subscriptions.get(subscription.ref)
+        if outgoing is not None:
+            half.end(outgoing, plain(reason))
+
+    def send_after(self, seconds: float, message: Any) -> None:
+        """Have `handle_info(message)` called later."""
+        if type(seconds) not in (int, float) or not 0 <= seconds < float("inf"):
+            raise OptionError("seconds", "a number from 0", seconds)
+        self._machine.info_after(seconds, message)
+
+    def finish(self) -> None:
+        """Hand over what is buffered, then end."""
+        self._machine.begin_finish(DONE)
+
+    def stop(self, reason: Any) -> None:
+        """End after the callback in hand."""
+        self._machine.stop(reason)
+
+    def set_result(self, value: Any) -> None:
+        """Keep the stage's answer for its last words; raises here what cannot be pickled."""
+        self._machine.result = dump(value)
+
+    def set_demand(self, mode: str) -> None:
+        """Accumulate or forward."""
+        self._machine.set_demand(mode)
+
+    def log_record(self, level: str, event: str, values: dict[str, Any]) -> None:
+        """Ship a log line to the host."""
+        self._machine.log(level, event, values)
+
+    def _producing(self, verb: str) -> ProducingHalf:
+        if self._machine.producing is None:
+            raise NotInStage(f"{self.name} is a consumer, it cannot {verb}")
+        return self._machine.producing
+
+    def _consuming(self, verb: str) -> ConsumingHalf:
+        if self._machine.consuming is None:
+            raise NotInStage(f"{self.name} is a producer, it cannot {verb}")
+        return self._machine.consuming

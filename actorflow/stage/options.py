@@ -1,0 +1,68 @@
+"""A stage's options, checked when they are given."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from actorflow.errors import OptionError
+
+__all__ = ["DELIVERY_MODES", "StageOptions"]
+
+DELIVERY_MODES = ("at_least_once", "at_most_once")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageOptions:
+    """How a stage produces.
+
+    Each is an option of the topology; all but `delivery` and `codec` may be class attributes of the
+    stage, too.
+
+    Args:
+        buffer_size: how many emitted events may wait for demand, from 0; None for no limit. The
+            default is 10 000 for a producer and no limit for a producer-consumer.
+        buffer_keep: which events survive when the buffer is full: ``"last"`` or ``"first"``.
+        dispatcher: ``"demand"``, ``"broadcast"``, or a map with one of these names or
+            ``"partition"`` as its key and the dispatcher's options as its value.
+        demand: ``"forward"``, or ``"accumulate"`` to hold demand until told otherwise.
+        poll_interval: seconds after which a producer with unmet demand is asked again, or None.
+        delivery: ``"at_least_once"`` or ``"at_most_once"``.
+        codec: ``"auto"``, ``"msgpack"`` or ``"pickle"``: how emitted events are encoded.
+
+    Raises:
+        OptionError: a value breaks its rule; it names the option, the rule and the value.
+
+    Example:
+        >>> StageOptions(buffer_size=5, buffer_keep="first").buffer_keep
+        'first'
+    """
+
+    buffer_size: int | None = 10_000
+    buffer_keep: str = "last"
+    dispatcher: str | Mapping[str, Any] = "demand"
+    demand: str = "forward"
+    poll_interval: float | None = None
+    delivery: str = "at_least_once"
+    codec: str = "auto"
+
+    def __post_init__(self) -> None:
+        size = self.buffer_size
+        if size is not None and (type(size) is not int or size < 0):
+            raise OptionError("buffer_size", "an integer of at least 0, or none for no limit", size)
+        _one_of("buffer_keep", self.buffer_keep, ("first", "last"))
+        _one_of("demand", self.demand, ("forward", "accumulate"))
+        _one_of("delivery", self.delivery, DELIVERY_MODES)
+        _one_of("codec", self.codec, ("auto", "msgpack", "pickle"))
+        interval = self.poll_interval
+        if interval is not None and (
+            type(interval) not in (int, float) or not 0 < interval < math.inf
+        ):
+            raise OptionError("poll_interval", "a number of seconds above 0", interval)
+
+
+def _one_of(option: str, value: object, accepted: tuple[str, ...]) -> None:
+    if value not in accepted:
+        raise OptionError(option, "one of " + ", ".join(accepted), value)

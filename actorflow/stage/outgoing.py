@@ -1,0 +1,159 @@
+"""A producer's subscriptions as it sees them, and what is sent on them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from itertools import pairwise
+from typing import Any
+
+from actorflow.dispatch.base import Delivery
+from actorflow.protocol.codec import Encoded, Encoder
+from actorflow.protocol.delivery import Unfinished
+from actorflow.protocol.messages import (
+    Notify,
+    RouteEos,
+    encode,
+    encode_route_head,
+)
+from actorflow.protocol.reasons import plain
+from actorflow.stage.behaviour import Subscription
+from actorflow.stage.counters import Counter
+from actorflow.stage.work import Port
+
+__all__ = ["Notification", "Outgoing", "OutgoingState", "OutgoingSubscriptions"]
+
+# Looking a member of an enumeration up takes longer than counting.
+_EVENTS_OUT, _BATCHES_OUT = int(Counter.EVENTS_OUT), int(Counter.BATCHES_OUT)
+_UNACKNOWLEDGED = int(Counter.UNACKNOWLEDGED)
+
+
+class OutgoingState(Enum):
+    """Where a subscription stands, seen by its producer."""
+
+    ESTABLISHING = auto()
+    ACTIVE = auto()
+    ENDED = auto()
+    """An end was sent; the consumer may still acknowledge what it has in hand."""
+    BROKEN = auto()
+    """The link is at its end; whether the consumer comes back is not known yet."""
+    AWAITED = auto()
+    """The consumer's successor is expected."""
+
+
+@dataclass(slots=True)
+class Outgoing:
+    """One consumer's subscription."""
+
+    handle: Subscription
+    link: int
+    store: Unfinished
+    prefix: bytes
+    state: OutgoingState = OutgoingState.ESTABLISHING
+    early_asks: int = 0
+    inherits: int | None = None
+    placed: bool = False
+    """Whether the dispatcher has admitted it, so that there is a place for a successor to take."""
+
+    ref: int = field(init=False)
+    """The subscription's name."""
+
+    def __post_init__(self) -> None:
+        self.ref = self.handle.ref
+
+
+@dataclass(frozen=True, slots=True)
+class Notification:
+    """What `notify` was given, encoded once however many consumers get it."""
+
+    encoded: Encoded
+
+
+class OutgoingSubscriptions:
+    """The subscriptions of one producer.
+
+    Args:
+        port: where frames go.
+        encoder: makes bodies of events.
+        counters: the stage's scoreboard slot.
+        keep: whether what was sent is kept until it is acknowledged.
+    """
+
+    def __init__(self, port: Port, encoder: Encoder, counters: Any, *, keep: bool) -> None:
+        self.by_ref: dict[int, Outgoing] = {}
+        self.keep = keep
+        self._port = port
+        self._encoder = encoder
+        self._counters = counters
+
+    def send(self, deliveries: Sequence[Delivery]) -> None:
+        """Send each its events; nothing at all when any of them cannot be encoded.
+
+        Raises:
+            EventNotEncodable: an event cannot leave the process.
+        """
+        first = deliveries[0]
+        encoded = self._encoder.encode(first.ref, first.events)
+        if len(deliveries) == 1:
+            self._route(first, encoded)
+            return
+        bodies = [encoded]
+        for previous, delivery in pairwise(deliveries):
+            # A broadcast shares one list between consumers: it is encoded once.
+            if delivery.events is not previous.events:
+                encoded = self._encoder.encode(delivery.ref, delivery.events)
+            bodies.append(encoded)
+        for delivery, body in zip(deliveries, bodies, strict=True):
+            self._route(delivery, body)
+
+    def tell(self, ref: int, token: Any) -> None:
+        """Send a consumer a `Notification`."""
+        encoded = token.encoded
+        message = Notify(ref, encoded.codec, encoded.body)
+        self._port.send(self.by_ref[ref].link, encode(message))
+
+    def send_eos(self, link: int, ref: int, reason: Any) -> None:
+        """Tell that no more events come on a ref, known or not."""
+        self._port.send(link, encode(RouteEos(ref, plain(reason))))
+
+    def awaited(self, new: Subscription, replaces: int | None) -> int | None:
+        """Whose place a new subscription of a stage takes: one that no other is about to take.
+
+        Of several the one with the same options, as each of them is made again as it was.
+        """
+        claimed = {outgoing.inherits for outgoing in self.by_ref.values()}
+        free = [
+            outgoing
+            for outgoing in self.by_ref.values()
+            if outgoing.state is OutgoingState.AWAITED
+            and outgoing.ref not in claimed
+            and (
+                outgoing.ref == replaces
+                or (replaces is None and outgoing.handle.peer.stage == new.peer.stage)
+            )
+        ]
+        same = [outgoing for outgoing in free if outgoing.handle.options == new.options]
+        return next((outgoing.ref for outgoing in (*same, *free)), None)
+
+    def on_link(self, link: int) -> list[Outgoing]:
+        """Those that travel on a link."""
+        return [outgoing for outgoing in self.by_ref.values() if outgoing.link == link]
+
+    def forget(self, ref: int) -> None:
+        """Drop what is remembered of a subscription that is over."""
+        self.by_ref.pop(ref, None)
+        self._encoder.forget(ref)
+
+    def _route(self, delivery: Delivery, encoded: Encoded) -> None:
+        outgoing = self.by_ref[delivery.ref]
+        count = len(delivery.events)
+        seq = outgoing.store.sent(delivery.events, delivery.position)
+        body = encoded.body
+        head = encode_route_head(outgoing.prefix, seq, encoded.codec, len(body))
+        self._port.send(outgoing.link, head, body)
+        counters = self._counters
+        counters[_EVENTS_OUT] += count
+        counters[_BATCHES_OUT] += 1
+        if self.keep:
+            counters[_UNACKNOWLEDGED] += count

@@ -1,0 +1,37 @@
+"""All that a process needs to become a stage."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from actorflow.protocol.identity import StageId
+from actorflow.stage.behaviour import Stage
+from actorflow.stage.options import StageOptions
+
+__all__ = ["StageSpec"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageSpec:
+    """What to run as a stage.
+
+    Args:
+        id: the stage's name and index.
+        behaviour: the class, a subclass of Producer, ProducerConsumer or Consumer.
+        arguments: the constructor's keyword arguments.
+        options: how it produces.
+        replicas: how many stages of this name there are.
+
+    Example:
+        >>> from actorflow.stage.behaviour import Producer
+        >>> str(StageSpec(id=StageId("numbers"), behaviour=Producer).id)
+        'numbers/0'
+    """
+
+    id: StageId
+    behaviour: type[Stage]
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    options: StageOptions = field(default_factory=StageOptions)
+    replicas: int = 1

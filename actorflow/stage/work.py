@@ -1,0 +1,54 @@
+"""Work items: what a driver does next for a stage, and the port it does it through."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+__all__ = ["CONTROL_LINK", "Port", "Work"]
+
+CONTROL_LINK = 0
+"""The link to the supervisor. Every other link is named by the subscription it was made for."""
+
+
+@dataclass(slots=True)
+class Work:
+    """One call of a behaviour's callback.
+
+    A driver calls ``call(*args)`` and hands what it returned, and how long it took, to the
+    machine's `complete`; or the exception to its `fail`.
+
+    Args:
+        label: the callback's name, for logs and stall reports.
+        call: the callback.
+        args: its arguments.
+        done: what the machine does with the result and the seconds it took.
+        events: how many events are in hand.
+    """
+
+    label: str
+    call: Callable[..., Any]
+    args: tuple[Any, ...]
+    done: Callable[[Any, float], None]
+    events: int = 0
+
+
+class Port(Protocol):
+    """What a machine may tell its driver about links. None of it ever blocks or raises."""
+
+    @property
+    def congested(self) -> bool:
+        """Whether the control link has a backlog, so that log lines had better be dropped."""
+
+    def send(self, link: int, head: bytes, body: bytes = b"") -> None:
+        """Send one frame, given in two parts so that a large body is not copied."""
+
+    def open(self, link: int) -> None:
+        """The descriptors of a new link have arrived beside the message in hand."""
+
+    def close(self, link: int) -> None:
+        """Nothing more is sent on this link or expected from it; what is queued still leaves."""
+
+    def drain(self, link: int) -> None:
+        """The peer is dead: feed everything it wrote to the machine now, then its end."""

@@ -1,0 +1,1 @@
+"""Ready-made stages: sources, sinks, batcher, task pool, scans, async stage, rate limiter."""

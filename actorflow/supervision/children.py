@@ -1,0 +1,194 @@
+"""What a supervisor knows of its children, and why each ended."""
+
+from __future__ import annotations
+
+import pickle
+import signal
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Any
+
+from actorflow.errors import RunError, StageKilled, StartFailed
+from actorflow.protocol.control import Exiting
+from actorflow.protocol.failure import Failure
+from actorflow.protocol.identity import Incarnation, StageId
+from actorflow.protocol.reasons import is_normal
+from actorflow.supervision.runtime import Exited
+from actorflow.supervision.specs import ChildSpec
+
+__all__ = ["Child", "ChildInfo", "ChildState", "End", "end_of"]
+
+
+class ChildState(Enum):
+    """Where a child stands."""
+
+    STARTING = auto()
+    RUNNING = auto()
+    STOPPING = auto()
+    RESTARTING = auto()
+    """Its process is gone and a successor will be started."""
+    ENDED = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """Why an incarnation ended.
+
+    Args:
+        reason: plain data: ``"done"``, ``"shutdown"``, ``["error", …]``, ``"killed"``, …
+        normal: whether that is an orderly end.
+        error: the exception to show, or None.
+        detail: pid, signal or status, memory: whatever is known.
+    """
+
+    reason: Any
+    normal: bool
+    error: BaseException | None
+    detail: str
+
+
+@dataclass(slots=True)
+class Child:
+    """A child: its specification and its current incarnation."""
+
+    spec: ChildSpec
+    state: ChildState = ChildState.ENDED
+    generation: int = 0
+    pid: int = 0
+    kind: str = ""
+    was_ready: bool = False
+    restarts: int = 0
+    exiting: Exiting | None = None
+    end: End | None = None
+    result: Any = None
+    has_result: bool = False
+    in_group: bool = False
+    """Stopped because its group is started again, which waits until all of it has stopped."""
+    comes_back: bool = False
+    """And it is started again with the group."""
+    served: bool = False
+    """Whether this incarnation has been linked with a consumer."""
+    overdue: bool = False
+    """Killed because its start took longer than it may."""
+    dynamic: bool = False
+    """Started by an operation: that its start fails is the operation's error, not the run's."""
+
+    @property
+    def id(self) -> StageId:
+        """The stage."""
+        return self.spec.stage.id
+
+    @property
+    def incarnation(self) -> Incarnation:
+        """The current, or last, life of it."""
+        return Incarnation(self.id, self.generation)
+
+    @property
+    def alive(self) -> bool:
+        """Whether a process exists, as far as is known."""
+        return self.state in (ChildState.STARTING, ChildState.RUNNING, ChildState.STOPPING)
+
+    @property
+    def ended_for_good(self) -> bool:
+        """Whether it ran, has ended, and no successor is on its way."""
+        return self.state is ChildState.ENDED and self.generation > 0
+
+    def take_result(self, exiting: Exiting) -> None:
+        """Keep the answer that an incarnation left behind.
+
+        Raises:
+            Exception: whatever the user's class raises when its object is made again here.
+        """
+        if exiting.result is not None:
+            self.result = pickle.loads(exiting.result)
+            self.has_result = True
+
+
+@dataclass(frozen=True, slots=True)
+class ChildInfo:
+    """One row of `which_children`.
+
+    Args:
+        id: the stage, ``"count/1"``.
+        state: ``"starting"``, ``"running"``, ``"stopping"``, ``"restarting"`` or ``"ended"``.
+        kind: ``"producer"``, ``"producer_consumer"``, ``"consumer"``, or empty before it is known.
+        pid: its process, 0 when there is none.
+        generation: which life it is, from 1.
+        restarts: how often it was restarted.
+        reason: why its last life ended, or None.
+    """
+
+    id: str
+    state: str
+    kind: str
+    pid: int
+    generation: int
+    restarts: int
+    reason: Any
+
+    @classmethod
+    def of(cls, child: Child) -> ChildInfo:
+        """The row of a child."""
+        return cls(
+            id=str(child.id),
+            state=child.state.name.lower(),
+            kind=child.kind,
+            pid=child.pid if child.alive else 0,
+            generation=child.generation,
+            restarts=child.restarts,
+            reason=child.end.reason if child.end else None,
+        )
+
+
+def end_of(child: Child, exited: Exited, counters: Mapping[str, int]) -> End:
+    """Why an incarnation ended: its last words when it left any, else what the kernel says.
+
+    Args:
+        child: whose incarnation.
+        exited: how its process ended.
+        counters: the stage's, which tell what it had in hand when it died without a word.
+    """
+    detail = _detail(exited)
+    if child.exiting is not None:
+        return _end_in_words(child, child.exiting, detail)
+    if counters["generation"] == child.generation and counters["callback_since"]:
+        detail += f", {counters['callback_events']} events in hand"
+    if not exited.pid:
+        return End("not_started", False, StartFailed(f"stage {child.id} {exited.detail}"), detail)
+    reason = "killed" if exited.signal is not None else ["exit", exited.status]
+    error: RunError = StageKilled(str(child.id), detail)
+    if child.overdue:
+        limit = f"start_within={child.spec.start_within:g} s"
+        late = StartFailed(f"stage {child.id} was not ready within {limit} and was killed")
+        late.__cause__ = error
+        error = late
+    return End(reason, False, error, detail)
+
+
+def _end_in_words(child: Child, exiting: Exiting, detail: str) -> End:
+    if exiting.failure is None:
+        return End(exiting.reason, is_normal(exiting.reason), None, detail)
+    error = Failure.from_wire(exiting.failure).exception()
+    error.add_note(f"raised in stage {child.id} ({detail})")
+    return End(exiting.reason, False, error, detail)
+
+
+def _detail(exited: Exited) -> str:
+    parts = [f"process {exited.pid}" if exited.pid else "no process"]
+    if exited.signal is not None:
+        parts.append(f"signal {_signal_name(exited.signal)}")
+    elif exited.status is not None:
+        parts.append(f"exit status {exited.status}")
+    if exited.max_rss:
+        parts.append(f"at most {exited.max_rss / 2**20:.0f} MiB of memory")
+    if exited.detail:
+        parts.append(exited.detail)
+    return ", ".join(parts)
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return str(number)

@@ -1,0 +1,103 @@
+"""What a supervisor tells its owner while it works."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from actorflow.protocol.control import LogRecord
+from actorflow.protocol.identity import Incarnation
+
+__all__ = [
+    "ChildEnded",
+    "ChildReady",
+    "ChildRestarting",
+    "DownMessage",
+    "Outcome",
+    "StageLogged",
+    "SupervisorEvent",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class ChildReady:
+    """A child has started."""
+
+    child: Incarnation
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChildEnded:
+    """A child's process is gone.
+
+    Args:
+        child: who.
+        pid: its process.
+        reason: why, plain data.
+        normal: whether that is an orderly end.
+        error: the exception or kill, or None.
+        detail: pid, signal or status, memory.
+    """
+
+    child: Incarnation
+    pid: int
+    reason: Any
+    normal: bool
+    error: BaseException | None
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChildRestarting:
+    """A child is being started again."""
+
+    child: Incarnation
+    restarts: int
+
+
+@dataclass(frozen=True, slots=True)
+class StageLogged:
+    """A stage wrote a log line."""
+
+    child: Incarnation
+    pid: int
+    record: LogRecord
+
+
+@dataclass(frozen=True, slots=True)
+class DownMessage:
+    """To a monitor: the watched stage is gone; nothing it sent comes after this.
+
+    Args:
+        monitor: the monitor's number.
+        child: the incarnation that ended.
+        reason: why, plain data.
+        error: its exception or kill, or None.
+        restarting: whether a successor is started.
+    """
+
+    monitor: int
+    child: Incarnation
+    reason: Any
+    error: BaseException | None
+    restarting: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a run ended.
+
+    Args:
+        status: ``"done"``, ``"stopped"`` or ``"failed"``.
+        error: the exception that ended it, when it failed.
+        results: what stages passed to `set_result`: by stage name, a list by index when there are
+            replicas.
+    """
+
+    status: str
+    error: BaseException | None = None
+    results: dict[str, Any] = field(default_factory=dict)
+
+
+SupervisorEvent = ChildReady | ChildEnded | ChildRestarting | StageLogged | Outcome

@@ -1,0 +1,279 @@
+"""What can be asked of a running supervisor: each operation has a typed result or error."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any
+
+from actorflow.errors import Closed, NoSuchStage, OptionError, Refused
+from actorflow.protocol import control
+from actorflow.protocol.demand import SubscriptionOptions
+from actorflow.protocol.identity import StageId
+from actorflow.protocol.reasons import plain
+from actorflow.stage.behaviour import kind_of
+from actorflow.supervision.children import Child, ChildInfo, ChildState
+from actorflow.supervision.core import SupervisorCore
+from actorflow.supervision.events import DownMessage
+from actorflow.supervision.specs import ChildSpec
+from actorflow.supervision.wiring import Edge
+
+__all__ = [
+    "ChildCounts",
+    "call",
+    "cancel",
+    "cast",
+    "count_children",
+    "delete_child",
+    "find",
+    "info",
+    "monitor",
+    "restart_child",
+    "set_demand",
+    "start_child",
+    "stop",
+    "subscribe",
+    "terminate_child",
+    "which_children",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class ChildCounts:
+    """`count_children`'s answer.
+
+    Args:
+        specs: all children, dead or alive.
+        active: those with a process.
+        restarting: those about to be started again.
+    """
+
+    specs: int
+    active: int
+    restarting: int
+
+
+def find(core: SupervisorCore, stage: str) -> Child:
+    """The child that a name means: ``"count/1"``, or ``"count"`` when there is only one.
+
+    Raises:
+        NoSuchStage: there is none, or the name means several; the error lists what there is.
+    """
+    name, _, index = stage.partition("/")
+    matching = [
+        child
+        for child in core.children.values()
+        if child.id.name == name and (not index or str(child.id.index) == index)
+    ]
+    if len(matching) == 1:
+        return matching[0]
+    if matching:
+        each = ", ".join(str(child.id) for child in matching)
+        raise NoSuchStage(f"{stage!r} means several stages; name one of {each}")
+    known = [str(child.id) for child in core.children.values()]
+    near = difflib.get_close_matches(stage, [*known, *{k.partition("/")[0] for k in known}], 1)
+    hint = f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(known) or 'none'}"
+    raise NoSuchStage(f"there is no stage {stage!r}{hint}")
+
+
+# --- children -------------------------------------------------------------------------------------
+
+
+def which_children(core: SupervisorCore) -> list[ChildInfo]:
+    """A row for each child, in start order."""
+    return [ChildInfo.of(child) for child in core.children.values()]
+
+
+def count_children(core: SupervisorCore) -> ChildCounts:
+    """How many children there are, live and restarting."""
+    children = core.children.values()
+    return ChildCounts(
+        specs=len(children),
+        active=sum(child.alive for child in children),
+        restarting=sum(child.state is ChildState.RESTARTING for child in children),
+    )
+
+
+def start_child(core: SupervisorCore, spec: ChildSpec) -> Future[ChildInfo]:
+    """Start a new child; the future has its row once it is ready.
+
+    Raises:
+        Refused: ``already_started``: a child of that name exists; the error names the holder.
+        Closed: the supervisor is stopping.
+    """
+    _open(core)
+    holder = core.children.get(spec.stage.id)
+    if holder is not None:
+        detail = f"{spec.stage.id} is {holder.state.name.lower()} as process {holder.pid}"
+        raise Refused("already_started", detail)
+    return _start(core, core.add(spec))
+
+
+def stop(core: SupervisorCore, reason: Any) -> float:
+    """Stop every child; returns how many seconds that may take."""
+    longest = max((child.spec.shutdown for child in core.children.values()), default=0.0)
+    core.stop(reason)
+    return longest
+
+
+def terminate_child(core: SupervisorCore, stage: str) -> Future[None]:
+    """Stop a child, within its `shutdown` time; the future is done once its process is gone."""
+    child = find(core, stage)
+    future: Future[None] = Future()
+    core.give_up(child)
+    if child.alive:
+        core.gone.add(child, future)
+    else:
+        future.set_result(None)
+    return future
+
+
+def restart_child(core: SupervisorCore, stage: str) -> Future[ChildInfo]:
+    """Start an ended child again.
+
+    Raises:
+        Refused: ``running``: it has not ended.
+    """
+    _open(core)
+    child = find(core, stage)
+    if child.state is not ChildState.ENDED:
+        raise Refused("running", f"{child.id} is {child.state.name.lower()}; terminate it first")
+    core.rewire(child)
+    return _start(core, child)
+
+
+def delete_child(core: SupervisorCore, stage: str) -> None:
+    """Forget an ended child and its subscriptions.
+
+    Raises:
+        Refused: ``running``: it has not ended.
+    """
+    child = find(core, stage)
+    if child.state is not ChildState.ENDED:
+        raise Refused("running", f"{child.id} is {child.state.name.lower()}; terminate it first")
+    core.remove(child)
+
+
+def _start(core: SupervisorCore, child: Child) -> Future[ChildInfo]:
+    """Start a child; that its start fails is the operation's error and not the run's."""
+    future: Future[ChildInfo] = Future()
+    core.ready.add(child, future)
+    child.dynamic = True
+    child.was_ready = False
+    core.spawn(child)
+    return future
+
+
+# --- subscriptions --------------------------------------------------------------------------------
+
+
+def subscribe(
+    core: SupervisorCore, consumer: str, producer: str, options: SubscriptionOptions
+) -> Future[int]:
+    """Subscribe one stage to another; the future has the ref once the producer has accepted (B22).
+
+    Raises:
+        Refused: ``not_a_producer`` or ``not_a_consumer``: one of them cannot (B10).
+        NoSuchStage: there is no such stage.
+    """
+    _open(core)
+    to, of = find(core, producer), find(core, consumer)
+    if kind_of(to.spec.stage.behaviour) == "consumer":
+        raise Refused("not_a_producer", f"{to.id} is a consumer, nobody can subscribe to it")
+    if kind_of(of.spec.stage.behaviour) == "producer":
+        raise Refused("not_a_consumer", f"{of.id} is a producer, it cannot subscribe")
+    if to.id == of.id or _reaches(core, of.id, to.id):
+        raise Refused("cycle", f"{of.id} already feeds {to.id}")
+    for child in (to, of):
+        if child.state is ChildState.ENDED:
+            raise Refused("noproc", f"{child.id} has ended")
+    edge = Edge(of.id, to.id, options, declared=False)
+    core.wiring.add(edge)
+    future: Future[int] = Future()
+    core.established.add(edge, future)
+    core.connect(edge)
+    return future
+
+
+def cancel(core: SupervisorCore, ref: int, reason: Any) -> None:
+    """End a subscription; its cancel mode decides what that does to the consumer.
+
+    Raises:
+        Refused: ``unknown_subscription``: there is none of that ref.
+    """
+    edge = core.wiring.by_ref(ref)
+    if edge is None:
+        raise Refused("unknown_subscription", f"no subscription has the ref {ref!r}")
+    core.tell(core.children[edge.consumer], control.CancelSubscription(ref, plain(reason)))
+
+
+def set_demand(core: SupervisorCore, stage: str, mode: str) -> None:
+    """Let a producer accumulate or forward demand."""
+    if mode not in ("accumulate", "forward"):
+        raise OptionError("demand", "one of accumulate, forward", mode)
+    child = find(core, stage)
+    kind = kind_of(child.spec.stage.behaviour)
+    if kind != "producer":
+        raise Refused(
+            "not_a_producer", f"{child.id} is a {kind.replace('_', '-')}, its demand mode is fixed"
+        )
+    core.tell(child, control.SetDemand(mode))
+
+
+# --- messages -------------------------------------------------------------------------------------
+
+
+def call(
+    core: SupervisorCore, stage: str, request: Any, *, scope: str = control.USER
+) -> Future[Any]:
+    """Call a stage; the future has what its `handle_call` returned.
+
+    Raises:
+        NoSuchStage: there is none of that name, or it has ended.
+        TypeError: the request cannot be sent to another process.
+    """
+    child = find(core, stage)
+    if not child.alive:
+        raise NoSuchStage(f"stage {child.id} is not running: it is {child.state.name.lower()}")
+    future: Future[Any] = Future()
+    message = core.calls.begin(child.incarnation, scope, request, future)
+    core.when_ready(child, message)
+    return future
+
+
+def cast(core: SupervisorCore, stage: str, message: Any) -> None:
+    """Send a stage a message for `handle_cast`."""
+    core.cast(find(core, stage), message)
+
+
+def info(core: SupervisorCore, stage: str, message: Any) -> None:
+    """Send a stage a message for `handle_info`, behind what it has buffered."""
+    core.info(find(core, stage), message)
+
+
+def monitor(core: SupervisorCore, stage: str, callback: Callable[[DownMessage], None]) -> int:
+    """Have `callback` called when a stage ends, exactly once per incarnation.
+
+    For a stage that has ended already it is called at once.
+    """
+    return core.monitors.add(find(core, stage), callback)
+
+
+def _reaches(core: SupervisorCore, start: StageId, goal: StageId) -> bool:
+    """Whether events already flow, over any number of stages, from `start` to `goal`."""
+    seen, todo = {start}, [start]
+    while todo:
+        here = todo.pop()
+        if here == goal:
+            return True
+        following = {edge.consumer for edge in core.wiring.edges if edge.producer == here} - seen
+        seen |= following
+        todo.extend(following)
+    return False
+
+
+def _open(core: SupervisorCore) -> None:
+    if core.stopping or core.outcome is not None:
+        raise Closed(f"the run {core.plan.name!r} is over or stopping")

@@ -1,0 +1,271 @@
+"""The supervisor as a pykka actor: one thread that turns the core.
+
+pykka is the control plane alone; no event passes through it. What pykka leaves open is settled
+here: an exception in a `tell` would end the actor with a log line only, so everything is caught and
+ends the run; a reply is never waited for inside the actor.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future
+from concurrent.futures import wait as wait_for
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar, overload
+
+import pykka
+
+from actorflow.errors import Broken, CallTimeout, Closed, OptionError, Refused
+from actorflow.supervision import operations
+from actorflow.supervision.children import ChildInfo
+from actorflow.supervision.core import SupervisorCore
+from actorflow.supervision.events import Outcome, SupervisorEvent
+from actorflow.supervision.runtime import Observation, Runtime
+from actorflow.supervision.specs import Plan
+
+__all__ = ["Operation", "Runnable", "Supervisor", "SupervisorHandle"]
+
+_logger = logging.getLogger("actorflow.supervisor")
+_current = threading.local()
+
+Listener = Callable[[SupervisorEvent], None]
+Result = TypeVar("Result")
+
+
+class Runnable(Protocol):
+    """What `Supervisor.start` takes: a topology, or anything that can say these two things."""
+
+    def plan(self) -> Plan:
+        """What to run."""
+
+    def runtime(self) -> Runtime:
+        """A new runtime to run it in, not opened yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """A message to the supervisor: do this with the core, and resolve the future.
+
+    Args:
+        act: what to do; it may return a future of its own, whose result is passed on.
+        future: gets the result or the exception.
+    """
+
+    act: Callable[[SupervisorCore], Any]
+    future: Future[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Observed:
+    observation: Observation
+
+
+class Supervisor(pykka.ThreadingActor):
+    """Runs a topology's stages and keeps them running.
+
+    Args:
+        topology: what to run.
+        listener: is told of every event, from the actor's thread; it must not block.
+        outcome: a future that gets how the run ended.
+        gone: a future that is done once the actor answers nobody any more.
+
+    Example::
+
+        reference = Supervisor.start(topology)
+        children = reference.proxy().which_children().get(timeout=5)
+        reference.stop()
+    """
+
+    def __init__(
+        self,
+        topology: Runnable,
+        listener: Listener | None = None,
+        outcome: Future[Outcome] | None = None,
+        gone: Future[None] | None = None,
+    ) -> None:
+        super().__init__()
+        self._runtime = topology.runtime()
+        self._listener = listener
+        self._outcome: Future[Outcome] = outcome if outcome is not None else Future()
+        self._gone: Future[None] = gone if gone is not None else Future()
+        self._core = SupervisorCore(topology.plan(), self._runtime, self._report)
+
+    # --- pykka's side -----------------------------------------------------------------------------
+
+    def on_start(self) -> None:
+        """Open the runtime and start the children."""
+        _current.actor = self.actor_urn
+        self._guarded(self._open)
+
+    def on_receive(self, message: Any) -> Any:
+        """Take an observation or an operation."""
+        if isinstance(message, _Observed):
+            self._guarded(lambda: self._core.observe(message.observation))
+        elif isinstance(message, Operation):
+            self._operate(message)
+        else:
+            _logger.warning("the supervisor ignores a message of type %s", type(message).__name__)
+        return None
+
+    def on_stop(self) -> None:
+        """Whoever stops the actor ends the run: no process stays behind."""
+        self._close(Closed("the supervisor was stopped"))
+
+    def on_failure(self, *_: Any) -> None:
+        """The same when the actor itself fails."""
+        self._close(Broken("the supervisor failed"))
+
+    # --- for proxies ------------------------------------------------------------------------------
+
+    def which_children(self) -> list[ChildInfo]:
+        """A row for each child, in start order."""
+        return operations.which_children(self._core)
+
+    def count_children(self) -> operations.ChildCounts:
+        """How many children there are, live and restarting."""
+        return operations.count_children(self._core)
+
+    # --- within -----------------------------------------------------------------------------------
+
+    def _open(self) -> None:
+        reference = self.actor_ref
+
+        def observe(observation: Observation) -> None:
+            try:
+                reference.tell(_Observed(observation))
+            except pykka.ActorDeadError:
+                # The runtime is being closed by `on_stop`; nobody is left who could act on it.
+                _logger.debug("an observation after the supervisor's end: %r", observation)
+
+        self._runtime.open(observe)
+        self._core.start()
+
+    def _operate(self, operation: Operation) -> None:
+        future = operation.future
+        if not future.set_running_or_notify_cancel():
+            return
+        try:
+            result = operation.act(self._core)
+        except Exception as error:  # noqa: BLE001  (it goes to whoever asked for the operation)
+            future.set_exception(error)
+            return
+        if isinstance(result, Future):
+            result.add_done_callback(lambda done: _pass_on(done, future))
+        else:
+            future.set_result(result)
+
+    def _guarded(self, act: Callable[[], None]) -> None:
+        """An actor whose `tell` raises would just end; here that ends the run, and says why."""
+        try:
+            act()
+        except Exception as error:
+            _logger.exception("the supervisor failed; the run ends")
+            self._settle(Outcome("failed", error))
+            self.stop()
+
+    def _report(self, event: SupervisorEvent) -> None:
+        if self._listener is not None:
+            try:
+                self._listener(event)
+            except Exception:
+                # The listener is the program's, or a log whose reader has gone: that must not stop
+                # the supervisor in the middle of a decision.
+                _logger.exception("the listener failed on %r", event)
+        if isinstance(event, Outcome):
+            # Every stage has ended: close first, so that whoever waits finds nothing left behind.
+            self._runtime.close()
+            self._settle(event)
+
+    def _close(self, error: Exception) -> None:
+        self._runtime.close()
+        self._settle(Outcome("stopped", error, self._core.results()))
+        self._core.abandon(error)
+        self._gone.set_result(None)
+
+    def _settle(self, outcome: Outcome) -> None:
+        if not self._outcome.done():
+            self._outcome.set_result(outcome)
+
+
+class _DaemonSupervisor(Supervisor):
+    """One that does not keep a program alive which has come to its end and forgotten its run."""
+
+    use_daemon_thread = True
+
+
+class SupervisorHandle:
+    """A started supervisor, from outside: operations with a deadline, and its outcome.
+
+    pykka's `ask` may wait for ever when it races a stop; here every wait has a limit.
+
+    Args:
+        topology: what to run.
+        listener: is told of every event, from the supervisor's thread.
+    """
+
+    def __init__(self, topology: Runnable, listener: Listener | None = None) -> None:
+        self.outcome: Future[Outcome] = Future()
+        self._gone: Future[None] = Future()
+        self.reference: pykka.ActorRef[_DaemonSupervisor] = _DaemonSupervisor.start(
+            topology, listener, self.outcome, self._gone
+        )
+
+    @overload
+    def act(self, act: Callable[[SupervisorCore], Future[Result]], timeout: float) -> Result: ...
+
+    @overload
+    def act(self, act: Callable[[SupervisorCore], Result], timeout: float) -> Result: ...
+
+    def act(self, act: Callable[[SupervisorCore], Any], timeout: float) -> Any:
+        """Do something with the core, in the supervisor's thread, and wait for its result.
+
+        Args:
+            act: what to do; when it returns a future, that one's result is waited for.
+            timeout: seconds to wait at most, from 0.
+
+        Raises:
+            Closed: the supervisor is gone.
+            CallTimeout: no result in time; what was begun may still happen.
+            Refused: ``own_thread``: a listener's or monitor's callback would wait for itself.
+        """
+        if type(timeout) not in (int, float) or not timeout >= 0:
+            raise OptionError("timeout", "a number of seconds from 0", timeout)
+        if getattr(_current, "actor", None) == self.reference.actor_urn:
+            raise Refused(
+                "own_thread",
+                "a listener or monitor is called by the supervisor itself, which cannot answer"
+                " meanwhile; do it from another thread",
+            )
+        future: Future[Any] = Future()
+        try:
+            self.reference.tell(Operation(act, future))
+        except pykka.ActorDeadError:
+            raise Closed("the supervisor is gone") from None
+        # pykka drops what it had not read when it was stopped; so its end is waited for as well.
+        wait_for((future, self._gone), timeout, FIRST_COMPLETED)
+        if future.done():
+            return future.result()
+        future.cancel()
+        if self._gone.done():
+            raise Closed("the supervisor is gone")
+        raise CallTimeout(f"no answer within {timeout} s")
+
+    def close(self, timeout: float) -> None:
+        """Stop the actor, and with it whatever still runs. May be repeated."""
+        if self.reference.is_alive():
+            # A listener or monitor is called by the actor itself, which ends when it returns.
+            within = getattr(_current, "actor", None) == self.reference.actor_urn
+            self.reference.stop(block=not within, timeout=timeout)
+
+
+def _pass_on(done: Future[Any], future: Future[Any]) -> None:
+    if done.cancelled():
+        future.cancel()
+        return
+    error = done.exception()
+    if error is not None:
+        future.set_exception(error)
+    else:
+        future.set_result(done.result())

@@ -1,0 +1,108 @@
+"""Who is linked to whom: the declared and dynamic subscriptions of a supervisor's children."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Any
+
+from actorflow.protocol.demand import SubscriptionOptions
+from actorflow.protocol.identity import StageId
+from actorflow.supervision.specs import Plan
+
+__all__ = ["Edge", "EdgeState", "Wiring"]
+
+
+class EdgeState(Enum):
+    """Where an edge stands."""
+
+    WANTED = auto()
+    """To be linked as soon as both ends run."""
+    LINKED = auto()
+    ESTABLISHED = auto()
+    OVER = auto()
+
+
+@dataclass(slots=True)
+class Edge:
+    """A subscription that the supervisor looks after; each linking gets a ref of its own."""
+
+    consumer: StageId
+    producer: StageId
+    options: SubscriptionOptions
+    declared: bool = True
+    ref: int = 0
+    state: EdgeState = EdgeState.WANTED
+    reason: Any = None
+
+    @property
+    def live(self) -> bool:
+        """Whether there is a link."""
+        return self.state in (EdgeState.LINKED, EdgeState.ESTABLISHED)
+
+
+class Wiring:
+    """The edges of one supervisor."""
+
+    def __init__(self) -> None:
+        self.edges: list[Edge] = []
+        self._by_ref: dict[int, Edge] = {}
+        self._last_ref = 0
+
+    def declare(self, plan: Plan) -> None:
+        """Every replica of a subscription's consumer subscribes to every one of its producer."""
+        ids = [child.stage.id for child in plan.children]
+        for subscription in plan.subscriptions:
+            for consumer in (each for each in ids if each.name == subscription.consumer):
+                options = plan.options_for(subscription, consumer.index)
+                for producer in (each for each in ids if each.name == subscription.producer):
+                    self.edges.append(Edge(consumer, producer, options))
+
+    def add(self, edge: Edge) -> None:
+        """A subscription made while running."""
+        self.edges.append(edge)
+
+    def linking(self, edge: Edge) -> int:
+        """The edge is about to be linked; returns the new ref."""
+        self._by_ref.pop(edge.ref, None)
+        self._last_ref += 1
+        edge.ref = self._last_ref
+        edge.state = EdgeState.LINKED
+        self._by_ref[edge.ref] = edge
+        return edge.ref
+
+    def by_ref(self, ref: int) -> Edge | None:
+        """The edge whose current ref this is."""
+        return self._by_ref.get(ref)
+
+    def over(self, edge: Edge, reason: Any) -> None:
+        """The subscription has ended for good. A dynamic one is forgotten."""
+        edge.state = EdgeState.OVER
+        edge.reason = reason
+        self._by_ref.pop(edge.ref, None)
+        if not edge.declared:
+            self.edges.remove(edge)
+
+    def lost(self, edge: Edge) -> None:
+        """The link is gone, and the edge is to be linked again."""
+        edge.state = EdgeState.WANTED
+        self._by_ref.pop(edge.ref, None)
+
+    def remove(self, stage: StageId) -> None:
+        """Forget every edge of a stage."""
+        for edge in self.of(stage):
+            self._by_ref.pop(edge.ref, None)
+            self.edges.remove(edge)
+
+    def of(self, stage: StageId) -> Iterator[Edge]:
+        """The edges of a stage, as consumer or as producer."""
+        return (edge for edge in list(self.edges) if stage in (edge.consumer, edge.producer))
+
+    def upstream(self, consumer: StageId) -> list[Edge]:
+        """The edges to a consumer's producers."""
+        return [edge for edge in self.edges if edge.consumer == consumer]
+
+    def downstream(self, producer: StageId) -> list[Edge]:
+        """The edges to a producer's consumers."""
+        return [edge for edge in self.edges if edge.producer == producer]

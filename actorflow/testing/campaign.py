@@ -1,0 +1,164 @@
+"""Many experiments, one per seed, on all processors: ``python -m actorflow.testing.campaign``.
+
+A failing seed is printed with the command that runs it again, alone, with all its evidence.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+import traceback
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+
+from actorflow.runtime.simulated.stall import Stalled
+from actorflow.testing.experiments import Experiment
+
+__all__ = ["Failed", "Tally", "main", "run_seeds"]
+
+BATCH = 50
+"""Seeds that a worker runs at a time: about a second."""
+
+SHOWN = 5
+"""How many failing seeds are shown in full."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A seed whose experiment failed, and how."""
+
+    seed: int
+    error: str
+    detail: str
+
+
+@dataclass(slots=True)
+class Tally:
+    """What some experiments came to."""
+
+    seeds: int = 0
+    steps: int = 0
+    crashes: int = 0
+    failed: list[Failed] = field(default_factory=list)
+
+    def add(self, other: Tally) -> None:
+        """Count another one in."""
+        self.seeds += other.seeds
+        self.steps += other.steps
+        self.crashes += other.crashes
+        self.failed += other.failed
+
+
+def run_seeds(seeds: Sequence[int]) -> Tally:
+    """Run the experiments of these seeds, one after the other.
+
+    Example:
+        >>> run_seeds(range(2)).seeds
+        2
+    """
+    tally = Tally()
+    for seed in seeds:
+        tally.seeds += 1
+        try:
+            run = Experiment.of(seed).run()
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is what the seed has found
+            summary = str(error).partition("\n")[0]
+            failed = Failed(seed, f"{type(error).__name__}: {summary}", traceback.format_exc())
+            tally.failed.append(failed)
+        else:
+            tally.steps += run.steps
+            tally.crashes += len(run.crashed)
+    return tally
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a campaign from the command line; 0 when every experiment went well, else 1."""
+    options = _parser().parse_args(arguments)
+    if options.replay is not None:
+        return _replay(options.replay)
+    began = time.monotonic()
+    total = Tally()
+    seeds = range(options.first, options.first + options.seeds)
+    for tally in _on_all(seeds, options.jobs):
+        total.add(tally)
+        for failed in tally.failed:
+            print(f"\nseed {failed.seed}: {failed.error}")
+            print(f"  again: {_command(failed.seed)}", flush=True)
+        _progress(total, len(seeds), time.monotonic() - began)
+    seconds = time.monotonic() - began
+    print(
+        f"\n{total.seeds} seeds, {total.steps} steps, {total.crashes} crashes,"
+        f" {len(total.failed)} failed, {seconds:.1f} s, {total.seeds / seconds:.0f} seeds/s"
+    )
+    for failed in total.failed[:SHOWN]:
+        print(f"\n{'=' * 20} seed {failed.seed}\n{failed.detail}")
+    return 1 if total.failed else 0
+
+
+def _on_all(seeds: range, jobs: int) -> Iterator[Tally]:
+    batches = [seeds[start : start + BATCH] for start in range(0, len(seeds), BATCH)]
+    if jobs == 1:
+        yield from map(run_seeds, batches)
+        return
+    # Fresh interpreters: a fork would inherit whatever threads the caller has.
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        futures: list[Future[Tally]] = [pool.submit(run_seeds, batch) for batch in batches]
+        for future in as_completed(futures):
+            yield future.result()
+
+
+def _replay(seed: int) -> int:
+    experiment = Experiment.of(seed)
+    print(experiment.describe())
+    try:
+        run = experiment.run()
+    except Stalled as stalled:
+        print(stalled)
+        return 1
+    except Exception:  # noqa: BLE001 - shown in full
+        traceback.print_exc()
+        return 1
+    for step in run.trace:
+        print(step)
+    print(f"{run.status}: {run.steps} steps, {run.seconds:.3f} virtual s, trace {run.trace_hash}")
+    return 0
+
+
+def _command(seed: int) -> str:
+    return f"{os.path.basename(sys.executable)} -m actorflow.testing.campaign --replay {seed}"
+
+
+def _progress(total: Tally, wanted: int, seconds: float) -> None:
+    if sys.stdout.isatty():
+        rate = total.seeds / seconds if seconds else 0.0
+        text = f"\r{total.seeds}/{wanted} seeds, {len(total.failed)} failed, {rate:.0f} seeds/s "
+        print(text, end="", flush=True)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m actorflow.testing.campaign",
+        description="Simulate random topologies, one per seed, with every law asked at every step.",
+    )
+    parser.add_argument("--seeds", type=_natural, default=1000, help="how many (1000)")
+    parser.add_argument("--first", type=int, default=0, help="the first one (0)")
+    parser.add_argument(
+        "--jobs", type=_natural, default=os.cpu_count() or 1, help="processes (one per processor)"
+    )
+    parser.add_argument("--replay", type=int, metavar="SEED", help="run one seed and show it all")
+    return parser
+
+
+def _natural(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be an integer of at least 1, got {text}")
+    return value
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,263 @@
+"""The conservation laws of the protocol, as functions over the stage machines and the wire.
+
+Each function yields a sentence for every way in which its law is broken, and nothing when it holds.
+The numbers are those of section 2.5 of the GenStage inventory; the others are of actorflow's own
+delivery. `checker.Checker` asks them after every step of a simulated run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from actorflow.dispatch.base import Dispatcher
+from actorflow.dispatch.broadcast import BroadcastDispatcher
+from actorflow.dispatch.demand import DemandDispatcher
+from actorflow.dispatch.partition import PartitionDispatcher, _Waiting
+from actorflow.errors import ActorflowError
+from actorflow.protocol.demand import AutoWindow
+from actorflow.runtime.simulated.process import SimulatedProcess
+from actorflow.stage.buffer import Buffer, Chunk
+from actorflow.stage.consuming import ConsumingHalf, _Message
+from actorflow.stage.counters import Counter
+from actorflow.stage.machine import StageMachine
+from actorflow.stage.outgoing import OutgoingState
+from actorflow.stage.producing import ProducingHalf
+from actorflow.testing.ledger import Flow, Ledger
+
+__all__ = [
+    "Base",
+    "LawBroken",
+    "acknowledged_is_finished",
+    "buffer_is_consistent",
+    "credit_is_conserved",
+    "demand_is_released",
+    "dispatcher_is_consistent",
+    "never_more_than_asked",
+    "no_event_evaporates",
+    "store_is_contiguous",
+    "window_holds",
+]
+
+
+class LawBroken(ActorflowError):
+    """A conservation law does not hold; `law` names it."""
+
+    def __init__(self, law: str, detail: str) -> None:
+        super().__init__(f"{law}: {detail}")
+        self.law = law
+        self.detail = detail
+
+    def __reduce__(self) -> tuple[type[LawBroken], tuple[str, str]]:
+        return type(self), (self.law, self.detail)
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """What a stage's counters stood at when an incarnation began: they run on over restarts."""
+
+    acknowledged: int
+    discarded: int
+
+
+# --- a subscription -------------------------------------------------------------------------------
+
+
+def never_more_than_asked(flow: Flow) -> Iterator[str]:
+    """Law 1: at every moment a producer has sent no more than it was asked for."""
+    if flow.sent > flow.asked_in:
+        yield f"ref {flow.ref}: {flow.sent} events sent, {flow.asked_in} asked for"
+    if not flow.handled <= flow.received <= flow.sent <= flow.asked:
+        counts = (flow.handled, flow.received, flow.sent, flow.asked)
+        yield f"ref {flow.ref}: handled, received, sent, asked must not fall: {counts}"
+
+
+def credit_is_conserved(flow: Flow) -> Iterator[str]:
+    """Credit + demand under way + events under way + events not handled = what is open.
+
+    The right side is what the consumer asked for less what it has handled, from the ledger; the
+    left is added up from the producer's dispatcher, the wire, and the consumer's queues.
+    """
+    open_here = flow.asked - flow.handled
+    credit = _credit(flow)
+    waiting = 0 if flow.consumer is None else _unhandled(flow.consumer, flow.ref)
+    found = credit + flow.asks_on_wire + flow.events_on_wire + waiting
+    if found != open_here:
+        yield (
+            f"ref {flow.ref}: {flow.asked} asked - {flow.handled} handled = {open_here}, but credit"
+            f" {credit} + asks on the wire {flow.asks_on_wire} + events on the wire"
+            f" {flow.events_on_wire} + not handled {waiting} = {found}"
+        )
+
+
+def window_holds(flow: Flow, consuming: ConsumingHalf) -> Iterator[str]:
+    """Law 5: what is open stays within the window, and a refill brings it back to the top."""
+    incoming = consuming.subscriptions.get(flow.ref)
+    window = None if incoming is None else incoming.window
+    if window is None or not flow.asked:
+        return
+    flow.widest = max(flow.widest, window.max_demand)
+    if not 0 <= window.outstanding <= flow.widest:
+        yield f"ref {flow.ref}: {window.outstanding} outstanding in a window of {flow.widest}"
+    open_here = flow.asked - flow.handled
+    lowest = 0 if isinstance(window, AutoWindow) else window.min_demand
+    if not lowest < open_here <= flow.widest:
+        yield (
+            f"ref {flow.ref}: {open_here} open, must be above {lowest} and at most {flow.widest}"
+        )
+
+
+def _credit(flow: Flow) -> int:
+    machine = None if flow.producer is None else flow.producer.machine
+    half = None if machine is None else machine.producing
+    outgoing = None if half is None else half.subscriptions.get(flow.ref)
+    if half is None or outgoing is None:
+        return 0
+    if outgoing.state is OutgoingState.ESTABLISHING:
+        return outgoing.early_asks
+    return half.dispatcher.outstanding(flow.ref)
+
+
+def _unhandled(process: SimulatedProcess, ref: int) -> int:
+    """Events that a consumer has received and whose callback has not returned."""
+    machine = process.machine
+    if machine is None or machine.consuming is None:
+        return 0
+    items = machine.queued if process.work is None else (process.work, *machine.queued)
+    count = sum(
+        len(work.args[0])
+        for work in items
+        if work.label == "handle_events" and work.args[1].ref == ref
+    )
+    return count + sum(
+        len(item.events)
+        for item in machine.consuming.inbound
+        if isinstance(item, _Message) and item.incoming.ref == ref
+    )
+
+
+# --- a producer -----------------------------------------------------------------------------------
+
+
+def dispatcher_is_consistent(dispatcher: Dispatcher) -> Iterator[str]:
+    """Laws 2 to 4: every credit is at least 0, and the sum that is acted upon is their sum."""
+    capacity = dispatcher.capacity
+    if isinstance(dispatcher, DemandDispatcher):
+        given = [entry.credit for entry in dispatcher._entries]
+        if min(given, default=0) < 0 or sum(given) != capacity:
+            yield f"demand: credits {given}, capacity {capacity}"
+        if given != sorted(given, reverse=True):
+            yield f"demand: credits are out of order: {given}"
+    elif isinstance(dispatcher, BroadcastDispatcher):
+        given = [place.credit for place in dispatcher._places.values()]
+        lowest = 0 if dispatcher._expected else min(given, default=0)
+        if lowest != capacity or min(given, default=0) < 0:
+            yield f"broadcast: credits {given}, capacity {capacity}"
+    elif isinstance(dispatcher, PartitionDispatcher):
+        for name, part in dispatcher._partitions.items():
+            waiting = sum(isinstance(item, _Waiting) for item in part.queue)
+            if part.credit < 0 or (part.credit and part.queue):
+                yield f"partition {name!r}: credit {part.credit} and {len(part.queue)} waiting"
+            if waiting != part.events:
+                yield f"partition {name!r}: {waiting} wait, {part.events} counted"
+
+
+def buffer_is_consistent(buffer: Buffer) -> Iterator[str]:
+    """The buffer counts what it holds, in the order of emission."""
+    chunks = [entry for entry in buffer._entries if isinstance(entry, Chunk)]
+    held = sum(len(chunk.events) for chunk in chunks)
+    if held != buffer.count:
+        yield f"the buffer holds {held} events and counts {buffer.count}"
+    end = 0
+    for chunk in chunks:
+        if chunk.position < end:
+            yield f"the buffer holds place {chunk.position} behind place {end - 1}"
+        end = chunk.position + len(chunk.events)
+
+
+def demand_is_released(machine: StageMachine) -> Iterator[str]:
+    """Nothing waits that could go on.
+
+    Buffered events leave while there is demand for them, and a source has been asked for all that
+    its consumers want.
+    """
+    half = machine.producing
+    if half is None or half._accumulating:
+        return
+    capacity = half.dispatcher.capacity
+    if half.buffer.count and capacity:
+        yield f"{half.buffer.count} events are buffered with demand for {capacity}"
+    source = machine.consuming is None
+    if source and not half.finishing and not half.buffer.count and half.requested < capacity:
+        yield f"demand for {capacity}, of which only {half.requested} was passed on"
+    if half.requested < 0:
+        yield f"requested is {half.requested}"
+
+
+def store_is_contiguous(half: ProducingHalf) -> Iterator[str]:
+    """Every batch that was sent and not acknowledged is kept."""
+    if not half.keeps:
+        return
+    for outgoing in half.subscriptions.values():
+        store = outgoing.store
+        if outgoing.state not in (OutgoingState.ACTIVE, OutgoingState.ESTABLISHING):
+            continue
+        kept = [batch.seq for batch in store._batches]
+        if kept != list(range(store.acked + 1, store.seq + 1)):
+            yield (f"ref {outgoing.ref}: sent {store.seq}, acknowledged {store.acked}, kept {kept}")
+        if store.count != sum(len(batch.events) for batch in store._batches):
+            yield f"ref {outgoing.ref}: the store counts {store.count}"
+
+
+def no_event_evaporates(process: SimulatedProcess, ledger: Ledger, base: Base) -> Iterator[str]:
+    """Every event emitted is acknowledged, unacknowledged, waiting or discarded: nothing else.
+
+    Under ``at_most_once`` what was sent takes the place of what is and is not acknowledged. A
+    broadcast, which copies, and a partition function, which may drop, are left out.
+    """
+    machine = process.machine
+    half = None if machine is None else machine.producing
+    if half is None or not isinstance(half.dispatcher, DemandDispatcher):
+        return
+    counters = process.counters
+    discarded = counters[Counter.DISCARDED] - base.discarded
+    if half.keeps:
+        acknowledged = counters[Counter.ACKNOWLEDGED] - base.acknowledged
+        gone = acknowledged + sum(o.store.count for o in half.subscriptions.values())
+    else:
+        gone = sum(flow.sent for flow in ledger.of(process) if flow.producer is process)
+    if half.emitted != gone + half.buffer.count + discarded:
+        yield (
+            f"{half.emitted} events emitted, {gone} sent, {half.buffer.count} buffered,"
+            f" {discarded} discarded"
+        )
+
+
+def acknowledged_is_finished(flow: Flow, acked: int, half: ProducingHalf | None) -> Iterator[str]:
+    """A batch is acknowledged once it is handled, and once everything made from it is finished."""
+    if acked > flow.handled_seq:
+        yield f"ref {flow.ref}: batch {acked} acknowledged, {flow.handled_seq} handled"
+    if half is None or not half.keeps:
+        return
+    first = _first_unfinished(half)
+    for seq in [seq for seq in flow.outputs if seq <= acked]:
+        end = flow.outputs.pop(seq)
+        if first < end:
+            yield (
+                f"ref {flow.ref}: batch {seq} acknowledged, whose outputs end at place {end}, and"
+                f" place {first} is unfinished"
+            )
+
+
+def _first_unfinished(half: ProducingHalf) -> int:
+    places = [chunk.position for chunk in half.buffer._entries if isinstance(chunk, Chunk)]
+    for outgoing in half.subscriptions.values():
+        places += [batch.position for batch in outgoing.store._batches]
+    dispatcher = half.dispatcher
+    if isinstance(dispatcher, PartitionDispatcher):
+        for part in dispatcher._partitions.values():
+            places += [item.position for item in part.queue if isinstance(item, _Waiting)]
+    elif isinstance(dispatcher, BroadcastDispatcher):
+        for place in dispatcher._places.values():
+            places += [batch.position for batch in place.batches]
+    return min(places, default=half.emitted)

@@ -1,0 +1,270 @@
+"""The parts of a declared topology: a stage, a subscription, the supervisor, the defaults.
+
+Each is checked when it is made. What can be judged only together is `Topology.problems`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal, TypedDict
+
+from actorflow.errors import OptionError, Problem, TopologyError
+from actorflow.protocol.demand import SubscriptionOptions
+from actorflow.stage.behaviour import Stage
+from actorflow.topology.keys import (
+    DEFAULTS,
+    STAGE,
+    SUBSCRIPTION,
+    SUPERVISOR,
+    TOPOLOGY,
+    stage_option_names,
+)
+from actorflow.topology.report import did_you_mean
+
+__all__ = [
+    "Defaults",
+    "StageDeclaration",
+    "StageKeywords",
+    "SubscribeTo",
+    "SupervisorOptions",
+    "refuse_unless",
+    "refuse_unless_all",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SupervisorOptions:
+    """How failures are met.
+
+    Args:
+        strategy: who is restarted when a stage ends badly: ``"one_for_one"``, it alone;
+            ``"one_for_all"``, every stage; ``"rest_for_one"``, it and those started after it.
+        max_restarts: more restarts than this within `max_seconds` end the run, from 0.
+        max_seconds: the time that `max_restarts` is about, above 0.
+
+    Raises:
+        OptionError: a value breaks its rule.
+
+    Example:
+        >>> SupervisorOptions(strategy="rest_for_one").max_restarts
+        3
+    """
+
+    strategy: str = "one_for_one"
+    max_restarts: int = 3
+    max_seconds: float = 5.0
+
+    def __post_init__(self) -> None:
+        SUPERVISOR.check(**_values(self))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Defaults:
+    """What holds where a stage or a subscription says nothing itself; None leaves it as it is.
+
+    Args:
+        delivery: of the stages; it goes before what their classes say.
+        codec: of the stages that emit.
+        restart: of the stages.
+        shutdown: of the stages, seconds from 0.
+        start_within: of the stages, seconds from 0.
+        max_demand: of the subscriptions, from 1, or ``"auto"``.
+        cancel: of the subscriptions.
+
+    Raises:
+        OptionError: a value breaks its rule.
+
+    Example:
+        >>> Defaults(delivery="at_most_once").delivery
+        'at_most_once'
+    """
+
+    delivery: str | None = None
+    codec: str | None = None
+    restart: str | None = None
+    shutdown: float | None = None
+    start_within: float | None = None
+    max_demand: int | Literal["auto"] | None = None
+    cancel: str | None = None
+
+    def __post_init__(self) -> None:
+        DEFAULTS.check(**_given(_values(self)))
+
+
+@dataclass(frozen=True, slots=True)
+class SubscribeTo:
+    """A declared subscription of a stage; None leaves an option to the topology's defaults.
+
+    Args:
+        to: the name of the stage to take events from.
+        max_demand: how many events may be under way, from 1; or ``"auto"``.
+        min_demand: when no more than this many are left the consumer asks again, from 0 to
+            ``max_demand - 1``.
+        cancel: ``"permanent"``, ``"transient"`` or ``"temporary"``.
+        partition: which partition to take from a producer that partitions; None gives replica 0
+            the first, replica 1 the second, and so on.
+        selector: which events to take from a producer that broadcasts: a function at the top level
+            of a module, or its ``"module:function"``.
+
+    Raises:
+        OptionError: a value breaks its rule.
+
+    Example:
+        >>> SubscribeTo("count", max_demand=10, min_demand=5).cancel is None
+        True
+    """
+
+    to: str
+    max_demand: int | Literal["auto"] | None = field(default=None, kw_only=True)
+    min_demand: int | None = field(default=None, kw_only=True)
+    cancel: str | None = field(default=None, kw_only=True)
+    partition: Hashable | None = field(default=None, kw_only=True)
+    selector: Any = field(default=None, kw_only=True)
+
+    def __post_init__(self) -> None:
+        SUBSCRIPTION.check(**{"to": self.to, **_given(_values(self))})
+        if self.max_demand is not None:
+            self.options(Defaults())
+        if callable(self.selector):
+            object.__setattr__(self, "selector", _importable("selector", self.selector))
+
+    def options(self, defaults: Defaults) -> SubscriptionOptions:
+        """The subscription's options with a topology's defaults filled in.
+
+        Raises:
+            OptionError: `max_demand` and `min_demand` do not go together.
+        """
+        given: dict[str, Any] = {
+            "max_demand": defaults.max_demand if self.max_demand is None else self.max_demand,
+            "min_demand": self.min_demand,
+            "cancel": defaults.cancel if self.cancel is None else self.cancel,
+        }
+        extra = {"partition": self.partition, "selector": self.selector}
+        return SubscriptionOptions(**_given(given), extra=_given(extra))
+
+    @classmethod
+    def of(cls, entry: object) -> SubscribeTo:
+        """A subscription from a name, a map with ``to`` and options, or a `SubscribeTo`.
+
+        Raises:
+            OptionError: it is none of them, or an option breaks its rule.
+            TopologyError: a map has an unknown key.
+
+        Example:
+            >>> SubscribeTo.of({"to": "count", "max_demand": 10}).max_demand
+            10
+        """
+        if isinstance(entry, SubscribeTo):
+            return entry
+        if isinstance(entry, str):
+            return cls(entry)
+        if not isinstance(entry, Mapping) or "to" not in entry:
+            rule = "a stage's name, a SubscribeTo, or a map with to"
+            raise OptionError("subscribe_to", f"a list of these: {rule}", entry)
+        known = [each.name for each in fields(cls)]
+        unknown = [name for name in entry if name not in known]
+        if unknown:
+            raise TopologyError(_unknown("key", unknown, known, "subscribe_to"))
+        return cls(**entry)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageDeclaration:
+    """A declared stage; None leaves an option to the topology's defaults or to the class.
+
+    Args:
+        name: letters, digits, ``_`` and ``-``, starting with a letter or ``_``.
+        use: the class, a subclass of Producer, ProducerConsumer or Consumer.
+        args: the constructor's keyword arguments.
+        replicas: how many processes of it there are, from 1 to 10 000.
+        restart: ``"permanent"``, ``"transient"`` or ``"temporary"``.
+        shutdown: seconds from being asked to stop until it is killed, from 0.
+        start_within: seconds from its start until it must be ready, from 0.
+        subscribe_to: the stages to take events from; None for what the class says.
+        options: those fields of `StageOptions` that are given, by name.
+
+    Raises:
+        OptionError: a value breaks its rule.
+        TopologyError: `options` has an unknown name.
+    """
+
+    name: str
+    use: type[Stage]
+    args: Mapping[str, Any] = field(default_factory=dict)
+    replicas: int = 1
+    restart: str | None = None
+    shutdown: float | None = None
+    start_within: float | None = None
+    subscribe_to: tuple[SubscribeTo, ...] | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        TOPOLOGY.check(name=self.name)
+        own = {name: getattr(self, name) for name in ("restart", "shutdown", "start_within")}
+        STAGE.check(use=self.use, replicas=self.replicas, **_given(own))
+        if self.subscribe_to is not None:
+            refuse_unless_all("subscribe_to", self.subscribe_to, SubscribeTo)
+        refuse_unless("options", self.options, Mapping)
+        args: object = self.args
+        if not isinstance(args, Mapping) or not all(isinstance(name, str) for name in args):
+            raise OptionError("args", "a map from names to values", args)
+        known = stage_option_names()
+        unknown = [name for name in self.options if name not in known]
+        if unknown:
+            raise TopologyError(_unknown("option", unknown, known, f"stages.{self.name}"))
+        STAGE.check(**self.options)
+
+
+class StageKeywords(TypedDict, total=False):
+    """The fields of `StageOptions`, as keyword arguments that may be left out."""
+
+    buffer_size: int | None
+    buffer_keep: str
+    dispatcher: str | Mapping[str, Any]
+    demand: str
+    poll_interval: float | None
+    delivery: str
+    codec: str
+
+
+def refuse_unless(option: str, value: object, kind: type) -> None:
+    """Refuse an argument that is not of a type.
+
+    Raises:
+        OptionError: it is not.
+    """
+    if not isinstance(value, kind):
+        raise OptionError(option, f"a {kind.__name__}", value)
+
+
+def refuse_unless_all(option: str, values: object, kind: type) -> None:
+    """Refuse an argument that is not a tuple of values of a type.
+
+    Raises:
+        OptionError: it is not.
+    """
+    if not isinstance(values, tuple) or not all(isinstance(value, kind) for value in values):
+        raise OptionError(option, f"a tuple of {kind.__name__}", values)
+
+
+def _values(instance: Any) -> dict[str, Any]:
+    return {each.name: getattr(instance, each.name) for each in fields(instance)}
+
+
+def _given(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _unknown(what: str, names: Iterable[object], known: Iterable[str], path: str) -> list[Problem]:
+    return [Problem(f"unknown {what} {name!r}{did_you_mean(name, known)}", path) for name in names]
+
+
+def _importable(option: str, function: Any) -> str:
+    """A function's ``module:name``: it must travel to another process in a plain message."""
+    module = getattr(function, "__module__", None)
+    name = getattr(function, "__qualname__", None)
+    if not module or not name or module == "__main__" or "<" in name:
+        hint = "another process cannot import a lambda or a function of the main script"
+        raise OptionError(option, "a function at the top level of a module", function, hint)
+    return f"{module}:{name}"

@@ -1,0 +1,384 @@
+"""Every key of a topology, once: its name, what it accepts, its default and what it is for.
+
+These tables drive the reading of YAML, the checks of the Python classes and the documentation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from actorflow.dispatch.build import DISPATCHERS, build_dispatcher
+from actorflow.dispatch.demand import DemandDispatcher
+from actorflow.dispatch.partition import PartitionDispatcher
+from actorflow.errors import OptionError
+from actorflow.protocol.demand import SubscriptionOptions
+from actorflow.protocol.identity import StageId
+from actorflow.stage.behaviour import Stage
+from actorflow.stage.options import StageOptions
+from actorflow.supervision.specs import STRATEGIES, ChildSpec, Intensity, StageSpec
+from actorflow.topology.classes import StageClass
+from actorflow.topology.report import Path, Report, did_you_mean, explain, refused, show
+from actorflow.topology.rules import (
+    BAD,
+    Anything,
+    Choice,
+    Function,
+    Integer,
+    Leaf,
+    Name,
+    Owned,
+    Scalar,
+    Text,
+)
+from actorflow.topology.tables import Each, Key, Named, OneOrAnother, Table
+
+__all__ = [
+    "DEFAULTS",
+    "DISPATCHER_OPTIONS",
+    "STAGE",
+    "SUBSCRIPTION",
+    "SUPERVISOR",
+    "TOPOLOGY",
+    "KeyDescription",
+    "describe_keys",
+    "stage_option_names",
+]
+
+MAX_REPLICAS = 10_000
+"""More replicas or partitions than this are a slip of the finger, and would exhaust the machine."""
+
+_EMITTING = ("producer", "producer_consumer")
+_CHILD = {"stage": StageSpec(id=StageId("any"), behaviour=Stage)}
+
+
+@dataclass(frozen=True, slots=True)
+class _Partitions(Leaf):
+    """What `PartitionDispatcher` accepts as `partitions`, within reason."""
+
+    def _text(self) -> str:
+        return self._owned.text
+
+    @property
+    def _owned(self) -> Owned:
+        return Owned(PartitionDispatcher, "partitions", {"by": id})
+
+    def _refusal(self, option: str, value: object) -> OptionError | None:
+        # The dispatcher makes a list of them, so a huge number must not even reach it.
+        if type(value) is int and value > MAX_REPLICAS:
+            return OptionError(option, f"a number from 1 to {MAX_REPLICAS}", value)
+        return self._owned.refusal(option, value)
+
+
+DISPATCHER_OPTIONS: dict[str, Table] = {
+    "demand": Table(
+        "the options of the demand dispatcher",
+        "stages.NAME.dispatcher.demand",
+        (
+            Key(
+                "shuffle_demands_on_first_dispatch",
+                Owned(DemandDispatcher, "shuffle_demands_on_first_dispatch"),
+                "Deal the first batch in random order, so that the first consumer to subscribe does"
+                " not take everything.",
+            ),
+            Key("seed", Integer(0), "Makes that order repeatable.", default="random"),
+        ),
+    ),
+    "broadcast": Table(
+        "the options of the broadcast dispatcher", "stages.NAME.dispatcher.broadcast", ()
+    ),
+    "partition": Table(
+        "the options of the partition dispatcher",
+        "stages.NAME.dispatcher.partition",
+        (
+            Key(
+                "partitions",
+                _Partitions(),
+                "The partitions: so many, numbered from 0, or their names.",
+                required=True,
+            ),
+            Key(
+                "by",
+                Function(),
+                "Returns an event's partition, or None to drop it; named partitions need it.",
+                default="a stable hash of the event",
+            ),
+        ),
+    ),
+}
+"""The options of each dispatcher."""
+
+
+@dataclass(frozen=True, slots=True)
+class _DispatcherRule(Leaf):
+    """A dispatcher: its name, or a map from its name to its options."""
+
+    def _text(self) -> str:
+        return "one of " + ", ".join(DISPATCHERS) + ", or a map from one of them to its options"
+
+    def _default(self) -> str:
+        return "demand"
+
+    def _refusal(self, option: str, value: object) -> OptionError | None:
+        try:
+            build_dispatcher(value)  # type: ignore[arg-type]
+        except OptionError as error:
+            return error
+        return None
+
+    def _read(self, value: Any, path: Path, report: Report) -> Any:
+        if isinstance(value, Mapping) and len(value) == 1:
+            ((name, options),) = value.items()
+            if name not in DISPATCHERS:
+                message = f"unknown dispatcher {show(name)}{did_you_mean(name, DISPATCHERS)}"
+                report.add_key((*path, name), message)
+                return BAD
+            return self._read_options(name, options, (*path, name), report)
+        if not isinstance(value, str):
+            report.add(path, refused(self.text, value))
+            return BAD
+        error = Choice(tuple(DISPATCHERS)).refusal("dispatcher", value)
+        if error is not None:
+            report.add(path, explain(error))
+            return BAD
+        return self._read_options(value, None, path, report)
+
+    def _read_options(self, name: str, options: Any, path: Path, report: Report) -> Any:
+        read = DISPATCHER_OPTIONS[name].read({} if options is None else options, path, report)
+        if read is BAD or BAD in read.values():
+            return BAD
+        refusal = self.refusal("dispatcher", {name: read})
+        if refusal is None:
+            return {name: read} if read else name
+        # An option that is missing has no place of its own.
+        if refusal.option in read:
+            report.add((*path, refusal.option), explain(refusal))
+        else:
+            report.add(path, f"{refusal.option} must be {refusal.rule}")
+        return BAD
+
+
+SUPERVISOR = Table(
+    "the supervisor",
+    "supervisor",
+    (
+        Key(
+            "strategy",
+            Choice(STRATEGIES),
+            "Who is restarted when a stage ends badly: it alone, all, or it and all started"
+            " after it.",
+        ),
+        Key(
+            "max_restarts",
+            Owned(Intensity, "max_restarts"),
+            "More restarts than this within `max_seconds` end the run.",
+        ),
+        Key(
+            "max_seconds",
+            Owned(Intensity, "max_seconds"),
+            "The time that `max_restarts` is about.",
+        ),
+    ),
+)
+
+_DELIVERY = Owned(StageOptions, "delivery")
+_CODEC = Owned(StageOptions, "codec")
+_RESTART = Owned(ChildSpec, "restart", _CHILD)
+_SHUTDOWN = Owned(ChildSpec, "shutdown", _CHILD)
+_START_WITHIN = Owned(ChildSpec, "start_within", _CHILD)
+_MAX_DEMAND = Owned(SubscriptionOptions, "max_demand")
+_CANCEL = Owned(SubscriptionOptions, "cancel")
+
+DEFAULTS = Table(
+    "the defaults",
+    "defaults",
+    (
+        Key("delivery", _DELIVERY, "The stages' `delivery`."),
+        Key("codec", _CODEC, "The stages' `codec`."),
+        Key("restart", _RESTART, "The stages' `restart`."),
+        Key("shutdown", _SHUTDOWN, "The stages' `shutdown`."),
+        Key("start_within", _START_WITHIN, "The stages' `start_within`."),
+        Key("max_demand", _MAX_DEMAND, "The subscriptions' `max_demand`."),
+        Key("cancel", _CANCEL, "The subscriptions' `cancel`."),
+    ),
+)
+
+SUBSCRIPTION = Table(
+    "a subscription",
+    "stages.NAME.subscribe_to[]",
+    (
+        Key("to", Text("a stage's name"), "The stage to take events from.", required=True),
+        Key(
+            "max_demand",
+            _MAX_DEMAND,
+            "How many events may be under way; `auto` starts at 1 and follows the time per event.",
+        ),
+        Key(
+            "min_demand",
+            Integer(0, words="an integer from 0 to max_demand - 1"),
+            "The consumer asks again when no more than this many are left; it needs `max_demand`.",
+            default="half of max_demand",
+        ),
+        Key(
+            "cancel",
+            _CANCEL,
+            "What the consumer does when the subscription ends: end too, end unless the end was"
+            " orderly, or go on.",
+        ),
+        Key(
+            "partition",
+            Scalar("one of the producer's partitions"),
+            "Which partition to take, from a producer that partitions.",
+            default="replica 0 takes the first, 1 the second, …",
+        ),
+        Key(
+            "selector",
+            Function(),
+            "Which events to take, from a producer that broadcasts.",
+            default="all",
+        ),
+    ),
+)
+
+STAGE = Table(
+    "a stage",
+    "stages.NAME",
+    (
+        Key("use", StageClass(), "What runs in the stage's process.", required=True),
+        Key(
+            "args",
+            Named(
+                Text("an argument's name"),
+                Anything("anything"),
+                "a map of the constructor's arguments",
+            ),
+            "The constructor's keyword arguments.",
+            default="{}",
+        ),
+        Key(
+            "replicas",
+            Integer(1, at_most=MAX_REPLICAS, usual=1),
+            "How many processes of this stage there are.",
+        ),
+        Key(
+            "subscribe_to",
+            Each(
+                OneOrAnother(
+                    "to", SUBSCRIPTION, "a stage's name, or a map with to and its options"
+                ),
+                "a list of subscriptions",
+            ),
+            "The stages to take events from; each is a name or a map.",
+            default="what the class says",
+            kinds=("producer_consumer", "consumer"),
+        ),
+        Key("restart", _RESTART, "When it is started again: always, after a bad end, or never."),
+        Key("shutdown", _SHUTDOWN, "Seconds from being asked to stop until it is killed."),
+        Key("start_within", _START_WITHIN, "Seconds from its start until it must be ready."),
+        Key("delivery", _DELIVERY, "What holds for its events when a process dies."),
+        Key("codec", _CODEC, "How the events that it emits travel.", kinds=_EMITTING),
+        Key(
+            "dispatcher",
+            _DispatcherRule(),
+            "Who gets which event: whoever has most demand, everyone, or as a function says.",
+            kinds=_EMITTING,
+        ),
+        Key(
+            "buffer_size",
+            Owned(StageOptions, "buffer_size"),
+            "How many emitted events may wait for demand; null for no limit.",
+            default="10000 for a producer, null for a producer-consumer",
+            kinds=_EMITTING,
+        ),
+        Key(
+            "buffer_keep",
+            Owned(StageOptions, "buffer_keep"),
+            "Which events survive when the buffer is full.",
+            kinds=_EMITTING,
+        ),
+        Key(
+            "demand",
+            Owned(StageOptions, "demand"),
+            "Meet demand at once, or hold it until the stage is told to let it flow.",
+            kinds=("producer",),
+        ),
+        Key(
+            "poll_interval",
+            Owned(StageOptions, "poll_interval"),
+            "Seconds after which unmet demand is asked for again; null for never.",
+            kinds=("producer",),
+        ),
+    ),
+)
+
+TOPOLOGY = Table(
+    "the topology",
+    "",
+    (
+        Key("name", Name(), "The topology's name, in logs and reports.", default="the file's name"),
+        Key("supervisor", SUPERVISOR, "How failures are met.", default="{}"),
+        Key("defaults", DEFAULTS, "What holds where a stage says nothing itself.", default="{}"),
+        Key(
+            "stages",
+            Named(Name(), STAGE, "a map of at least one stage, by name", at_least=1),
+            "The stages, by name.",
+            required=True,
+        ),
+    ),
+)
+
+
+def stage_option_names() -> tuple[str, ...]:
+    """The keys of a stage that are fields of `StageOptions`."""
+    return tuple(key.name for key in STAGE.keys if key.name in StageOptions.__dataclass_fields__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyDescription:
+    """A key as the documentation shows it.
+
+    Args:
+        where: the map that it is a key of, ``"stages.NAME"``; nothing for the topology itself.
+        name: the key.
+        accepts: what its value must be.
+        default: what holds without it; nothing when it is required.
+        required: whether it must be given.
+        kinds: the kinds of stage that take it; nothing when all do.
+        doc: what it is for.
+    """
+
+    where: str
+    name: str
+    accepts: str
+    default: str
+    required: bool
+    kinds: tuple[str, ...]
+    doc: str
+
+
+def describe_keys() -> list[KeyDescription]:
+    """Every key that a topology may have, map by map, in the order of the documentation.
+
+    Example:
+        >>> [row.name for row in describe_keys() if row.where == "supervisor"]
+        ['strategy', 'max_restarts', 'max_seconds']
+    """
+    return [
+        KeyDescription(
+            where=table.where,
+            name=key.name,
+            accepts=key.rule.text,
+            default="" if key.required else key.default or key.rule.default,
+            required=key.required,
+            kinds=key.kinds,
+            doc=key.doc,
+        )
+        for table in _tables()
+        for key in table.keys
+    ]
+
+
+def _tables() -> Iterator[Table]:
+    yield from (TOPOLOGY, SUPERVISOR, DEFAULTS, STAGE, SUBSCRIPTION)
+    yield from DISPATCHER_OPTIONS.values()

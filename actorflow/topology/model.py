@@ -1,0 +1,197 @@
+"""A declared topology, and the plan that it compiles to.
+
+A topology is a value: which stages there are, who subscribes to whom, and how failures are met. It
+comes from a file (`actorflow.topology.yaml.load`) or is written down in Python::
+
+    topology = (
+        Topology("wordcount", supervisor=SupervisorOptions(strategy="rest_for_one"))
+        .stage("files", StandardLibrary, args={"pattern": "**/*.py"})
+        .stage("count", CountWords, replicas=2, subscribe_to=["files"])
+        .stage("merge", Merge, subscribe_to=[SubscribeTo("count", max_demand=10)])
+    )
+
+Each call returns a new topology, so that a part can be shared. A wrong argument is refused where it
+is passed; what can be judged only together (an unknown stage, a cycle, constructor arguments that
+do not fit) is listed, all of it at once, by `Topology.problems` and refused by `Topology.plan`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Unpack
+
+from actorflow.errors import OptionError, Problem, TopologyError
+from actorflow.stage.behaviour import Stage
+from actorflow.supervision.specs import Plan
+from actorflow.topology.declarations import (
+    Defaults,
+    StageDeclaration,
+    StageKeywords,
+    SubscribeTo,
+    SupervisorOptions,
+    refuse_unless,
+    refuse_unless_all,
+)
+from actorflow.topology.keys import TOPOLOGY
+
+if TYPE_CHECKING:
+    from actorflow.supervision.events import SupervisorEvent
+    from actorflow.supervision.runtime import Runtime
+    from actorflow.topology.run import Run
+
+__all__ = [
+    "Defaults",
+    "StageDeclaration",
+    "StageKeywords",
+    "SubscribeTo",
+    "SupervisorOptions",
+    "Topology",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Topology:
+    """A declared set of stages and subscriptions.
+
+    Args:
+        name: letters, digits, ``_`` and ``-``, starting with a letter or ``_``.
+        stages: the stages declared so far; `stage` adds one.
+        supervisor: how failures are met.
+        defaults: what holds where a stage says nothing itself.
+        import_paths: folders that go first on the import path of every stage.
+
+    Raises:
+        OptionError: an argument breaks its rule.
+
+    Example:
+        >>> from actorflow.stage.behaviour import Consumer, Producer
+        >>> class Numbers(Producer): ...
+        >>> class Print(Consumer): ...
+        >>> topology = (
+        ...     Topology("example")
+        ...     .stage("numbers", Numbers, buffer_size=100)
+        ...     .stage("print", Print, replicas=2, subscribe_to=["numbers"])
+        ... )
+        >>> [str(child.stage.id) for child in topology.plan().children]
+        ['numbers/0', 'print/0', 'print/1']
+    """
+
+    name: str
+    stages: tuple[StageDeclaration, ...] = field(default=(), kw_only=True)
+    supervisor: SupervisorOptions = field(default_factory=SupervisorOptions, kw_only=True)
+    defaults: Defaults = field(default_factory=Defaults, kw_only=True)
+    import_paths: tuple[str, ...] = field(default=(), kw_only=True)
+
+    def __post_init__(self) -> None:
+        TOPOLOGY.check(name=self.name)
+        refuse_unless("supervisor", self.supervisor, SupervisorOptions)
+        refuse_unless("defaults", self.defaults, Defaults)
+        refuse_unless_all("stages", self.stages, StageDeclaration)
+        refuse_unless_all("import_paths", self.import_paths, str)
+
+    def stage(
+        self,
+        name: str,
+        use: type[Stage],
+        *,
+        args: Mapping[str, Any] | None = None,
+        replicas: int = 1,
+        restart: str | None = None,
+        shutdown: float | None = None,
+        start_within: float | None = None,
+        subscribe_to: Iterable[str | SubscribeTo | Mapping[str, Any]] | None = None,
+        **options: Unpack[StageKeywords],
+    ) -> Topology:
+        """This topology with one more stage.
+
+        Args:
+            name: the stage's name.
+            use: its class.
+            args: the constructor's keyword arguments.
+            replicas: how many processes of it there are, from 1.
+            restart: when it is started again.
+            shutdown: seconds from being asked to stop until it is killed, from 0.
+            start_within: seconds from its start until it must be ready, from 0.
+            subscribe_to: the stages to take events from: names, maps with ``to``, or `SubscribeTo`.
+            options: fields of `StageOptions`, such as ``buffer_size``.
+
+        Raises:
+            OptionError: an argument breaks its rule.
+            TopologyError: an unknown option.
+
+        Example:
+            >>> from actorflow.stage.behaviour import Producer
+            >>> class Numbers(Producer): ...
+            >>> Topology("example").stage("numbers", Numbers).stages[0].use.__name__
+            'Numbers'
+        """
+        if isinstance(subscribe_to, str | Mapping | SubscribeTo):
+            hint = "put it in a list"
+            raise OptionError("subscribe_to", "a list of subscriptions", subscribe_to, hint)
+        declared = StageDeclaration(
+            name=name,
+            use=use,
+            args=args if args is not None else {},
+            replicas=replicas,
+            restart=restart,
+            shutdown=shutdown,
+            start_within=start_within,
+            subscribe_to=None if subscribe_to is None else tuple(map(SubscribeTo.of, subscribe_to)),
+            options=dict(options),
+        )
+        return replace(self, stages=(*self.stages, declared))
+
+    def problems(self) -> list[Problem]:
+        """Every mistake that shows only when the stages are seen together; an empty list is good.
+
+        Example:
+            >>> from actorflow.stage.behaviour import Consumer, Producer
+            >>> class Numbers(Producer): ...
+            >>> class Print(Consumer): ...
+            >>> topology = Topology("example").stage("numbers", Numbers)
+            >>> print(*topology.stage("print", Print, subscribe_to=["numbrs"]).problems())
+            stages.print.subscribe_to.0.to: unknown stage 'numbrs'; did you mean 'numbers'?
+        """
+        from actorflow.topology.check import problems_of
+
+        return problems_of(self)
+
+    def plan(self) -> Plan:
+        """What the supervisor is given.
+
+        Raises:
+            TopologyError: there are mistakes; it lists all of them.
+        """
+        from actorflow.topology.planning import plan_of
+
+        problems = self.problems()
+        if problems:
+            raise TopologyError(problems)
+        return plan_of(self)
+
+    def runtime(self, *, stdout_to_stderr: bool = False) -> Runtime:
+        """A new local runtime for this topology, not opened yet.
+
+        Args:
+            stdout_to_stderr: whether what stages print goes to standard error.
+        """
+        from actorflow.runtime.local.runtime import LocalRuntime
+
+        plan = self.plan()
+        return LocalRuntime(
+            import_paths=plan.import_paths, preload=plan.preload, stdout_to_stderr=stdout_to_stderr
+        )
+
+    def start(self, listener: Callable[[SupervisorEvent], None] | None = None) -> Run:
+        """Start every stage; returns at once.
+
+        Args:
+            listener: is told of every event of the supervisor, from its thread.
+
+        Raises:
+            TopologyError: there are mistakes; it lists all of them.
+        """
+        from actorflow.topology.run import Run
+
+        return Run(self.plan(), self.runtime(), listener)

@@ -1,0 +1,188 @@
+"""From a topology without mistakes to the supervisor's plan."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Hashable, Iterable, Mapping
+from typing import Any
+
+from actorflow.protocol.identity import StageId
+from actorflow.stage.behaviour import Stage, kind_of
+from actorflow.stage.options import StageOptions
+from actorflow.supervision.specs import ChildSpec, Intensity, Plan, StageSpec, SubscriptionSpec
+from actorflow.topology.classes import BASES
+from actorflow.topology.declarations import Defaults, StageDeclaration, SubscribeTo
+from actorflow.topology.keys import STAGE, stage_option_names
+from actorflow.topology.model import Topology
+
+__all__ = [
+    "class_options",
+    "class_subscriptions",
+    "partition_names",
+    "plan_of",
+    "stage_options",
+    "start_order",
+    "takes_option",
+]
+
+
+def plan_of(topology: Topology) -> Plan:
+    """Compile a topology; it must have no `problems`."""
+    defaults = topology.defaults
+    by_name = {declared.name: declared for declared in topology.stages}
+    subscriptions = {
+        declared.name: declared.subscribe_to
+        if declared.subscribe_to is not None
+        else class_subscriptions(declared.use)
+        for declared in topology.stages
+    }
+    order = start_order({name: [s.to for s in subs] for name, subs in subscriptions.items()})
+    options = {name: _options(by_name[name], defaults) for name in order}
+    partitions = {name: partition_names(options[name].dispatcher) for name in order}
+    return Plan(
+        name=topology.name,
+        children=tuple(
+            _child(by_name[name], index, options[name], defaults)
+            for name in order
+            for index in range(by_name[name].replicas)
+        ),
+        subscriptions=tuple(
+            SubscriptionSpec(
+                consumer=name, producer=subscription.to, options=subscription.options(defaults)
+            )
+            for name, subscribed in subscriptions.items()
+            for subscription in subscribed
+        ),
+        strategy=topology.supervisor.strategy,
+        intensity=Intensity(
+            max_restarts=topology.supervisor.max_restarts,
+            max_seconds=topology.supervisor.max_seconds,
+        ),
+        partitions={name: names for name, names in partitions.items() if names is not None},
+        import_paths=topology.import_paths,
+        preload=_modules(by_name[name].use for name in order),
+    )
+
+
+def _child(
+    declared: StageDeclaration, index: int, options: StageOptions, defaults: Defaults
+) -> ChildSpec:
+    spec = StageSpec(
+        id=StageId(declared.name, index),
+        behaviour=declared.use,
+        arguments=dict(declared.args),
+        options=options,
+        replicas=declared.replicas,
+    )
+    given: dict[str, Any] = {}
+    for option in ("restart", "shutdown", "start_within"):
+        for source in (defaults, declared):
+            value = getattr(source, option)
+            if value is not None:
+                given[option] = value
+    return ChildSpec(stage=spec, **given)
+
+
+def _options(declared: StageDeclaration, defaults: Defaults) -> StageOptions:
+    return stage_options(declared.use, declared.options, defaults)
+
+
+def stage_options(use: type[Stage], given: Mapping[str, Any], defaults: Defaults) -> StageOptions:
+    """A stage's options: its class's, then the topology's defaults, then the declared ones.
+
+    Raises:
+        OptionError: a class attribute breaks its rule.
+    """
+    values = class_options(use)
+    for option in ("delivery", "codec"):
+        value = getattr(defaults, option)
+        if value is not None:
+            values[option] = value
+    return StageOptions(**{**values, **given})
+
+
+def class_options(use: type[Stage]) -> dict[str, Any]:
+    """The options that a stage's class sets, its base class's defaults included.
+
+    Only what the base class knows counts: another attribute that happens to have an option's name
+    is the user's own.
+
+    Example:
+        >>> from actorflow.stage.behaviour import ProducerConsumer
+        >>> class_options(ProducerConsumer)["buffer_size"] is None
+        True
+    """
+    kind = kind_of(use)
+    return {
+        option: getattr(use, option)
+        for option in stage_option_names()
+        if takes_option(kind, option) and hasattr(BASES[kind], option)
+    }
+
+
+def takes_option(kind: str, option: str) -> bool:
+    """Whether an option has a meaning for this kind of stage."""
+    kinds = STAGE.key(option).kinds
+    return not kinds or kind in kinds
+
+
+def class_subscriptions(use: type[Stage]) -> tuple[SubscribeTo, ...]:
+    """What a class subscribes to when the topology does not say.
+
+    Raises:
+        OptionError: its attribute is no list of subscriptions, or one of them breaks a rule.
+        TopologyError: one of them has an unknown key.
+    """
+    entries = use.subscribe_to
+    if isinstance(entries, str | Mapping | SubscribeTo) or not isinstance(entries, Iterable):
+        entries = [entries]
+    return tuple(map(SubscribeTo.of, entries))
+
+
+def partition_names(dispatcher: object) -> tuple[Hashable, ...] | None:
+    """The partitions of a dispatcher's description, in order; None when it does not partition.
+
+    Example:
+        >>> partition_names({"partition": {"partitions": 2}}), partition_names("demand")
+        ((0, 1), None)
+    """
+    if not isinstance(dispatcher, Mapping) or "partition" not in dispatcher:
+        return None
+    partitions = dispatcher["partition"]["partitions"]
+    return tuple(range(partitions)) if isinstance(partitions, int) else tuple(partitions)
+
+
+def start_order(producers: Mapping[str, Iterable[str]]) -> list[str]:
+    """Stages so that each comes after the producers it subscribes to, and otherwise as given.
+
+    Args:
+        producers: for each stage, whom it subscribes to; there must be no cycle.
+
+    Example:
+        >>> start_order({"print": ["double"], "double": ["numbers"], "numbers": []})
+        ['numbers', 'double', 'print']
+    """
+    place = {name: index for index, name in enumerate(producers)}
+    names = list(producers)
+    waiting = {name: len(set(of)) for name, of in producers.items()}
+    consumers: dict[str, list[str]] = {name: [] for name in producers}
+    for name, of in producers.items():
+        for producer in set(of):
+            consumers[producer].append(name)
+    ready = [place[name] for name in names if not waiting[name]]
+    order: list[str] = []
+    while ready:
+        name = names[heapq.heappop(ready)]
+        order.append(name)
+        for consumer in consumers[name]:
+            waiting[consumer] -= 1
+            if not waiting[consumer]:
+                heapq.heappush(ready, place[consumer])
+    return order
+
+
+def _modules(classes: Iterable[type[Stage]]) -> tuple[str, ...]:
+    """Where classes come from; what has no module of its own to import is left out."""
+    modules = dict.fromkeys(each.__module__ for each in classes)
+    modules.pop("__main__", None)
+    return tuple(modules)

@@ -1,0 +1,307 @@
+"""A started topology, in the hands of a program."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
+from contextlib import suppress
+from dataclasses import replace
+from types import TracebackType
+from typing import Any, Self
+
+from actorflow.errors import Closed
+from actorflow.observe.logs import event_logger
+from actorflow.observe.statistics import RunStatistics, gather
+from actorflow.protocol.control import SYSTEM
+from actorflow.protocol.demand import SubscriptionOptions
+from actorflow.supervision import operations
+from actorflow.supervision.children import ChildInfo
+from actorflow.supervision.core import SupervisorCore
+from actorflow.supervision.events import DownMessage, Outcome, SupervisorEvent
+from actorflow.supervision.runtime import Runtime
+from actorflow.supervision.specs import ChildSpec, Plan
+from actorflow.supervision.supervisor import SupervisorHandle
+
+__all__ = ["Run"]
+
+CALL_TIMEOUT = 5.0
+"""Seconds that an operation may take unless its caller says otherwise, as in OTP."""
+
+
+class _Started:
+    """A plan and an already made runtime, as the supervisor wants them."""
+
+    def __init__(self, plan: Plan, runtime: Runtime) -> None:
+        self._plan = plan
+        self._runtime = runtime
+
+    def plan(self) -> Plan:
+        return self._plan
+
+    def runtime(self) -> Runtime:
+        return self._runtime
+
+
+class Run:
+    """A running topology. Use it as a context manager: leaving the block stops it.
+
+    Every method may be called from any thread. None waits without a limit but `wait`, and that
+    only when it is given none.
+
+    Args:
+        plan: what to run.
+        runtime: where; it is opened here and closed at the end.
+        listener: is told of every event of the supervisor, from its thread; it must not block. The
+            default logs them with structlog.
+
+    Example::
+
+        with topology.start() as run:
+            results = run.wait(timeout=60)
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        runtime: Runtime,
+        listener: Callable[[SupervisorEvent], None] | None = None,
+    ) -> None:
+        self.plan = plan
+        self.started_at = time.monotonic()
+        self._runtime = runtime
+        self._supervisor = SupervisorHandle(
+            _Started(plan, runtime), listener if listener is not None else event_logger(plan.name)
+        )
+        self._outcome = self._supervisor.outcome
+        self._children: list[ChildInfo] | None = None
+        self._ended_at: float | None = None
+        self._outcome.add_done_callback(self._note_end)
+
+    # --- the end ----------------------------------------------------------------------------------
+
+    def wait(self, timeout: float | None = None) -> dict[str, Any]:
+        """Wait until the run is over.
+
+        Args:
+            timeout: seconds to wait at most, or None for as long as it takes.
+
+        Returns:
+            what the stages passed to `set_result`, by stage name.
+
+        Raises:
+            TimeoutError: it is not over yet; it goes on.
+            Exception: the exception that ended the run, as the stage raised it, with the remote
+                traceback as its cause.
+        """
+        outcome = self.outcome(timeout)
+        if outcome.error is not None and outcome.status == "failed":
+            raise outcome.error
+        return outcome.results
+
+    def outcome(self, timeout: float | None = None) -> Outcome:
+        """Wait until the run is over and tell how, without raising what ended it.
+
+        Raises:
+            TimeoutError: it is not over yet.
+        """
+        try:
+            return self._outcome.result(timeout)
+        except FutureTimeout:
+            raise TimeoutError(
+                f"the run {self.plan.name!r} is not over after {timeout} s"
+            ) from None
+
+    @property
+    def over(self) -> bool:
+        """Whether the run has ended."""
+        return self._outcome.done()
+
+    def on_over(self, callback: Callable[[], None]) -> None:
+        """Have `callback` called, from whatever thread, when the run is over; at once if it is."""
+        self._outcome.add_done_callback(lambda _: callback())
+
+    def drain(self, timeout: float | None = None) -> Outcome:
+        """End in order: sources stop, what is in flight is processed, then every process ends.
+
+        Args:
+            timeout: seconds after which what still runs is stopped, or None for no limit.
+        """
+        if not self.over:
+            with suppress(Closed):
+                self._supervisor.act(SupervisorCore.drain, CALL_TIMEOUT)
+        try:
+            return self.outcome(timeout)
+        except TimeoutError:
+            return self.stop()
+
+    def stop(self, reason: Any = "shutdown") -> Outcome:
+        """End now: each stage is stopped after its callback in hand, killed when it takes too long.
+
+        May be repeated. Returns how the run ended.
+        """
+        if not self._outcome.done():
+            try:
+                within = self._supervisor.act(
+                    lambda core: operations.stop(core, reason), CALL_TIMEOUT
+                )
+                self._outcome.result(within + CALL_TIMEOUT)
+            except (Closed, FutureTimeout):
+                # The supervisor is gone or does not come to an end; closing ends every process.
+                self.close()
+        self.close()
+        return self._outcome.result(CALL_TIMEOUT)
+
+    def close(self) -> None:
+        """Release everything; a run that is not over is stopped at once."""
+        self._supervisor.close(timeout=4 * CALL_TIMEOUT)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._outcome.done():
+            self.close()
+        else:
+            self.stop()
+
+    # --- children ---------------------------------------------------------------------------------
+
+    def which_children(self) -> list[ChildInfo]:
+        """A row for each child, in start order."""
+        return self._supervisor.act(operations.which_children, CALL_TIMEOUT)
+
+    def count_children(self) -> operations.ChildCounts:
+        """How many children there are, live and restarting."""
+        return self._supervisor.act(operations.count_children, CALL_TIMEOUT)
+
+    def start_child(self, spec: ChildSpec, timeout: float = 30.0) -> ChildInfo:
+        """Start a new child and wait until it is ready.
+
+        Raises:
+            Refused: ``already_started``.
+            StartFailed: it did not come up; the cause says why.
+        """
+        return self._supervisor.act(lambda core: operations.start_child(core, spec), timeout)
+
+    def terminate_child(self, stage: str, timeout: float = 30.0) -> None:
+        """Stop a child and wait until its process is gone."""
+        self._supervisor.act(lambda core: operations.terminate_child(core, stage), timeout)
+
+    def restart_child(self, stage: str, timeout: float = 30.0) -> ChildInfo:
+        """Start an ended child again; its declared subscriptions come back by themselves."""
+        return self._supervisor.act(lambda core: operations.restart_child(core, stage), timeout)
+
+    def delete_child(self, stage: str) -> None:
+        """Forget an ended child."""
+        self._supervisor.act(lambda core: operations.delete_child(core, stage), CALL_TIMEOUT)
+
+    # --- subscriptions ----------------------------------------------------------------------------
+
+    def subscribe(
+        self,
+        consumer: str,
+        *,
+        to: str,
+        options: SubscriptionOptions | None = None,
+        timeout: float = CALL_TIMEOUT,
+    ) -> int:
+        """Subscribe one running stage to another, and wait until the producer has accepted.
+
+        Args:
+            consumer: the stage that takes events.
+            to: the stage that gives them.
+            options: demand, cancel mode and what the dispatcher wants.
+            timeout: seconds to wait for the producer's answer.
+
+        Returns:
+            the subscription's ref.
+
+        Raises:
+            Refused: with the reason, such as ``not_a_producer`` or ``already_subscribed``.
+        """
+        chosen = options if options is not None else SubscriptionOptions()
+        return self._supervisor.act(
+            lambda core: operations.subscribe(core, consumer, to, chosen), timeout
+        )
+
+    def cancel(self, ref: int, reason: Any = "normal") -> None:
+        """End a subscription; its cancel mode decides what that does to its consumer."""
+        self._supervisor.act(lambda core: operations.cancel(core, ref, reason), CALL_TIMEOUT)
+
+    def set_demand(self, stage: str, mode: str) -> None:
+        """Let a producer ``"accumulate"`` or ``"forward"`` demand."""
+        self._supervisor.act(lambda core: operations.set_demand(core, stage, mode), CALL_TIMEOUT)
+
+    def demand(self, stage: str) -> str:
+        """A stage's demand mode; a stage that is no producer says ``"forward"`` (B7)."""
+        mode = self._supervisor.act(
+            lambda core: operations.call(core, stage, "demand", scope=SYSTEM), CALL_TIMEOUT
+        )
+        return str(mode)
+
+    # --- messages ---------------------------------------------------------------------------------
+
+    def call(self, stage: str, request: Any, timeout: float = CALL_TIMEOUT) -> Any:
+        """Call a stage and wait for what its `handle_call` returns.
+
+        Raises:
+            CallTimeout: no reply within `timeout` seconds.
+            StageDown: the stage ended before it replied.
+            CallError: `handle_call` raised; the original exception is the cause.
+        """
+        return self._supervisor.act(lambda core: operations.call(core, stage, request), timeout)
+
+    def cast(self, stage: str, message: Any) -> None:
+        """Send a stage a message for `handle_cast`."""
+        self._supervisor.act(lambda core: operations.cast(core, stage, message), CALL_TIMEOUT)
+
+    def info(self, stage: str, message: Any) -> None:
+        """Send a stage a message for `handle_info`, behind the events it has buffered."""
+        self._supervisor.act(lambda core: operations.info(core, stage, message), CALL_TIMEOUT)
+
+    def status(self, stage: str, timeout: float = CALL_TIMEOUT) -> dict[str, Any]:
+        """What a stage says of itself: state, subscriptions, buffer. It must not be busy."""
+        found = self._supervisor.act(
+            lambda core: operations.call(core, stage, "status", scope=SYSTEM), timeout
+        )
+        return dict(found)
+
+    def monitor(self, stage: str, callback: Callable[[DownMessage], None]) -> int:
+        """Have `callback` called, from the supervisor's thread, whenever the stage ends."""
+        return self._supervisor.act(
+            lambda core: operations.monitor(core, stage, callback), CALL_TIMEOUT
+        )
+
+    def demonitor(self, monitor: int) -> bool:
+        """End a monitor; returns whether there was one."""
+        return self._supervisor.act(lambda core: core.monitors.remove(monitor), CALL_TIMEOUT)
+
+    # --- looking ----------------------------------------------------------------------------------
+
+    def stats(self) -> RunStatistics:
+        """Every stage's counters now: read from shared memory, also while a stage is busy.
+
+        Once the run is over they stay as they were at its end.
+        """
+        try:
+            self._children = self._supervisor.act(operations.which_children, CALL_TIMEOUT)
+        except Closed:
+            known = self._children or ()
+            self._children = [replace(child, state="ended", pid=0) for child in known] or None
+        until = self._ended_at if self._ended_at is not None else time.monotonic()
+        return gather(self.plan, self._runtime, until - self.started_at, self._children)
+
+    def _note_end(self, outcome: Future[Outcome]) -> None:
+        self._ended_at = time.monotonic()
+
+    @property
+    def supervisor(self) -> Any:
+        """The supervisor's pykka actor reference, for a host's own actor system."""
+        return self._supervisor.reference

@@ -1,0 +1,1 @@
+"""The documentation is run: every example of the README, of docs/ and of the docstrings."""

@@ -1,0 +1,39 @@
+"""Every example in a docstring of the package does what it says."""
+
+from __future__ import annotations
+
+import doctest
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from tests.docs.pages import ROOT
+
+PACKAGE = ROOT / "actorflow"
+
+
+def modules() -> list[str]:
+    """Every module of the package that has an example."""
+    files = sorted(path for path in PACKAGE.rglob("*.py") if ">>>" in path.read_text("utf-8"))
+    return [_name(path) for path in files]
+
+
+def _name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(part for part in parts if part != "__init__")
+
+
+@pytest.mark.parametrize("module", modules())
+def test_the_examples_of_a_modules_docstrings(module: str) -> None:
+    """They run, and give what they show."""
+    shown: list[str] = []
+    runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
+    for test in doctest.DocTestFinder(exclude_empty=True).find(import_module(module)):
+        runner.run(test, out=shown.append)
+    assert "".join(shown) == ""
+
+
+def test_there_are_examples() -> None:
+    """The search finds modules: an empty list would pass every test above."""
+    assert len(modules()) > 20

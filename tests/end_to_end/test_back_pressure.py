@@ -1,0 +1,104 @@
+"""A stopped consumer stops its producers; nothing grows meanwhile, and nothing is lost."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from actorflow import Run, SubscribeTo, Topology
+from tests.end_to_end.helpers import Events, numbers_in, pids, wait_until
+from tests.end_to_end.stages import Collect, Numbers, Pass
+
+pytestmark = pytest.mark.processes
+
+MOVING = ("events_in", "events_out", "asks_in", "asks_out", "buffered", "unacknowledged")
+
+
+def counters(run: Run) -> list[Any]:
+    """What moves while events flow."""
+    return [[asdict(stage)[name] for name in MOVING] for stage in run.stats().stages]
+
+
+def wait_until_still(run: Run, moment: float = 0.2) -> list[Any]:
+    """Wait until no counter has moved for a while; returns the counters."""
+    since, last = time.monotonic(), counters(run)
+
+    def still() -> bool:
+        nonlocal since, last
+        now = counters(run)
+        if now != last:
+            since, last = time.monotonic(), now
+        return time.monotonic() - since > moment
+
+    wait_until(still, "the counters to stand still")
+    return last
+
+
+@pytest.mark.parametrize("demand", ["auto", 100])
+def test_a_stopped_sink_stops_the_source(demand: int | str, tmp_path: Path) -> None:
+    """With the sink in SIGSTOP everything stands still and nothing grows, until SIGCONT."""
+    journal = tmp_path / "journal"
+    events = Events()
+    topology = (
+        Topology("pressure")
+        .stage("numbers", Numbers)
+        .stage("pass", Pass, subscribe_to=[SubscribeTo("numbers", max_demand=demand)])
+        .stage(
+            "sink",
+            Collect,
+            args={"path": str(journal)},
+            subscribe_to=[SubscribeTo("pass", max_demand=demand)],
+        )
+    )
+    with topology.start(events) as run:
+        events.started("numbers", "pass", "sink")
+        wait_until(lambda: len(numbers_in(journal)) > 1000, "events to flow")
+        sink = pids(run)["sink/0"]
+        os.kill(sink, signal.SIGSTOP)
+        try:
+            still = wait_until_still(run)
+            processes = [psutil.Process(pid) for pid in pids(run).values()]
+            before = [process.memory_info().rss for process in processes]
+            asked = [stage.demand_in for stage in run.stats().stages]
+            assert wait_until_still(run) == still
+            after = [process.memory_info().rss for process in processes]
+            # What stands still does not grow: a page or two for the looking itself.
+            assert [b - a < 1 << 18 for a, b in zip(before, after, strict=True)] == [True] * 3
+            for stage, demand_in in zip(run.stats().stages[:2], asked, strict=False):
+                assert stage.events_out <= demand_in
+        finally:
+            os.kill(sink, signal.SIGCONT)
+        seen = len(numbers_in(journal))
+        wait_until(lambda: len(numbers_in(journal)) > seen + 1000, "events to flow again")
+        outcome = run.drain(timeout=10)
+    assert outcome.status == "done"
+    assert numbers_in(journal) == list(range(outcome.results["numbers"]))
+
+
+def test_a_run_with_a_stopped_stage_can_be_stopped(tmp_path: Path) -> None:
+    """A stage in SIGSTOP hears neither message nor SIGTERM; it is killed when its time is up."""
+    events = Events()
+    topology = (
+        Topology("stopped")
+        .stage("numbers", Numbers)
+        .stage(
+            "sink",
+            Collect,
+            args={"path": str(tmp_path / "journal")},
+            shutdown=0.4,
+            subscribe_to=["numbers"],
+        )
+    )
+    with topology.start(events) as run:
+        events.started("numbers", "sink")
+        os.kill(pids(run)["sink/0"], signal.SIGSTOP)
+        begun = time.monotonic()
+        assert run.stop().status == "stopped"
+        assert time.monotonic() - begun < 0.4 + 1.0

@@ -1,0 +1,139 @@
+"""Ctrl-C and SIGTERM on the command line: drain, stop, and what the exit code says."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from tests.end_to_end.helpers import alive, finish, numbers_in, start_actorflow, wait_until
+
+pytestmark = pytest.mark.processes
+
+TOPOLOGY = """\
+name: endless
+stages:
+  numbers:
+    use: tests.end_to_end.stages:Numbers
+  pass:
+    use: tests.end_to_end.stages:Pass
+    subscribe_to: [{{to: numbers, max_demand: 20}}]
+  sink:
+    use: tests.end_to_end.stages:{sink}
+    args: {args}
+    shutdown: {shutdown}
+    subscribe_to: [{{to: pass, max_demand: 20}}]
+"""
+
+
+class Endless:
+    """A running ``actorflow run`` of a topology without an end."""
+
+    def __init__(self, folder: Path, sink: str, *options: str, shutdown: float = 2.0, **args: Any):
+        self.path = folder / "journal"
+        args["path"] = str(self.path)
+        text = TOPOLOGY.format(sink=sink, args=json.dumps(args), shutdown=shutdown)
+        file = folder / "endless.yaml"
+        file.write_text(text)
+        # A group of its own, as a shell makes one, so that the group can be signalled.
+        self.program: subprocess.Popen[str] = start_actorflow(
+            "run", str(file), "--json", *options, start_new_session=True
+        )
+        wait_until(self.path.exists, "the sink to take events")
+        children = psutil.Process(self.program.pid).children(recursive=True)
+        self.family = {child.pid for child in children}
+
+    def interrupt(self, number: int = signal.SIGINT) -> None:
+        """Signal the command's whole process group, as a terminal does."""
+        os.killpg(self.program.pid, number)
+
+    def said(self, word: str) -> str:
+        """Wait for a line on standard error with this word in it."""
+        assert self.program.stderr is not None
+        while line := self.program.stderr.readline():
+            if word in line:
+                return line
+        raise AssertionError(f"it never said {word!r}")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda each: each.name)
+def test_an_interrupt_drains(number: signal.Signals, tmp_path: Path) -> None:
+    """Sources stop, everything emitted arrives, the report is printed, and the exit code is 130."""
+    running = Endless(tmp_path, "Collect")
+    wait_until(lambda: len(numbers_in(running.path)) > 100, "events to flow")
+    running.interrupt(number)
+    code, output, errors = finish(running.program)
+    assert code == 130
+    assert "draining; Ctrl-C again stops at once" in errors
+    assert "Traceback" not in errors
+    report = json.loads(output)
+    assert report["status"] == "done"
+    assert numbers_in(running.path) == list(range(report["results"]["numbers"]))
+    assert report["results"]["sink"] == report["results"]["numbers"]
+    assert not alive(running.family)
+
+
+def test_stages_do_not_hear_the_interrupt(tmp_path: Path) -> None:
+    """A Ctrl-C that reaches every stage changes nothing: the host does the draining."""
+    running = Endless(tmp_path, "Collect")
+    for pid in running.family:
+        os.kill(pid, signal.SIGINT)
+    seen = len(numbers_in(running.path))
+    wait_until(lambda: len(numbers_in(running.path)) > seen + 100, "events to go on")
+    assert alive(running.family) == running.family
+    running.interrupt()
+    code, output, _ = finish(running.program)
+    assert code == 130
+    report = json.loads(output)
+    assert [stage["restarts"] for stage in report["stages"]] == [0, 0, 0]
+
+
+def test_a_second_interrupt_stops(tmp_path: Path) -> None:
+    """While a drain waits for a callback the next Ctrl-C ends the run within `shutdown`."""
+    running = Endless(tmp_path, "Sleep", seconds=20.0, shutdown=0.4)
+    running.interrupt()
+    assert "draining" in running.said("draining")
+    running.interrupt()
+    begun = time.monotonic()
+    code, output, errors = finish(running.program)
+    assert time.monotonic() - begun < 0.4 + 2.0
+    assert code == 130
+    assert "stopping" in errors
+    assert "Traceback" not in errors
+    assert json.loads(output)["status"] == "stopped"
+    assert not alive(running.family)
+
+
+def test_a_third_interrupt_kills(tmp_path: Path) -> None:
+    """Who does not want to wait for `shutdown` either presses Ctrl-C once more."""
+    running = Endless(tmp_path, "Defiant", shutdown=30.0)
+    running.interrupt()
+    running.said("draining")
+    running.interrupt()
+    running.said("stopping")
+    running.interrupt()
+    begun = time.monotonic()
+    code, output, errors = finish(running.program)
+    assert time.monotonic() - begun < 5.0
+    assert code == 130
+    assert "Traceback" not in errors
+    assert json.loads(output)["status"] == "stopped"
+    assert not alive(running.family)
+
+
+def test_a_drain_has_a_limit(tmp_path: Path) -> None:
+    """After `--drain-timeout` what still runs is stopped."""
+    running = Endless(tmp_path, "Sleep", "--drain-timeout", "0.2", seconds=20.0, shutdown=0.4)
+    begun = time.monotonic()
+    running.interrupt()
+    code, output, _ = finish(running.program)
+    assert time.monotonic() - begun < 0.2 + 0.4 + 2.0
+    assert code == 130
+    assert json.loads(output)["status"] == "stopped"

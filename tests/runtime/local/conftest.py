@@ -1,0 +1,26 @@
+"""The fixture of the local runtime's tests."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.runtime.local.watched import Make, Watched
+
+
+@pytest.fixture
+def watched() -> Iterator[Make]:
+    """Makes watched runtimes, and closes them, which must not take long."""
+    made: list[Watched] = []
+
+    def make(entry: str, **options: object) -> Watched:
+        made.append(Watched(entry, **options))
+        return made[-1].open()
+
+    yield make
+    begun = time.monotonic()
+    for one in made:
+        one.runtime.close()
+    assert time.monotonic() - begun < 5.0, "close took long"

@@ -1,0 +1,52 @@
+"""Random topologies, drawn and shrunk by Hypothesis, with every law asked at every step."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+from hypothesis import HealthCheck, given, seed, settings
+from hypothesis import strategies as st
+
+from actorflow.testing.experiments import INTERVENTIONS, Experiment
+from actorflow.testing.topologies import random_topology
+
+PARTS = range(8)
+"""Eight tests, so that several workers share the work."""
+
+EXAMPLES = 260
+"""Of each part: more than 2 000 in all."""
+
+
+def part_of(part: int) -> settings:
+    """What each part runs: its own examples, the same ones every time."""
+    return settings(
+        max_examples=EXAMPLES,
+        deadline=None,
+        database=None,
+        print_blob=True,
+        suppress_health_check=[HealthCheck.too_slow],
+    )
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_every_law_holds_at_every_step(part: int) -> None:
+    """No run hangs, no law breaks, and every event arrives as its dispatcher demands.
+
+    Without crashes exactly once and in order, with crashes at least once.
+    """
+
+    @seed(part)
+    @part_of(part)
+    @given(
+        random=st.randoms(use_true_random=False),
+        crashes=st.sampled_from((0, 0, 0, 1, 2)),
+        intervention=st.sampled_from(("", "", "", *INTERVENTIONS)),
+        choices=st.integers(0, 2**32),
+    )
+    def holds(random: Random, crashes: int, intervention: str, choices: int) -> None:
+        lossless = crashes > 0 or intervention == "cancel"
+        topology = random_topology(random, lossless=lossless)
+        Experiment(topology, choices, crashes, intervention).run()
+
+    holds()

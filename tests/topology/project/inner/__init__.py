@@ -1,0 +1,1 @@
+"""A package, so that dotted modules can be named."""
