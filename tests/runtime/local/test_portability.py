@@ -86,7 +86,7 @@ def test_a_killed_zygote_takes_every_stage_with_it(like_macos: Make) -> None:
 
 def test_waiting_for_a_process_without_a_pidfd(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is looked for again and again until it is gone, or the time is up."""
-    # Waited for before the call is taken away: psutil remembers for the whole process that it was there.
+    # The child is waited for first: what waits may itself remember that the call was there.
     child = subprocess.Popen(["true"])
     child.wait()
     monkeypatch.delattr(os, "pidfd_open", raising=False)
