@@ -1,0 +1,106 @@
+"""Subscriptions between children: linked as both ends run, and the verdict when one has ended."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from actorflow.errors import Refused
+from actorflow.protocol import control
+from actorflow.protocol.messages import Down
+from actorflow.protocol.reasons import DONE
+from actorflow.supervision.children import Child, ChildState
+from actorflow.supervision.state import SupervisorState
+from actorflow.supervision.wiring import Edge, EdgeState
+
+__all__ = ["Linking"]
+
+
+class Linking:
+    """Links the edges of a supervisor's wiring, and says what becomes of them.
+
+    Args:
+        state: the supervisor's.
+    """
+
+    def __init__(self, state: SupervisorState) -> None:
+        self._state = state
+
+    def expect(self, child: Child) -> None:
+        """Tell a child that is ready whom it will be linked with, and link it."""
+        wiring = self._state.wiring
+        producers = sorted({str(edge.producer) for edge in wiring.upstream(child.id)})
+        consumers = sorted({str(edge.consumer) for edge in self._coming(child)})
+        if producers or consumers:
+            self._state.tell(child, control.Expect(producers, consumers))
+        for edge in wiring.of(child.id):
+            self.connect(edge)
+
+    def _coming(self, producer: Child) -> list[Edge]:
+        """The declared subscriptions to a stage whose consumers live, or will again."""
+        return [
+            edge
+            for edge in self._state.wiring.downstream(producer.id)
+            if edge.declared
+            and edge.state is not EdgeState.OVER
+            and self._state.children[edge.consumer].state is not ChildState.ENDED
+        ]
+
+    def connect(self, edge: Edge) -> None:
+        """Link an edge when both ends run, or say that its producer has finished."""
+        children = self._state.children
+        consumer, producer = children[edge.consumer], children[edge.producer]
+        if edge.live or consumer.state is not ChildState.RUNNING:
+            return
+        if producer.state is ChildState.ENDED:
+            ref = self._state.wiring.linking(edge)
+            reason = producer.end.reason if producer.end else DONE
+            peer = str(producer.incarnation)
+            record = control.ProducerFinished(ref, peer, edge.options.to_wire(), reason)
+            self._state.tell(consumer, record)
+            self.over(edge, reason)
+        elif producer.state is ChildState.RUNNING:
+            self._link(edge, producer, consumer)
+
+    def _link(self, edge: Edge, producer: Child, consumer: Child) -> None:
+        ref = self._state.wiring.linking(edge)
+        options = edge.options.to_wire()
+        ends = producer.incarnation, consumer.incarnation
+        producer.served = True
+        to_producer = control.Link(ref, "producer", str(ends[1]), options)
+        to_consumer = control.Link(ref, "consumer", str(ends[0]), options)
+        self._state.runtime.link(
+            ref,
+            *ends,
+            control.encode_control(to_producer),
+            control.encode_control(to_consumer),
+        )
+
+    def established(self, ref: int) -> None:
+        """The producer has accepted."""
+        edge = self._state.wiring.by_ref(ref)
+        if edge is not None:
+            edge.state = EdgeState.ESTABLISHED
+            self._state.established.resolve(edge, ref)
+
+    def verdict(self, child: Child, reason: Any, *, restarting: bool) -> None:
+        """An incarnation has ended: tell everyone linked with it."""
+        who = str(child.incarnation)
+        for edge in self._state.wiring.of(child.id):
+            is_producer = edge.producer == child.id
+            peer = self._state.children[edge.consumer if is_producer else edge.producer]
+            # A producer keeps the place of a consumer whose successor it awaits: it needs to know.
+            if edge.live or (edge.state is EdgeState.WANTED and not is_producer):
+                self._state.send(peer, Down(0, who, reason, restarting))
+            if edge.live:
+                self._state.established.reject(edge, Refused(reason))
+            if restarting and edge.state is not EdgeState.OVER:
+                self._state.wiring.lost(edge)
+            elif edge.live or (edge.state is EdgeState.WANTED and not edge.declared):
+                self.over(edge, reason)
+            elif is_producer:
+                self.connect(edge)
+
+    def over(self, edge: Edge, reason: Any) -> None:
+        """A subscription has ended, or will never begin."""
+        self._state.established.reject(edge, Refused(reason))
+        self._state.wiring.over(edge, reason)

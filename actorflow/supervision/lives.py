@@ -1,0 +1,73 @@
+"""A child's life: started in time, and stopped within its time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from actorflow.protocol import control
+from actorflow.protocol.identity import Incarnation
+from actorflow.protocol.reasons import plain
+from actorflow.supervision.children import Child, ChildState
+from actorflow.supervision.linking import Linking
+from actorflow.supervision.state import SupervisorState
+
+__all__ = ["Lives"]
+
+
+class Lives:
+    """Starts and stops children; what becomes of it is a later observation.
+
+    Args:
+        state: the supervisor's.
+        linking: tells peers of a child that will not be started again after all.
+    """
+
+    def __init__(self, state: SupervisorState, linking: Linking) -> None:
+        self._state = state
+        self._linking = linking
+
+    def spawn(self, child: Child) -> None:
+        """Start a child's next incarnation."""
+        child.generation += 1
+        child.state = ChildState.STARTING
+        child.exiting = None
+        child.served = False
+        child.pid = 0
+        child.overdue = False
+        incarnation = child.incarnation
+        self._state.runtime.spawn(incarnation, child.spec.stage)
+        self._state.after(child.spec.start_within, lambda: self._start_overdue(incarnation))
+
+    def give_up(self, child: Child, reason: Any = "shutdown") -> None:
+        """Stop a child for good, also one that was to be started again."""
+        child.comes_back = False
+        if child.state is ChildState.RESTARTING:
+            child.state = ChildState.ENDED
+            last = child.end.reason if child.end else reason
+            self._linking.verdict(child, last, restarting=False)
+        self.terminate(child, reason)
+
+    def terminate(self, child: Child, reason: Any = "shutdown") -> None:
+        """Ask a child to stop; SIGTERM at half of its `shutdown` time, SIGKILL at its end."""
+        if child.state not in (ChildState.STARTING, ChildState.RUNNING):
+            return
+        child.state = ChildState.STOPPING
+        incarnation = child.incarnation
+        seconds = child.spec.shutdown
+        if seconds > 0:
+            self._state.tell(child, control.Stop(plain(reason)))
+            self._state.after(seconds / 2, lambda: self._escalate(incarnation, "terminate"))
+            self._state.after(seconds, lambda: self._escalate(incarnation, "kill"))
+        else:
+            self._state.runtime.signal(incarnation, "kill")
+
+    def _escalate(self, incarnation: Incarnation, signal: str) -> None:
+        child = self._state.current(incarnation)
+        if child is not None and child.state is ChildState.STOPPING:
+            self._state.runtime.signal(incarnation, signal)
+
+    def _start_overdue(self, incarnation: Incarnation) -> None:
+        child = self._state.current(incarnation)
+        if child is not None and child.state is ChildState.STARTING:
+            child.overdue = True
+            self._state.runtime.signal(incarnation, "kill")

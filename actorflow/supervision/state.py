@@ -1,0 +1,149 @@
+"""What a supervisor knows, and its way out: the children, their wiring, who waits for what."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+from actorflow.errors import Refused
+from actorflow.protocol import control
+from actorflow.protocol.codec import encode_value
+from actorflow.protocol.identity import Incarnation, StageId
+from actorflow.protocol.messages import Cast, Info, Message
+from actorflow.supervision.calls import PendingCalls
+from actorflow.supervision.children import Child, ChildInfo, ChildState
+from actorflow.supervision.events import Outcome, StageLogged, SupervisorEvent
+from actorflow.supervision.monitors import Monitors
+from actorflow.supervision.runtime import Runtime
+from actorflow.supervision.specs import ChildSpec, Plan
+from actorflow.supervision.waiting import Waiters
+from actorflow.supervision.wiring import EdgeState, Wiring
+
+__all__ = ["SupervisorState"]
+
+
+class SupervisorState:
+    """What the parts of a supervisor share: its facts, and the means to act on children.
+
+    Args:
+        plan: what to run.
+        runtime: where to run it.
+        report: is told of every `SupervisorEvent`, the `Outcome` last.
+    """
+
+    def __init__(
+        self, plan: Plan, runtime: Runtime, report: Callable[[SupervisorEvent], None]
+    ) -> None:
+        self.plan = plan
+        self.runtime = runtime
+        self.report = report
+        self.children: dict[StageId, Child] = {}
+        self.wiring = Wiring()
+        self.calls = PendingCalls()
+        self.outcome: Outcome | None = None
+        self.stopping = False
+        self.draining = False
+        self.established: Waiters[int] = Waiters()
+        self.ready: Waiters[ChildInfo] = Waiters()
+        self.gone: Waiters[None] = Waiters()
+        self.monitors = Monitors()
+        self._before_ready: dict[Incarnation, list[Message]] = {}
+        self._timers: dict[int, Callable[[], None]] = {}
+        self._tokens = itertools.count(1)
+        for spec in plan.children:
+            self.children[spec.stage.id] = Child(spec)
+        self.wiring.declare(plan)
+
+    # --- children ---------------------------------------------------------------------------------
+
+    def current(self, incarnation: Incarnation) -> Child | None:
+        """The child that this is the current life of."""
+        child = self.children.get(incarnation.stage)
+        return child if child is not None and child.generation == incarnation.generation else None
+
+    def add(self, spec: ChildSpec) -> Child:
+        """Make room for a new child; to spawn it starts it."""
+        child = Child(spec)
+        self.children[spec.stage.id] = child
+        return child
+
+    def remove(self, child: Child) -> None:
+        """Forget a child and its subscriptions."""
+        for edge in self.wiring.of(child.id):
+            self.established.reject(edge, Refused("noproc", f"{child.id} has ended"))
+        self.wiring.remove(child.id)
+        self.children.pop(child.id, None)
+
+    def rewire(self, child: Child) -> None:
+        """Its declared subscriptions are to be in place again."""
+        for edge in self.wiring.of(child.id):
+            if edge.state is EdgeState.OVER:
+                edge.state = EdgeState.WANTED
+
+    def results(self) -> dict[str, Any]:
+        """What stages passed to `set_result`, by name; a list by index where there are replicas."""
+        found: dict[str, Any] = {}
+        for child in self.children.values():
+            replicas = child.spec.stage.replicas
+            if child.has_result and replicas == 1:
+                found[child.id.name] = child.result
+            elif child.has_result:
+                found.setdefault(child.id.name, [None] * replicas)[child.id.index] = child.result
+        return found
+
+    # --- messages ---------------------------------------------------------------------------------
+
+    def tell(self, child: Child, record: control.Control) -> None:
+        """Send a child a control record."""
+        self.send(child, control.encode_control(record))
+
+    def send(self, child: Child, message: Message) -> None:
+        """Send a child a message on its control link, if it lives."""
+        if child.alive:
+            self.runtime.send(child.incarnation, message)
+
+    def when_ready(self, child: Child, message: Message) -> None:
+        """Send a message now, or as soon as the child has started."""
+        if child.state is ChildState.STARTING:
+            self._before_ready.setdefault(child.incarnation, []).append(message)
+        else:
+            self.send(child, message)
+
+    def take_early(self, incarnation: Incarnation) -> list[Message]:
+        """The messages that waited for a child to be ready, or that its end makes pointless."""
+        return self._before_ready.pop(incarnation, [])
+
+    def cast(self, child: Child, message: Any) -> None:
+        """Have `handle_cast` called."""
+        body = encode_value(message)
+        self.when_ready(child, Cast(0, control.USER, body.codec, body.body))
+
+    def info(self, child: Child, message: Any) -> None:
+        """Have `handle_info` called, behind what is buffered."""
+        body = encode_value(message)
+        self.when_ready(child, Info(0, control.USER, body.codec, body.body))
+
+    def log(self, child: Child, level: str, said: str, **values: Any) -> None:
+        """Report a log line about a child, as if it had written it itself."""
+        record = control.LogRecord(level, said, values)
+        self.report(StageLogged(child.incarnation, child.pid, record))
+
+    # --- time -------------------------------------------------------------------------------------
+
+    def after(self, seconds: float, fire: Callable[[], None]) -> None:
+        """Call `fire` later."""
+        token = next(self._tokens)
+        self._timers[token] = fire
+        self.runtime.timer(seconds, token)
+
+    def fire(self, token: int) -> None:
+        """A timer has run out."""
+        fire = self._timers.pop(token, None)
+        if fire is not None:
+            fire()
+
+    def abandon(self, error: BaseException) -> None:
+        """Nobody need wait any more for what will not happen."""
+        for waiters in (self.calls, self.established, self.ready, self.gone):
+            waiters.reject_all(error)
