@@ -61,7 +61,7 @@ class RunningStage(StageContext):
         half = self._producing("cancel")
         outgoing = half.subscriptions.get(subscription.ref)
         if outgoing is not None:
-            half.end(outgoing, plain(reason))
+            half.subscribers.end(outgoing, plain(reason))
 
     def send_after(self, seconds: float, message: Any) -> None:
         """Have `handle_info(message)` called later."""

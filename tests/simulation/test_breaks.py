@@ -20,6 +20,7 @@ from actorflow.runtime.simulated.stall import Endless, Stalled
 from actorflow.stage.buffer import Buffer
 from actorflow.stage.consuming import ConsumingHalf
 from actorflow.stage.producing import ProducingHalf
+from actorflow.stage.subscribers import Subscribers
 from actorflow.testing.experiments import Experiment, Misdelivered
 from actorflow.testing.laws import LawBroken
 
@@ -92,7 +93,7 @@ def buffer_lost_with_the_link(right: Any) -> Any:
 
     def link_closed(self: Any, link: int) -> None:
         right(self, link)
-        self.buffer = Buffer(None)
+        self._half.buffer = Buffer(None)
 
     return link_closed
 
@@ -224,7 +225,7 @@ BREAKS: dict[str, Break] = {
             only_the_oldest_batch_counts,
             ("acknowledged is finished",),
         ),
-        Break(ProducingHalf, "link_closed", buffer_lost_with_the_link, LOST),
+        Break(Subscribers, "link_closed", buffer_lost_with_the_link, LOST),
         Break(Unfinished, "give_back", unfinished_batches_forgotten, LOST),
         Break(ProducingHalf, "flushed", end_without_waiting, ("the end comes last",)),
         Break(Channel, "write", end_overtakes_events, ("first in, first out",)),

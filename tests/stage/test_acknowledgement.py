@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from actorflow.protocol.messages import Ask, RouteEos
-from actorflow.stage.machine import ACKNOWLEDGE_WITHIN
+from actorflow.stage.acknowledging import ACKNOWLEDGE_WITHIN
 from actorflow.testing.harness import StageHarness
 from tests.conformance.helpers.stages import Counter, Discarder, Forwarder, Idle, Same
 

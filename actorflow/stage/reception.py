@@ -1,0 +1,66 @@
+"""Which half of a stage takes which message, and what answers for a half that is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from actorflow.errors import ProtocolError
+from actorflow.protocol.messages import (
+    Ask,
+    Message,
+    Notify,
+    Route,
+    RouteEos,
+    Subscribe,
+    Unsubscribe,
+    encode,
+)
+from actorflow.stage.work import Port
+
+if TYPE_CHECKING:
+    from actorflow.stage.machine import StageMachine
+
+__all__ = ["acceptors"]
+
+Accept = Callable[[int, Any], None]
+
+
+def acceptors(machine: StageMachine, port: Port) -> dict[type, Accept]:
+    """Who takes each type of message, as a function of its link and the message.
+
+    Args:
+        machine: a machine whose halves are made.
+        port: where the answers of a half that is missing go.
+    """
+    return _of_producers(machine) | _of_consumers(machine, port)
+
+
+def _of_producers(machine: StageMachine) -> dict[type, Accept]:
+    consuming = machine.consuming
+    if consuming is not None:
+        return {Route: consuming.route, RouteEos: consuming.eos, Notify: consuming.notify}
+
+    def ignore(link: int, message: Message) -> None:
+        machine.log("error", "an event message at a pure producer was ignored", {"link": link})
+
+    return dict.fromkeys((Route, RouteEos, Notify), ignore)
+
+
+def _of_consumers(machine: StageMachine, port: Port) -> dict[type, Accept]:
+    half = machine.producing
+    if half is not None:
+        subscribers = half.subscribers
+
+        def subscribe(link: int, message: Subscribe) -> None:
+            peer = machine.peers.get(link)
+            if peer is None:
+                raise ProtocolError("unknown_link", f"link {link} was never announced")
+            subscribers.subscribe(link, peer, message)
+
+        return {Ask: half.ask, Subscribe: subscribe, Unsubscribe: subscribers.unsubscribe}
+
+    def refuse(link: int, message: Message) -> None:
+        port.send(link, encode(RouteEos(message.ref, "not_a_producer")))
+
+    return dict.fromkeys((Ask, Subscribe, Unsubscribe), refuse)

@@ -1,0 +1,235 @@
+"""A producer's subscribers: who is admitted, refused or replaced, and what becomes of their places.
+
+Whoever leaves stops constraining the others in the same step. What it had not finished goes to its
+successor or, when the supervisor's verdict is that none will come, to the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from actorflow.errors import OptionError, Refused
+from actorflow.protocol.control import Established, encode_control
+from actorflow.protocol.delivery import Unfinished
+from actorflow.protocol.demand import SubscriptionOptions
+from actorflow.protocol.identity import Incarnation
+from actorflow.protocol.messages import VERSION, Subscribe, Unsubscribe, encode, route_prefix
+from actorflow.protocol.reasons import DONE
+from actorflow.stage.behaviour import Subscription
+from actorflow.stage.counters import Counter
+from actorflow.stage.outgoing import Outgoing, OutgoingState
+from actorflow.stage.work import CONTROL_LINK, Port
+
+if TYPE_CHECKING:
+    from actorflow.stage.producing import ProducingHalf
+
+__all__ = ["Owner", "Subscribers"]
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """What the subscribers need from the machine around them.
+
+    Args:
+        subscribe: have the behaviour's `handle_subscribe` called, then `established` or a failure.
+        cancelled: have the behaviour's `handle_cancel` called.
+        progressed: something is finished, or nobody is waited for any more.
+    """
+
+    subscribe: Callable[[Outgoing], None]
+    cancelled: Callable[[Any, Subscription], None]
+    progressed: Callable[[], None]
+
+
+class Subscribers:
+    """The life of every subscription of one producing half.
+
+    Args:
+        half: whose they are.
+        port: where frames go.
+        owner: the machine around it.
+        counters: the stage's scoreboard slot.
+    """
+
+    def __init__(self, half: ProducingHalf, port: Port, owner: Owner, counters: Any) -> None:
+        self._half = half
+        self._outgoing = half.outgoing
+        self._dispatcher = half.dispatcher
+        self._port = port
+        self._owner = owner
+        self._counters = counters
+
+    # --- what consumers and the supervisor say ----------------------------------------------------
+
+    def expect(self, consumers: list[str]) -> None:
+        """These stages are declared to subscribe."""
+        for consumer in consumers:
+            self._dispatcher.expect(consumer)
+
+    def subscribe(self, link: int, peer: Incarnation, message: Subscribe) -> None:
+        """Admit, refuse or replace a subscription (GenStage 2.3)."""
+        ref = message.ref
+        if message.replaces is not None:
+            self._replace(message.replaces, message.replaces_reason)
+        if ref in self._outgoing.by_ref:
+            self._outgoing.send_eos(link, ref, "duplicated_subscription")
+            return
+        options = dict(message.options)
+        version = options.pop("version", VERSION)
+        if version != VERSION:
+            detail = f"this stage speaks version {VERSION}, got {version!r}"
+            self._outgoing.send_eos(link, ref, ["unsupported_version", detail])
+            self._expect_no_more(peer)
+            return
+        try:
+            SubscriptionOptions.from_wire(options)
+        except OptionError as error:
+            self._outgoing.send_eos(link, ref, ["bad_option", str(error)])
+            self._expect_no_more(peer)
+            return
+        handle = Subscription(ref, "consumer", peer, options)
+        outgoing = Outgoing(handle, link, Unfinished(keep=self._outgoing.keep), route_prefix(ref))
+        outgoing.inherits = self._outgoing.awaited(handle, message.replaces)
+        self._outgoing.by_ref[ref] = outgoing
+        self._owner.subscribe(outgoing)
+
+    def established(self, outgoing: Outgoing) -> None:
+        """The behaviour has agreed; now the dispatcher decides, and early asks count."""
+        if outgoing.state is not OutgoingState.ESTABLISHING:
+            return
+        try:
+            self._dispatcher.subscribe(
+                outgoing.ref, str(outgoing.handle.peer.stage), outgoing.handle.options
+            )
+        except Refused as error:
+            reason = [error.reason, error.detail] if error.detail else error.reason
+            self._refuse(outgoing, reason)
+            return
+        outgoing.state = OutgoingState.ACTIVE
+        outgoing.placed = True
+        if outgoing.inherits is not None:
+            self._dispatcher.succeed(outgoing.inherits, outgoing.ref)
+            self._forget(outgoing.inherits)
+            outgoing.inherits = None
+        self._port.send(CONTROL_LINK, encode(encode_control(Established(outgoing.ref))))
+        if outgoing.early_asks:
+            self._half.credit(outgoing, outgoing.early_asks)
+        elif self._half.finishing:
+            self._owner.progressed()
+
+    def unsubscribe(self, link: int, message: Unsubscribe) -> None:
+        """End a subscription; always answered (B15)."""
+        outgoing = self._outgoing.by_ref.get(message.ref)
+        if outgoing is None or outgoing.link != link:
+            self._outgoing.send_eos(link, message.ref, "unknown_subscription")
+            return
+        self.end(outgoing, message.reason)
+
+    def end(self, outgoing: Outgoing, reason: Any) -> None:
+        """End a subscription from this side: tell the consumer, free the others, call back."""
+        if outgoing.state not in (OutgoingState.ACTIVE, OutgoingState.ESTABLISHING):
+            return
+        self._outgoing.send_eos(outgoing.link, outgoing.ref, reason)
+        outgoing.state = OutgoingState.ENDED
+        self._dispatcher.leave(outgoing.ref)
+        self._owner.cancelled(("cancel", reason), outgoing.handle)
+        self._expect_no_more(outgoing.handle.peer)
+
+    def reject(self, link: int, ref: int, reason: Any) -> None:
+        """A message broke a rule: say which, and end the subscription if it is one of that link."""
+        outgoing = self._outgoing.by_ref.get(ref)
+        if outgoing is not None and outgoing.link == link:
+            self.end(outgoing, reason)
+        else:
+            self._outgoing.send_eos(link, ref, reason)
+
+    def close(self, reason: Any = DONE) -> None:
+        """Tell every consumer that nothing more comes."""
+        for outgoing in self._outgoing.by_ref.values():
+            if outgoing.state in (OutgoingState.ACTIVE, OutgoingState.ESTABLISHING):
+                self._outgoing.send_eos(outgoing.link, outgoing.ref, reason)
+                outgoing.state = OutgoingState.ENDED
+
+    # --- what happens to links and peers ----------------------------------------------------------
+
+    def link_closed(self, link: int) -> None:
+        """A link is at its end, drained to the last byte."""
+        for outgoing in self._outgoing.on_link(link):
+            if outgoing.state is OutgoingState.ENDED:
+                self._take_back(outgoing)
+                self._forget(outgoing.ref)
+            elif outgoing.state is not OutgoingState.AWAITED:
+                self._dispatcher.suspend(outgoing.ref)
+                outgoing.state = OutgoingState.BROKEN
+        self._half.pump()
+        self._owner.progressed()
+
+    def peer_down(self, peer: Incarnation, reason: Any, *, restarting: bool) -> None:
+        """The supervisor's verdict on a consumer: gone, or to be succeeded."""
+        for outgoing in list(self._outgoing.by_ref.values()):
+            who = outgoing.handle.peer
+            # An awaited one was told of before; that no successor comes ends it for good.
+            awaited = outgoing.state is OutgoingState.AWAITED
+            if who != peer and not (awaited and who.stage == peer.stage):
+                continue
+            if awaited and restarting:
+                continue
+            if not awaited and outgoing.state is not OutgoingState.ENDED:
+                self._owner.cancelled(("down", reason), outgoing.handle)
+            # One that died before it had a place leaves none; its predecessor's is for the next.
+            keeps = restarting and outgoing.placed and outgoing.state is not OutgoingState.ENDED
+            if not keeps:
+                self._give_up(outgoing)
+                continue
+            self._dispatcher.leave(outgoing.ref, successor=True)
+            self._take_back(outgoing)
+            outgoing.state = OutgoingState.AWAITED
+        if restarting:
+            self._half.pump()
+        else:
+            self._expect_no_more(peer)
+        self._owner.progressed()
+
+    # --- within -----------------------------------------------------------------------------------
+
+    def _replace(self, ref: int, reason: Any) -> None:
+        outgoing = self._outgoing.by_ref.get(ref)
+        if outgoing is not None:
+            self.end(outgoing, reason)
+
+    def _refuse(self, outgoing: Outgoing, reason: Any) -> None:
+        self._outgoing.send_eos(outgoing.link, outgoing.ref, reason)
+        self._forget(outgoing.ref)
+        if outgoing.inherits is not None:
+            self._give_up(self._outgoing.by_ref[outgoing.inherits])
+        self._owner.cancelled(("cancel", reason), outgoing.handle)
+        self._expect_no_more(outgoing.handle.peer)
+
+    def _give_up(self, outgoing: Outgoing) -> None:
+        """Nobody will take this place; what its consumer had not finished is for others."""
+        self._dispatcher.leave(outgoing.ref)
+        self._take_back(outgoing)
+        self._forget(outgoing.ref)
+
+    def _take_back(self, outgoing: Outgoing) -> None:
+        """What the consumer had not finished is dispatched again, or kept for its successor."""
+        batches = outgoing.store.give_back()
+        count = sum(len(batch.events) for batch in batches)
+        if not count:
+            return
+        self._counters[Counter.UNACKNOWLEDGED] -= count
+        self._counters[Counter.REDELIVERED] += count
+        # The newest first: then each goes to the front of the buffer, and nothing is passed over.
+        for batch in reversed(self._dispatcher.give_back(outgoing.ref, batches)):
+            self._half.put_back(batch)
+
+    def _expect_no_more(self, peer: Incarnation) -> None:
+        """That stage does not subscribe, or no longer; whoever waited for it need not."""
+        self._dispatcher.expect_no_more(str(peer.stage))
+        self._half.pump()
+
+    def _forget(self, ref: int) -> None:
+        self._outgoing.forget(ref)
+        self._dispatcher.forget(ref)
