@@ -141,11 +141,16 @@ class Ends:
     # --- nobody needs it any more -----------------------------------------------------------------
 
     def _release_producers(self, consumer: Child) -> None:
-        """Let a successor end that nobody has subscribed to, and nobody will any more."""
+        """Let a successor end that nobody has subscribed to, and nobody will any more.
+
+        Its predecessor may have told its consumers that it was done; then they end, although they
+        have been linked with the successor.
+        """
         for edge in self._state.wiring.upstream(consumer.id):
             producer = self._state.children[edge.producer]
-            unused = producer.generation > 1 and not producer.served
-            if producer.alive and unused and self._is_needless(producer):
+            if producer.generation == 1 or not producer.alive or not self._is_needless(producer):
+                continue
+            if not producer.served or self._consumers_are_done(producer):
                 self._state.tell(producer, control.Stop(DONE))
 
     def _is_needless(self, child: Child) -> bool:
@@ -156,14 +161,19 @@ class Ends:
         """
         if self._group_of(child) != [child]:
             return False
-        consumers = [
-            self._state.children[edge.consumer]
-            for edge in self._state.wiring.edges
-            if edge.producer == child.id
-        ]
+        consumers = self._consumers_of(child)
         return bool(consumers) and all(
             each.ended_for_good and each.end is not None and each.end.normal for each in consumers
         )
+
+    def _consumers_are_done(self, producer: Child) -> bool:
+        """Whether all its consumers had their whole input; none left for a reason of its own."""
+        ends = [each.end for each in self._consumers_of(producer)]
+        return all(end is not None and end.reason == DONE for end in ends)
+
+    def _consumers_of(self, producer: Child) -> list[Child]:
+        edges = self._state.wiring.downstream(producer.id)
+        return [self._state.children[edge.consumer] for edge in edges]
 
     # --- errors -----------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from actorflow.protocol.demand import SubscriptionOptions
 from actorflow.runtime.simulated.faults import Faults
 from actorflow.supervision import operations
 from actorflow.supervision.core import SupervisorCore
-from actorflow.supervision.events import ChildReady
+from actorflow.supervision.events import ChildEnded, ChildReady
 from actorflow.supervision.wiring import Edge, EdgeState
 from actorflow.testing.simulation import SimulatedRun, Simulation
 from actorflow.testing.topologies import RandomTopology, random_topology
@@ -82,7 +82,9 @@ class Experiment:
             Misdelivered: events went wrong.
             Exception: a stage, or the supervisor, failed.
         """
-        careful = self.crashes > 0 or self.intervention == "cancel"
+        # A program may subscribe a stage to a partition before its declared subscription does, and
+        # a stage that is refused its place starts again: that is like a crash.
+        careful = self.crashes > 0 or self.intervention in ("cancel", "subscribe")
         record = Record(acknowledgements=careful)
         faults = Faults(crashes=self.crashes, within=WITHIN, stages=self.topology.crashable)
         simulation = Simulation(
@@ -95,10 +97,13 @@ class Experiment:
             raise finished.error
         if finished.status != "done":
             return finished
-        once = not finished.crashed and self.intervention != "cancel"
+        fell = any(isinstance(event, ChildEnded) and not event.normal for event in finished.events)
+        once = not fell and self.intervention != "cancel"
         complete = self.intervention != "drain"
         if not once and not complete:
             return finished  # a source that is killed while it drains does not begin again
+        if fell and self.topology.lossy:
+            return finished  # what was under way to a stage that fell is lost, as it may be
         problems = list(judge(self.topology, record, once=once, complete=complete))
         if problems:
             raise Misdelivered(problems)

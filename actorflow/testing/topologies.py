@@ -164,6 +164,11 @@ class RandomTopology:
     links: Mapping[tuple[str, str], SubscriptionOptions]
     crashable: tuple[str, ...]
 
+    @property
+    def lossy(self) -> bool:
+        """Whether what a stage had not finished when it fell is lost: ``at_most_once``."""
+        return any(s.options.delivery == "at_most_once" for s in self.stages.values())
+
     def consumers(self, producer: str) -> list[str]:
         """Who subscribes to a stage."""
         return [consumer for upstream, consumer in self.links if upstream == producer]

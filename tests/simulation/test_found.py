@@ -248,3 +248,16 @@ def test_a_source_that_dies_after_its_consumers_ended_is_not_started_again() -> 
     for step in range(1, 120):
         faults = Faults(at=(CrashAt(step, "numbers"),))
         assert simulate(topology, seed=step, faults=faults, check=False).status == "done"
+
+
+@pytest.mark.parametrize("seed", [0, 3, 23, 47, 57])
+def test_a_successor_of_a_source_that_was_done_ends_with_its_consumers(seed: int) -> None:
+    """A consumer that had the end of the stream ends, though it is linked with the successor."""
+    topology = (
+        numbers(1)
+        .stage("through", Through, args={"rule": "filter"}, subscribe_to=["numbers"])
+        .stage("sink", Sink, subscribe_to=["through"])
+    )
+    for step in range(59, 140, 3):
+        faults = Faults(at=(CrashAt(step, "numbers"),))
+        assert simulate(topology, seed=seed, faults=faults, check=False).status == "done"
