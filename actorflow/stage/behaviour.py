@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from actorflow.errors import NotInStage
@@ -29,12 +29,14 @@ class Subscription:
         side: what the peer is to this stage: ``"producer"`` or ``"consumer"``.
         peer: the other stage's incarnation.
         options: the subscription's options.
+
+    It can be the key of a map.
     """
 
     ref: int
     side: str
     peer: Incarnation
-    options: Mapping[str, Any]
+    options: Mapping[str, Any] = field(hash=False)
 
     @property
     def stage(self) -> str:
@@ -75,6 +77,9 @@ class StageContext(Protocol):
 
     def set_demand(self, mode: str) -> None:
         """Accumulate or forward."""
+
+    def outstanding(self) -> Mapping[Subscription, int]:
+        """What each consumer has asked for and not got."""
 
     def log_record(self, level: str, event: str, values: dict[str, Any]) -> None:
         """Ship a log line to the host."""
@@ -190,15 +195,42 @@ class _Producing(Stage):
 
     buffer_size: int | None = 10_000
     buffer_keep: str = "last"
+    when_no_consumers: str = "buffer"
     dispatcher: Any = "demand"
 
     def handle_discarded(self, events: list[Any]) -> bool | None:
-        """The buffer was full and these events were dropped.
+        """These events were dropped: the buffer was full, or there was no consumer.
+
+        The second happens with ``when_no_consumers: discard`` alone.
 
         Returns:
-            False to keep the warning out of the log.
+            False to keep the warning about a full buffer out of the log.
         """
         return True
+
+    @property
+    def outstanding(self) -> Mapping[Subscription, int]:
+        """How many events each consumer has asked for and not got, at this moment.
+
+        A picture and no live view: what is emitted after it was taken is not in it. It is made when
+        it is asked for, so it costs nothing otherwise.
+
+        Example:
+            >>> from actorflow.testing import StageHarness
+            >>> class Letters(Producer):
+            ...     def handle_demand(self, demand):
+            ...         return [f"for {each.stage}" for each in self.outstanding]
+            >>> harness = StageHarness(Letters)
+            >>> harness.subscribe(1, "reader")
+            >>> harness.ask(1, 5)
+            >>> harness.events(1)
+            [['for reader']]
+        """
+        return self._running().outstanding()
+
+    def demand_of(self, subscription: Subscription) -> int:
+        """How many events this consumer has asked for and not got; 0 when it has left."""
+        return self._running().outstanding().get(subscription, 0)
 
     def emit(self, events: Iterable[Any]) -> None:
         """Send events: to whoever has demand, the rest to the buffer.

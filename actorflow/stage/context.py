@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from actorflow.errors import NotInStage, OptionError
@@ -84,6 +84,10 @@ class RunningStage(StageContext):
     def set_demand(self, mode: str) -> None:
         """Accumulate or forward."""
         self._machine.set_demand(mode)
+
+    def outstanding(self) -> Mapping[Subscription, int]:
+        """What each consumer has asked for and not got."""
+        return self._producing("see demand").outstanding()
 
     def log_record(self, level: str, event: str, values: dict[str, Any]) -> None:
         """Ship a log line to the host."""

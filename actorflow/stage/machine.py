@@ -72,6 +72,7 @@ class StageMachine:
         self._timers = Timers()
         self.peers: dict[int, Incarnation] = {}
         self._ready = False
+        self._unheard_said = False
         self._finish_reason: Any = None
         self._callbacks = Callbacks(child)
         self._orders = Orders(self, self._callbacks, port)
@@ -252,6 +253,7 @@ class StageMachine:
             demand=self._demand if self.kind == "producer" else None,
             owed=self._polling.wanted,
             discarded=self._discarded,
+            unheard=self._unheard,
             info=self._callbacks.info,
             progressed=self._progressed,
         )
@@ -285,6 +287,7 @@ class StageMachine:
         )
 
     def _consumer_subscribes(self, outgoing: Outgoing) -> None:
+        self._unheard_said = False
         subscribers = self._producer_half().subscribers
         self._callbacks.subscribed(outgoing.handle, lambda _: subscribers.established(outgoing))
 
@@ -301,6 +304,15 @@ class StageMachine:
         detail = {"discarded": len(events), "buffer_size": self._spec.options.buffer_size}
         text = "the buffer is full, events were discarded"
         self._callbacks.discarded(events, lambda: self.log("warning", text, detail))
+
+    def _unheard(self, events: list[Any]) -> None:
+        """As the option says: counted, and one quiet line until somebody subscribes."""
+        self._callbacks.discarded(events, self._say_unheard)
+
+    def _say_unheard(self) -> None:
+        if not self._unheard_said:
+            self._unheard_said = True
+            self.log("info", "there is no consumer, events are discarded", {})
 
     def _info_in_turn(self, message: Any) -> None:
         if self.producing is not None:

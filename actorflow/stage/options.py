@@ -9,9 +9,11 @@ from typing import Any
 
 from actorflow.errors import OptionError
 
-__all__ = ["DELIVERY_MODES", "StageOptions"]
+__all__ = ["DELIVERY_MODES", "DEMAND_MODES", "NO_CONSUMERS", "StageOptions"]
 
 DELIVERY_MODES = ("at_least_once", "at_most_once")
+DEMAND_MODES = ("forward", "accumulate")
+NO_CONSUMERS = ("buffer", "discard")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +27,9 @@ class StageOptions:
         buffer_size: how many emitted events may wait for demand, from 0; None for no limit. The
             default is 10 000 for a producer and no limit for a producer-consumer.
         buffer_keep: which events survive when the buffer is full: ``"last"`` or ``"first"``.
+        when_no_consumers: what becomes of events emitted while nobody is subscribed, being
+            restarted or declared and still to come: ``"buffer"``, or ``"discard"``, which counts
+            them and tells `handle_discarded`.
         dispatcher: ``"demand"``, ``"broadcast"``, or a map with one of these names or
             ``"partition"`` as its key and the dispatcher's options as its value.
         demand: ``"forward"``, or ``"accumulate"`` to hold demand until told otherwise.
@@ -42,6 +47,7 @@ class StageOptions:
 
     buffer_size: int | None = 10_000
     buffer_keep: str = "last"
+    when_no_consumers: str = "buffer"
     dispatcher: str | Mapping[str, Any] = "demand"
     demand: str = "forward"
     poll_interval: float | None = None
@@ -53,7 +59,8 @@ class StageOptions:
         if size is not None and (type(size) is not int or size < 0):
             raise OptionError("buffer_size", "an integer of at least 0, or none for no limit", size)
         _one_of("buffer_keep", self.buffer_keep, ("first", "last"))
-        _one_of("demand", self.demand, ("forward", "accumulate"))
+        _one_of("when_no_consumers", self.when_no_consumers, NO_CONSUMERS)
+        _one_of("demand", self.demand, DEMAND_MODES)
         _one_of("delivery", self.delivery, DELIVERY_MODES)
         _one_of("codec", self.codec, ("auto", "msgpack", "pickle"))
         interval = self.poll_interval

@@ -20,6 +20,7 @@ from actorflow.protocol.codec import Encoder, encode_value
 from actorflow.protocol.delivery import UnfinishedBatch
 from actorflow.protocol.messages import Ask
 from actorflow.stage import subscribers
+from actorflow.stage.behaviour import Subscription
 from actorflow.stage.buffer import Buffer
 from actorflow.stage.counters import Counter
 from actorflow.stage.outgoing import (
@@ -34,7 +35,7 @@ from actorflow.stage.work import Port
 # Looking a member of an enumeration up takes longer than counting.
 _ASKS_IN, _DEMAND_IN = int(Counter.ASKS_IN), int(Counter.DEMAND_IN)
 _UNACKNOWLEDGED, _ACKNOWLEDGED = int(Counter.UNACKNOWLEDGED), int(Counter.ACKNOWLEDGED)
-_BUFFERED = int(Counter.BUFFERED)
+_BUFFERED, _DISCARDED = int(Counter.BUFFERED), int(Counter.DISCARDED)
 
 __all__ = ["Owner", "ProducingHalf"]
 
@@ -47,6 +48,7 @@ class Owner:
         demand: have the behaviour asked for so many events; None for a producer-consumer.
         owed: consumers want what the behaviour was asked for before and has not emitted.
         discarded: have the behaviour told of events that the buffer dropped.
+        unheard: have it told of events that were dropped because there was no consumer.
         info: have the behaviour's `handle_info` called, its turn having come.
         progressed: something was acknowledged or delivered.
     """
@@ -54,6 +56,7 @@ class Owner:
     demand: Callable[[int], None] | None
     owed: Callable[[], None]
     discarded: Callable[[list[Any]], None]
+    unheard: Callable[[list[Any]], None]
     info: Callable[[Any], None]
     progressed: Callable[[], None]
 
@@ -102,6 +105,7 @@ class ProducingHalf:
         self.requested = 0
         self.emitted = 0
         self.finishing = False
+        self._discards = options.when_no_consumers == "discard"
         self._accumulating = options.demand == "accumulate"
         self._held = _Held()
         self._owner = owner
@@ -236,6 +240,16 @@ class ProducingHalf:
         elif self.requested:
             self._owner.owed()
 
+    def outstanding(self) -> dict[Subscription, int]:
+        """What each consumer has asked for and not got."""
+        found = {}
+        for each in self.subscriptions.values():
+            if each.state is OutgoingState.ACTIVE:
+                found[each.handle] = self.dispatcher.outstanding(each.ref)
+            elif each.state is OutgoingState.ESTABLISHING:
+                found[each.handle] = each.early_asks
+        return found
+
     def unmet(self) -> int:
         """How much of what was asked of the behaviour is wanted by somebody now."""
         return 0 if self.finishing else min(self.requested, self.capacity)
@@ -318,10 +332,14 @@ class ProducingHalf:
         return dispatched.leftover
 
     def _store(self, events: list[Any], position: int) -> None:
+        if self._discards and not self.subscribers.present:
+            self._counters[_DISCARDED] += len(events)
+            self._owner.unheard(events)
+            return
         dropped = self.buffer.put(events, position)
         self._counters[_BUFFERED] = self.buffer.count
         if dropped:
-            self._counters[Counter.DISCARDED] += len(dropped)
+            self._counters[_DISCARDED] += len(dropped)
             self._owner.discarded(dropped)
 
     def _mark(self, token: Notification | _Info) -> None:

@@ -60,12 +60,22 @@ class Subscribers:
         self._port = port
         self._owner = owner
         self._counters = counters
+        self._expected: set[str] = set()
+
+    @property
+    def present(self) -> bool:
+        """Whether anybody is subscribed, being restarted, or declared and still to come."""
+        ended = OutgoingState.ENDED
+        return bool(self._expected) or any(
+            outgoing.state is not ended for outgoing in self._outgoing.by_ref.values()
+        )
 
     # --- what consumers and the supervisor say ----------------------------------------------------
 
     def expect(self, consumers: list[str]) -> None:
         """These stages are declared to subscribe."""
         for consumer in consumers:
+            self._expected.add(consumer)
             self._dispatcher.expect(consumer)
 
     def subscribe(self, link: int, peer: Incarnation, message: Subscribe) -> None:
@@ -109,6 +119,7 @@ class Subscribers:
             return
         outgoing.state = OutgoingState.ACTIVE
         outgoing.placed = True
+        self._expected.discard(str(outgoing.handle.peer.stage))
         if outgoing.inherits is not None:
             self._dispatcher.succeed(outgoing.inherits, outgoing.ref)
             self._forget(outgoing.inherits)
@@ -227,6 +238,7 @@ class Subscribers:
 
     def _expect_no_more(self, peer: Incarnation) -> None:
         """That stage does not subscribe, or no longer; whoever waited for it need not."""
+        self._expected.discard(str(peer.stage))
         self._dispatcher.expect_no_more(str(peer.stage))
         self._half.pump()
 

@@ -14,6 +14,7 @@ from actorflow.stage.options import StageOptions
 from actorflow.supervision.events import StageLogged
 from actorflow.supervision.specs import ChildSpec, Intensity, Plan, StageSpec, SubscriptionSpec
 from actorflow.testing.simulation import Simulation
+from actorflow.topology.planning import class_options
 
 __all__ = ["Outputs", "run"]
 
@@ -160,7 +161,7 @@ def _plan(
     max_demand: int | Literal["auto"],
     name: str,
 ) -> Plan:
-    children = [ChildSpec(stage=_spec(stage, name, args, options or _own_options(stage, kind)))]
+    children = [ChildSpec(stage=_spec(stage, name, args, options or _own_options(stage)))]
     subscriptions = []
     link = SubscriptionOptions(max_demand=max_demand)
     if kind != "producer":
@@ -186,9 +187,6 @@ def _spec(
     )
 
 
-def _own_options(stage: type[Stage], kind: str) -> StageOptions:
+def _own_options(stage: type[Stage]) -> StageOptions:
     """What the class's attributes say."""
-    if kind == "consumer":
-        return StageOptions()
-    known = ("buffer_size", "buffer_keep", "dispatcher", "demand", "poll_interval")
-    return StageOptions(**{each: getattr(stage, each) for each in known if hasattr(stage, each)})
+    return StageOptions(**class_options(stage))

@@ -221,6 +221,7 @@ class StageKeywords(TypedDict, total=False):
 
     buffer_size: int | None
     buffer_keep: str
+    when_no_consumers: str
     dispatcher: str | Mapping[str, Any]
     demand: str
     poll_interval: float | None

@@ -298,6 +298,12 @@ STAGE = Table(
             kinds=_EMITTING,
         ),
         Key(
+            "when_no_consumers",
+            Owned(StageOptions, "when_no_consumers"),
+            "What becomes of events emitted while nobody is subscribed or still to come.",
+            kinds=_EMITTING,
+        ),
+        Key(
             "demand",
             Owned(StageOptions, "demand"),
             "Meet demand at once, or hold it until the stage is told to let it flow.",

@@ -109,6 +109,7 @@ def test_the_defaults_shown_are_those_that_hold() -> None:
         "dispatcher",
         "buffer_size",
         "buffer_keep",
+        "when_no_consumers",
         "demand",
         "poll_interval",
     )
