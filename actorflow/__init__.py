@@ -15,22 +15,26 @@ if TYPE_CHECKING:
     from actorflow.dispatch.base import Delivery as Delivery
     from actorflow.dispatch.base import Dispatched as Dispatched
     from actorflow.dispatch.base import Dispatcher as Dispatcher
+    from actorflow.dispatch.base import Told as Told
     from actorflow.dispatch.broadcast import BroadcastDispatcher as BroadcastDispatcher
     from actorflow.dispatch.demand import DemandDispatcher as DemandDispatcher
+    from actorflow.dispatch.hashing import stable_hash as stable_hash
     from actorflow.dispatch.partition import PartitionDispatcher as PartitionDispatcher
-    from actorflow.dispatch.partition import stable_hash as stable_hash
     from actorflow.errors import ActorflowError as ActorflowError
     from actorflow.errors import BadReturn as BadReturn
     from actorflow.errors import Broken as Broken
     from actorflow.errors import CallError as CallError
     from actorflow.errors import CallTimeout as CallTimeout
+    from actorflow.errors import CannotServe as CannotServe
     from actorflow.errors import Closed as Closed
+    from actorflow.errors import DispatcherError as DispatcherError
     from actorflow.errors import EventNotEncodable as EventNotEncodable
     from actorflow.errors import FrameTooLarge as FrameTooLarge
     from actorflow.errors import IntensityExceeded as IntensityExceeded
     from actorflow.errors import NoSuchStage as NoSuchStage
     from actorflow.errors import NotInStage as NotInStage
     from actorflow.errors import OptionError as OptionError
+    from actorflow.errors import PartitionError as PartitionError
     from actorflow.errors import PlatformUnsupported as PlatformUnsupported
     from actorflow.errors import Problem as Problem
     from actorflow.errors import ProtocolError as ProtocolError
@@ -44,6 +48,7 @@ if TYPE_CHECKING:
     from actorflow.errors import Undecodable as Undecodable
     from actorflow.observe.statistics import RunStatistics as RunStatistics
     from actorflow.observe.statistics import StageStatistics as StageStatistics
+    from actorflow.protocol.delivery import UnfinishedBatch as UnfinishedBatch
     from actorflow.protocol.demand import SubscriptionOptions as SubscriptionOptions
     from actorflow.protocol.identity import Incarnation as Incarnation
     from actorflow.protocol.identity import StageId as StageId
@@ -75,23 +80,27 @@ if TYPE_CHECKING:
     __version__: str
 
 _HOMES = {
-    "actorflow.dispatch.base": ("Delivery", "Dispatched", "Dispatcher"),
+    "actorflow.dispatch.base": ("Delivery", "Dispatched", "Dispatcher", "Told"),
     "actorflow.dispatch.broadcast": ("BroadcastDispatcher",),
     "actorflow.dispatch.demand": ("DemandDispatcher",),
-    "actorflow.dispatch.partition": ("PartitionDispatcher", "stable_hash"),
+    "actorflow.dispatch.hashing": ("stable_hash",),
+    "actorflow.dispatch.partition": ("PartitionDispatcher",),
     "actorflow.errors": (
         "ActorflowError",
         "BadReturn",
         "Broken",
         "CallError",
         "CallTimeout",
+        "CannotServe",
         "Closed",
+        "DispatcherError",
         "EventNotEncodable",
         "FrameTooLarge",
         "IntensityExceeded",
         "NoSuchStage",
         "NotInStage",
         "OptionError",
+        "PartitionError",
         "PlatformUnsupported",
         "Problem",
         "ProtocolError",
@@ -105,6 +114,7 @@ _HOMES = {
         "Undecodable",
     ),
     "actorflow.observe.statistics": ("RunStatistics", "StageStatistics"),
+    "actorflow.protocol.delivery": ("UnfinishedBatch",),
     "actorflow.protocol.demand": ("SubscriptionOptions",),
     "actorflow.protocol.identity": ("Incarnation", "StageId"),
     "actorflow.runtime.local.runtime": ("LocalRuntime",),

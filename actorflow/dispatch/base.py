@@ -62,11 +62,24 @@ class Dispatcher(ABC):
     The interface is GenStage's dispatcher behaviour with three changes: credit is kept here and the
     debt to the producer in the stage, a refusal is an exception that ends that subscription only,
     and what a dead consumer had not finished comes back through `give_back`.
+
+    A stage checks what a dispatcher that is not one of actorflow's own answers (see
+    `dispatch.guard`), and ends with a `DispatcherError` when it breaks a rule.
+    `actorflow.testing.check_dispatcher` asks all rules beforehand.
     """
 
     holds = True
     """Whether events or marks may wait inside; a dispatcher that never holds any says False, and is
     not asked for what is `ready` or `passed_marks` after each ask."""
+
+    may_drop = False
+    """Whether an event that was dispatched may reach nobody, and is then as good as finished."""
+
+    may_copy = False
+    """Whether more than one consumer may get the same event."""
+
+    discards = False
+    """Whether it drops events that were meant for somebody: they come out of `take_discarded`."""
 
     @property
     @abstractmethod
@@ -111,7 +124,21 @@ class Dispatcher(ABC):
 
     @abstractmethod
     def dispatch(self, events: list[Any], position: int) -> Dispatched:
-        """Give events to consumers, in order, as far as credit goes."""
+        """Give events to consumers, in order, as far as credit goes.
+
+        While `capacity` is above 0 it takes at least one. The list is not to be changed; what is
+        left over is its end.
+
+        Args:
+            events: at least one.
+            position: the place of the first in the order of emission.
+
+        Raises:
+            CannotServe: one subscription cannot be served any more; nothing has changed. The stage
+                ends that one, and dispatches the same events again.
+            PartitionError: an event cannot be given to anybody; nothing has changed, and the
+                producer fails.
+        """
 
     def ready(self) -> Sequence[Delivery | Told]:
         """What waits inside for a particular consumer and can leave now, in order."""
@@ -178,3 +205,20 @@ class Dispatcher(ABC):
     def passed_marks(self) -> list[object]:
         """The tokens whose marks have been passed since the last call."""
         return []
+
+    def take_discarded(self) -> list[Any]:
+        """The events dropped since the last call, when it `discards`."""
+        return []
+
+    def waiting_for(self, ref: int) -> int:
+        """How many events wait inside for one subscription, for statistics."""
+        return 0
+
+    @property
+    def name(self) -> str:
+        """What a status page calls it."""
+        return type(self).__name__
+
+    def describe(self) -> Mapping[str, Any]:
+        """What a status page shows of it besides, as plain data."""
+        return {}

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import length_hint
 from typing import Any
 
 from actorflow.dispatch.base import Delivery, Dispatched, Dispatcher, Told
 from actorflow.dispatch.functions import resolve_function
-from actorflow.errors import Refused
+from actorflow.errors import CannotServe, Refused
 from actorflow.protocol.delivery import UnfinishedBatch
+from actorflow.protocol.failure import Failure
+from actorflow.protocol.reasons import brief
 
 __all__ = ["BroadcastDispatcher"]
 
@@ -50,8 +53,9 @@ class BroadcastDispatcher(Dispatcher):
     it took longer to start. One that subscribes of its own accord gets what comes from then on.
 
     A subscription may carry ``selector``, a function of one event or its ``module:name``; what it
-    turns down costs that consumer no demand. A consumer subscribes once; a second subscription is
-    refused as ``already_subscribed``, however often it is tried.
+    turns down costs that consumer no demand. One that raises ends its own subscription, as
+    ``bad_selector``. A consumer subscribes once; a second subscription is refused as
+    ``already_subscribed``, however often it is tried.
 
     Example:
         >>> dispatcher = BroadcastDispatcher()
@@ -62,6 +66,9 @@ class BroadcastDispatcher(Dispatcher):
         >>> [(d.ref, d.events) for d in dispatcher.dispatch([0, 7, 8], 0).deliveries]
         [(1, [0, 7]), (2, [7])]
     """
+
+    may_drop = True
+    may_copy = True
 
     def __init__(self) -> None:
         self._places: dict[int, _Place] = {}
@@ -137,18 +144,23 @@ class BroadcastDispatcher(Dispatcher):
         return now
 
     def dispatch(self, events: list[Any], position: int) -> Dispatched:
-        """Send what all can take to each; selectors are asked event by event."""
+        """Send what all can take to each; selectors are asked event by event.
+
+        Raises:
+            CannotServe: ``bad_selector``: one of them raised; nobody has got anything.
+        """
         take = min(self.capacity, len(events))
         if not take:
             return Dispatched([], len(events))
         common = events if take == len(events) else events[:take]
         deliveries = []
         for place in self._places.values():
-            selector = place.selector
-            chosen = common if selector is None else [e for e in common if selector(e)]
+            chosen = common if place.selector is None else _selected(place, common)
             if chosen:
-                place.credit -= len(chosen)
                 deliveries.append(Delivery(place.ref, chosen, position))
+        # Only now, since a selector may have raised.
+        for delivery in deliveries:
+            self._places[delivery.ref].credit -= len(delivery.events)
         return Dispatched(deliveries, len(events) - take)
 
     def suspend(self, ref: int) -> None:
@@ -182,6 +194,26 @@ class BroadcastDispatcher(Dispatcher):
         """The credit of one subscription."""
         place = self._places.get(ref)
         return place.credit if place else 0
+
+    def waiting_for(self, ref: int) -> int:
+        """How many events of its predecessor wait for one subscription."""
+        place = self._places.get(ref)
+        return sum(len(batch.events) for batch in place.batches) if place else 0
+
+
+def _selected(place: _Place, events: list[Any]) -> list[Any]:
+    """What a consumer's selector takes."""
+    selector = place.selector
+    assert selector is not None
+    asked = iter(events)
+    try:
+        return [event for event in asked if selector(event)]
+    except Exception as error:
+        # What the iterator has left tells which event it was, without counting them all.
+        culprit = events[len(events) - length_hint(asked) - 1]
+        what = Failure.of(error).summary
+        detail = f"the selector raised {what} for the event {brief(culprit)}"
+        raise CannotServe(place.ref, "bad_selector", detail) from error
 
 
 def _serve(place: _Place, batch: UnfinishedBatch) -> Delivery:

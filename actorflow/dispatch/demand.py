@@ -1,4 +1,4 @@
-"""The demand dispatcher, the default: each event goes to the consumer with the most demand."""
+"""The demand dispatcher, the default: whoever has demand may get an event, the most first."""
 
 from __future__ import annotations
 
@@ -27,6 +27,11 @@ class DemandDispatcher(Dispatcher):
         shuffle_demands_on_first_dispatch: deal the first batch in random order, so that the first
             consumer to subscribe does not take everything.
         seed: makes that order repeatable.
+        chunk: deal in turns: each consumer with demand gets at most so many events, from 1, and
+            then it is the next one's turn. None, the default, has no turns.
+
+    Raises:
+        OptionError: an option breaks its rule.
 
     Example:
         >>> dispatcher = DemandDispatcher()
@@ -34,12 +39,27 @@ class DemandDispatcher(Dispatcher):
         >>> dispatcher.ask(1, 2)
         >>> dispatcher.dispatch(["x", "y", "z"], position=0)
         Dispatched(deliveries=[Delivery(ref=1, events=['x', 'y'], position=0)], leftover=1)
+
+        Dealt in turns, a few events reach everybody:
+
+        >>> dispatcher = DemandDispatcher(chunk=1)
+        >>> for ref in (1, 2, 3):
+        ...     dispatcher.subscribe(ref, f"consumer/{ref}", {})
+        ...     dispatcher.ask(ref, 1000)
+        >>> [(each.ref, each.events) for each in dispatcher.dispatch(["x", "y", "z"], 0).deliveries]
+        [(1, ['x']), (2, ['y']), (3, ['z'])]
+
+    Ideas from: GenStage's DemandDispatcher; for `chunk`, its FairDispatcher that was never merged.
     """
 
     holds = False
 
     def __init__(
-        self, *, shuffle_demands_on_first_dispatch: bool = False, seed: int | None = None
+        self,
+        *,
+        shuffle_demands_on_first_dispatch: bool = False,
+        seed: int | None = None,
+        chunk: int | None = None,
     ) -> None:
         if type(shuffle_demands_on_first_dispatch) is not bool:
             raise OptionError(
@@ -47,7 +67,11 @@ class DemandDispatcher(Dispatcher):
                 "true or false",
                 shuffle_demands_on_first_dispatch,
             )
+        if chunk is not None and (type(chunk) is not int or chunk < 1):
+            raise OptionError("chunk", "an integer of at least 1, or none for no turns", chunk)
+        self._chunk = chunk
         self._entries: list[_Entry] = []
+        """The largest credit first; with turns, whose turn is next first."""
         self._total = 0
         self._shuffle = Random(seed) if shuffle_demands_on_first_dispatch else None
 
@@ -68,11 +92,17 @@ class DemandDispatcher(Dispatcher):
             entries[0].credit += count
             self._total += count
             return
-        entry = self._take_out(ref)
-        if entry is not None:
+        if self._chunk is not None:
+            for entry in entries:
+                if entry.ref == ref:
+                    entry.credit += count
+                    self._total += count
+            return
+        moved = self._take_out(ref)
+        if moved is not None:
             self._total += count
-            entry.credit += count
-            self._put_in(entry)
+            moved.credit += count
+            self._put_in(moved)
 
     def dispatch(self, events: list[Any], position: int) -> Dispatched:
         """Deal events to the largest credit first; each consumer's share is one message."""
@@ -88,6 +118,8 @@ class DemandDispatcher(Dispatcher):
             shuffle.shuffle(entries)
             # B6: a consumer without demand must not hide those behind it.
             entries.sort(key=lambda entry: entry.credit == 0)
+        if self._chunk is not None:
+            return self._deal(events, position, self._chunk)
         deliveries = []
         start = 0
         while start < size and entries and entries[0].credit:
@@ -105,6 +137,26 @@ class DemandDispatcher(Dispatcher):
         if shuffle is not None:
             entries.sort(key=lambda entry: -entry.credit)
         return Dispatched(deliveries, size - start)
+
+    def _deal(self, events: list[Any], position: int, chunk: int) -> Dispatched:
+        """Turn by turn; two turns in a row of one consumer are one message."""
+        deliveries: list[Delivery] = []
+        entries = self._entries
+        start, last = 0, len(events)
+        while start < last and self._total:
+            index = next(index for index, entry in enumerate(entries) if entry.credit)
+            entry = entries.pop(index)
+            share = min(chunk, entry.credit, last - start)
+            part = events[start : start + share]
+            if deliveries and deliveries[-1].ref == entry.ref:
+                deliveries[-1].events += part
+            else:
+                deliveries.append(Delivery(entry.ref, part, position + start))
+            start += share
+            entry.credit -= share
+            self._total -= share
+            entries.append(entry)
+        return Dispatched(deliveries, last - start)
 
     def suspend(self, ref: int) -> None:
         """Take the consumer out at once; its place in the order has no meaning here."""

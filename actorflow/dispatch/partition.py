@@ -2,74 +2,21 @@
 
 from __future__ import annotations
 
-import zlib
-from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from actorflow.dispatch.base import Delivery, Dispatched, Dispatcher, Told
 from actorflow.dispatch.functions import resolve_function
-from actorflow.errors import BadReturn, OptionError, Refused
-from actorflow.protocol.codec import encode_value
+from actorflow.dispatch.hashing import stable_hash
+from actorflow.dispatch.partition_queue import Mark, Partition, Said, Waiting
+from actorflow.errors import OptionError, PartitionError, Refused
 from actorflow.protocol.delivery import UnfinishedBatch
+from actorflow.protocol.failure import Failure
+from actorflow.protocol.reasons import brief, plain
 
-__all__ = ["PartitionDispatcher", "stable_hash"]
+__all__ = ["PartitionDispatcher"]
 
-
-def stable_hash(value: Any) -> int:
-    """A hash that is the same in every process, unlike the built-in `hash` of text.
-
-    Args:
-        value: any value that may travel as an event.
-
-    Returns:
-        an integer from 0 to 2**32 - 1: the CRC-32 of the value's encoding.
-
-    Example:
-        >>> stable_hash("a") == stable_hash("a"), stable_hash("a") == stable_hash(b"a")
-        (True, False)
-    """
-    return zlib.crc32(encode_value(value).body)
-
-
-@dataclass(frozen=True, slots=True)
-class _Waiting:
-    event: Any
-    position: int
-
-
-@dataclass(slots=True)
-class _Mark:
-    """A mark that lies in several queues and is passed when it has left the last."""
-
-    token: object
-    left: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Said:
-    """A message for whoever takes what is queued before it."""
-
-    token: object
-
-
-@dataclass(slots=True)
-class _Partition:
-    """A partition has credit or a queue, never both; the queue outlives its consumer (B3)."""
-
-    ref: int | None = None
-    suspended: bool = False
-    awaited: int | None = None
-    """Whose successor is expected."""
-    credit: int = 0
-    queue: deque[_Waiting | _Mark | _Said] = field(default_factory=deque)
-    events: int = 0
-
-    @property
-    def reachable(self) -> bool:
-        """Whether there is somebody to send to."""
-        return self.ref is not None and not self.suspended
+_WHEN_UNASSIGNED = ("hold", "drop")
 
 
 class PartitionDispatcher(Dispatcher):
@@ -80,13 +27,16 @@ class PartitionDispatcher(Dispatcher):
         by: a function of the event (or its ``module:name``) that returns the partition, or None to
             drop the event; a dropped event is credited back to the producer. With numbered
             partitions it may be left out: then `stable_hash` modulo their number is used.
+        when_unassigned: what becomes of the events of a partition whose consumer has left for good
+            and that nobody else has taken: ``"hold"`` lets them wait for the next one, ``"drop"``
+            drops them, which is counted, logged and told to `handle_discarded`.
 
     One consumer per partition: it subscribes with the option ``partition``. What is routed to a
     partition without demand waits there, and counts against the demand of all: a hot partition
     slows the producer down; at most the total demand waits.
 
     Raises:
-        OptionError: bad partitions, or names without a function.
+        OptionError: bad partitions, names without a function, or another bad option.
 
     Example:
         >>> dispatcher = PartitionDispatcher(partitions=["even", "odd"],
@@ -97,8 +47,19 @@ class PartitionDispatcher(Dispatcher):
         [Delivery(ref=1, events=[1, 3], position=0)]
     """
 
-    def __init__(self, *, partitions: int | Iterable[Hashable] = (), by: Any = None) -> None:
+    may_drop = True
+
+    def __init__(
+        self,
+        *,
+        partitions: int | Iterable[Hashable] = (),
+        by: Any = None,
+        when_unassigned: str = "hold",
+    ) -> None:
         names = _partition_names(partitions)
+        if when_unassigned not in _WHEN_UNASSIGNED:
+            rule = "one of " + ", ".join(_WHEN_UNASSIGNED)
+            raise OptionError("when_unassigned", rule, when_unassigned)
         if by is None:
             if type(partitions) is not int:
                 raise OptionError("by", "given when partitions have names", by)
@@ -109,9 +70,12 @@ class PartitionDispatcher(Dispatcher):
                 self._by = resolve_function("by", by)
             except Refused as error:
                 raise OptionError("by", "a function or 'module:name'", by, str(error)) from error
-        self._partitions: dict[Hashable, _Partition] = {name: _Partition() for name in names}
+        self.discards = when_unassigned == "drop"
+        self._partitions: dict[Hashable, Partition] = {name: Partition() for name in names}
         self._of_ref: dict[int, Hashable] = {}
+        self._expected: set[str] = set()
         self._passed: list[object] = []
+        self._discarded: list[Any] = []
         self._stale = False
 
     @property
@@ -128,25 +92,36 @@ class PartitionDispatcher(Dispatcher):
     @property
     def first_position(self) -> int | None:
         """The place of the oldest waiting event."""
-        heads = (
-            next((item.position for item in part.queue if isinstance(item, _Waiting)), None)
-            for part in self._partitions.values()
-        )
+        heads = (part.first_position for part in self._partitions.values())
         return min((head for head in heads if head is not None), default=None)
+
+    def expect(self, consumer: str) -> None:
+        """Until all who are declared have come, no partition counts as left for good."""
+        self._expected.add(consumer)
+
+    def expect_no_more(self, consumer: str) -> None:
+        """That stage will not take a partition."""
+        self._expected.discard(consumer)
+        self._discard_vacant()
 
     def subscribe(self, ref: int, consumer: str, options: Mapping[str, Any]) -> None:
         """Admit the consumer of a free partition."""
-        known = ", ".join(repr(name) for name in self._partitions)
         if "partition" not in options:
-            raise Refused("bad_option", f"the option partition is missing; partitions: {known}")
-        name = options["partition"]
+            detail = f"the option partition is missing; partitions: {self._known}"
+            raise Refused("bad_option", detail)
+        given = options["partition"]
+        name = _as_name(given)
         part = self._partitions.get(name) if _hashable(name) else None
         if part is None or type(name) is bool:
-            raise Refused("bad_option", f"unknown partition {name!r}; partitions: {known}")
+            detail = f"unknown partition {brief(given)}; partitions: {self._known}"
+            raise Refused("bad_option", detail)
         if part.reachable:
-            raise Refused("bad_option", f"partition {name!r} is taken; partitions: {known}")
+            detail = f"partition {name!r} is taken; partitions: {self._known}"
+            raise Refused("bad_option", detail)
         part.ref, part.suspended, part.awaited, part.credit = ref, False, None, 0
         self._of_ref[ref] = name
+        self._expected.discard(consumer)
+        self._discard_vacant()
 
     def ask(self, ref: int, count: int) -> None:
         """Credit a partition."""
@@ -160,37 +135,34 @@ class PartitionDispatcher(Dispatcher):
         if not self._stale:
             return ()
         self._stale = False
-        found: list[Delivery | Told] = []
-        for part in self._partitions.values():
-            found += self._take_waiting(part)
-        return found
+        return [each for part in self._partitions.values() for each in part.take_ready(self._pass)]
 
     def dispatch(self, events: list[Any], position: int) -> Dispatched:
-        """Route each event; those for a partition with credit leave, the rest waits there."""
-        room = self.capacity
-        ready: dict[int, list[_Waiting]] = {}
-        taken = 0
-        for event in events:
-            if not room:
-                break
-            here = position + taken
-            taken += 1
-            name = self._by(event)
-            if name is None:
+        """Route each event; those for a partition with credit leave, the rest waits there.
+
+        Raises:
+            PartitionError: the function fails for an event; then none of them is taken.
+        """
+        parts, drops = self._route(events), self.discards
+        ready: dict[int, list[Waiting]] = {}
+        for place, part in enumerate(parts):
+            if part is None:
                 continue
-            room -= 1
-            part = self._partition(name)
+            part.routed += 1
+            event = events[place]
             if part.credit and part.ref is not None:
                 part.credit -= 1
-                ready.setdefault(part.ref, []).append(_Waiting(event, here))
+                ready.setdefault(part.ref, []).append(Waiting(event, position + place))
+            elif drops and self._is_unassigned(part):
+                self._discarded.append(event)
             else:
-                part.queue.append(_Waiting(event, here))
+                part.queue.append(Waiting(event, position + place))
                 part.events += 1
         deliveries = [
             Delivery(ref, [item.event for item in items], items[0].position)
             for ref, items in ready.items()
         ]
-        return Dispatched(deliveries, len(events) - taken)
+        return Dispatched(deliveries, len(events) - len(parts))
 
     def suspend(self, ref: int) -> None:
         """Stop sending to a partition; its events wait."""
@@ -200,28 +172,31 @@ class PartitionDispatcher(Dispatcher):
             part.credit = 0
 
     def leave(self, ref: int, *, successor: bool = False) -> None:
-        """Free the partition; what is queued there waits for its next consumer (B3)."""
+        """Free the partition.
+
+        What is queued there waits for its next consumer (B3), or is dropped when that is wanted and
+        none is coming.
+        """
         name = self._of_ref.get(ref)
-        if name is not None and self._partitions[name].ref == ref:
-            part = self._partitions[name]
+        if name is None:
+            return
+        part = self._partitions[name]
+        if part.ref == ref:
             part.ref, part.suspended, part.credit = None, False, 0
             part.awaited = ref if successor else None
-        elif name is not None and self._partitions[name].awaited == ref and not successor:
-            self._partitions[name].awaited = None
+        elif part.awaited == ref and not successor:
+            part.awaited = None
+        self._discard_vacant()
 
     def give_back(self, ref: int, batches: list[UnfinishedBatch]) -> list[UnfinishedBatch]:
-        """Put it first in line in its partition."""
+        """Put it first in line in its partition, unless nobody is to get it there."""
         name = self._of_ref.get(ref)
         if name is None:
             return batches
         part = self._partitions[name]
-        for batch in reversed(batches):
-            part.queue.extendleft(
-                _Waiting(event, batch.position + offset)
-                for offset, event in reversed(list(enumerate(batch.events)))
-            )
-            part.events += len(batch.events)
-        self._stale = True
+        if not self._is_unassigned(part):
+            part.put_back(batches)
+            self._stale = True
         return []
 
     def forget(self, ref: int) -> None:
@@ -233,16 +208,27 @@ class PartitionDispatcher(Dispatcher):
         part = self._served_by(ref)
         return part.credit if part is not None else 0
 
+    def waiting_for(self, ref: int) -> int:
+        """How many events wait for one subscription's partition."""
+        name = self._of_ref.get(ref)
+        part = None if name is None else self._partitions[name]
+        return part.events if part is not None and part.ref == ref else 0
+
     def waiting(self, partition: Hashable) -> int:
         """How many events wait for one partition: a hot one shows here."""
         return self._partitions[partition].events
+
+    def take_discarded(self) -> list[Any]:
+        """The events dropped since the last call."""
+        discarded, self._discarded = self._discarded, []
+        return discarded
 
     def mark(self, token: object) -> bool:
         """Put a mark into every queue that holds events."""
         busy = [part for part in self._partitions.values() if part.events]
         if not busy:
             return True
-        mark = _Mark(token, len(busy))
+        mark = Mark(token, len(busy))
         for part in busy:
             part.queue.append(mark)
         return False
@@ -252,7 +238,7 @@ class PartitionDispatcher(Dispatcher):
         now: list[int] = []
         for part in self._partitions.values():
             if part.queue or part.suspended or part.awaited is not None:
-                part.queue.append(_Said(token))
+                part.queue.append(Said(token))
             elif part.ref is not None and part.ref in refs:
                 now.append(part.ref)
         return now
@@ -262,52 +248,79 @@ class PartitionDispatcher(Dispatcher):
         passed, self._passed = self._passed, []
         return passed
 
-    def _served_by(self, ref: int) -> _Partition | None:
+    def describe(self) -> dict[str, Any]:
+        """Each partition: who has it, what waits there, and its share of all events so far."""
+        total = sum(part.routed for part in self._partitions.values())
+        return {
+            "partitions": [
+                {
+                    "partition": plain(name),
+                    "ref": part.ref,
+                    "queued": part.events,
+                    "routed": part.routed,
+                    "share": round(part.routed / total, 4) if total else 0.0,
+                }
+                for name, part in self._partitions.items()
+            ]
+        }
+
+    # --- within -----------------------------------------------------------------------------------
+
+    @property
+    def _known(self) -> str:
+        return ", ".join(repr(name) for name in self._partitions)
+
+    def _route(self, events: list[Any]) -> list[Partition | None]:
+        """Whose each event is, as far as there is room; None for one that is dropped.
+
+        Nothing is changed yet: when the function fails, nobody has got anything.
+        """
+        room = self.capacity
+        parts: list[Partition | None] = []
+        by, drops = self._by, self.discards
+        try:
+            for event in events:
+                if not room:
+                    break
+                name = by(event)
+                part = None if name is None else self._partition(event, name)
+                if part is not None and not (drops and self._is_unassigned(part)):
+                    room -= 1
+                parts.append(part)
+        except PartitionError:
+            raise
+        except Exception as error:
+            # Whatever the function raises; its own exception stays the cause.
+            what = f"raised {Failure.of(error).summary}"
+            raise PartitionError(what, brief(events[len(parts)]), self._known) from error
+        return parts
+
+    def _partition(self, event: Any, name: Any) -> Partition:
+        part = self._partitions.get(name) if _hashable(name) else None
+        if part is None:
+            raise PartitionError(f"returned {brief(name)}", brief(event), self._known)
+        return part
+
+    def _is_unassigned(self, part: Partition) -> bool:
+        """Whether what is routed there is dropped: nobody has it and nobody is about to."""
+        return self.discards and part.vacant and not self._expected
+
+    def _discard_vacant(self) -> None:
+        if self.discards:
+            for part in self._partitions.values():
+                if part.queue and self._is_unassigned(part):
+                    self._discarded += part.clear(self._pass)
+
+    def _served_by(self, ref: int) -> Partition | None:
         """The partition that this subscription is the reachable consumer of."""
         name = self._of_ref.get(ref)
         part = None if name is None else self._partitions[name]
         return part if part is not None and part.ref == ref and not part.suspended else None
 
-    def _take_waiting(self, part: _Partition) -> list[Delivery | Told]:
-        found: list[Delivery | Told] = []
-        taken: list[_Waiting] = []
-
-        def deliver() -> None:
-            if taken and part.ref is not None:
-                events = [item.event for item in taken]
-                found.append(Delivery(part.ref, events, taken[0].position))
-                taken.clear()
-
-        while part.queue:
-            item = part.queue[0]
-            if isinstance(item, _Mark):
-                self._pass(item)
-            elif part.ref is None or part.suspended:
-                break
-            elif isinstance(item, _Said):
-                deliver()
-                found.append(Told(part.ref, item.token))
-            elif part.credit:
-                taken.append(item)
-                part.credit -= 1
-                part.events -= 1
-            else:
-                break
-            part.queue.popleft()
-        deliver()
-        return found
-
-    def _pass(self, mark: _Mark) -> None:
+    def _pass(self, mark: Mark) -> None:
         mark.left -= 1
         if not mark.left:
             self._passed.append(mark.token)
-
-    def _partition(self, name: Any) -> _Partition:
-        part = self._partitions.get(name) if _hashable(name) else None
-        if part is None:
-            known = ", ".join(repr(each) for each in self._partitions)
-            raise BadReturn("the partition function", f"one of {known}, or None to drop", name)
-        return part
 
 
 def _partition_names(partitions: Any) -> list[Hashable]:
@@ -319,6 +332,11 @@ def _partition_names(partitions: Any) -> list[Hashable]:
         if all(map(_hashable, names)) and len(set(names)) == len(names):
             return names
     raise OptionError("partitions", rule, partitions)
+
+
+def _as_name(value: Any) -> Any:
+    """A partition's name as it was: a tuple travels as a list."""
+    return tuple(map(_as_name, value)) if isinstance(value, list) else value
 
 
 def _hashable(value: object) -> bool:

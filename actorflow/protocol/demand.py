@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import msgpack
+
 from actorflow.errors import OptionError
 from actorflow.protocol.messages import MAX_COUNT
 from actorflow.protocol.reasons import CANCEL_MODES
@@ -27,7 +29,8 @@ class SubscriptionOptions:
             ``max_demand - 1``. The default is half of `max_demand`.
         cancel: what the consumer does when the subscription ends: ``"permanent"`` ends with it,
             ``"transient"`` ends when the reason is not an orderly one, ``"temporary"`` goes on.
-        extra: options for the producer's dispatcher, such as ``partition`` or ``selector``.
+        extra: options for the producer's dispatcher, such as ``partition`` or ``selector``: plain
+            data, since it travels to another process; a function by its ``module:name``.
 
     Raises:
         OptionError: a value breaks its rule.
@@ -63,6 +66,8 @@ class SubscriptionOptions:
                 raise OptionError("min_demand", rule, low)
         if self.cancel not in CANCEL_MODES:
             raise OptionError("cancel", "one of " + ", ".join(CANCEL_MODES), self.cancel)
+        for name, value in self.extra.items():
+            _refuse_unless_plain(name, value)
 
     @property
     def resolved_min_demand(self) -> int:
@@ -90,6 +95,16 @@ class SubscriptionOptions:
         known = {key: data[key] for key in ("max_demand", "min_demand", "cancel") if key in data}
         extra = {key: value for key, value in data.items() if key not in known}
         return cls(**known, extra=extra)
+
+
+def _refuse_unless_plain(name: object, value: Any) -> None:
+    """Refuse here what could not be sent with a subscription."""
+    try:
+        msgpack.packb(value, unicode_errors="backslashreplace")
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        hint = "a function is given as 'module:name'" if callable(value) else str(error)
+        rule = "plain data, which can travel to another process"
+        raise OptionError(str(name), rule, value, hint) from None
 
 
 @dataclass(slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["CANCEL_MODES", "DONE", "ends_consumer", "is_normal", "plain", "shown"]
+__all__ = ["CANCEL_MODES", "DONE", "brief", "ends_consumer", "is_normal", "plain", "shown"]
 
 DONE = "done"
 """The reason of a stream that came to its natural end."""
@@ -69,3 +69,18 @@ def shown(value: object) -> str:
         return repr(value)
     except Exception as error:  # noqa: BLE001  (it runs the value's own code)
         return f"<{type(value).__qualname__}, whose repr raised {type(error).__name__}>"
+
+
+def brief(value: object, at_most: int = 200) -> str:
+    """The beginning of a value's repr, for a message about it; never raises.
+
+    Args:
+        value: what the message is about.
+        at_most: how many characters it may take, from 1.
+
+    Example:
+        >>> brief("a" * 1000, 10)
+        "'aaaaaaaa…"
+    """
+    text = shown(value)
+    return text if len(text) <= at_most else text[: at_most - 1] + "…"

@@ -19,7 +19,7 @@ from actorflow.protocol.messages import RouteEos, decode, encode
 from actorflow.protocol.reasons import plain
 from actorflow.stage import consuming, producing, subscribers
 from actorflow.stage.acknowledging import Acknowledging
-from actorflow.stage.behaviour import Stage, kind_of
+from actorflow.stage.behaviour import Stage, Subscription, kind_of
 from actorflow.stage.callbacks import Callbacks
 from actorflow.stage.consuming import ConsumingHalf
 from actorflow.stage.context import RunningStage
@@ -72,7 +72,7 @@ class StageMachine:
         self._timers = Timers()
         self.peers: dict[int, Incarnation] = {}
         self._ready = False
-        self._unheard_said = False
+        self._said: set[str] = set()
         self._finish_reason: Any = None
         self._callbacks = Callbacks(child)
         self._orders = Orders(self, self._callbacks, port)
@@ -254,12 +254,14 @@ class StageMachine:
             owed=self._polling.wanted,
             discarded=self._discarded,
             unheard=self._unheard,
+            unassigned=self._unassigned,
             info=self._callbacks.info,
             progressed=self._progressed,
         )
         relations = subscribers.Owner(
             subscribe=self._consumer_subscribes,
             cancelled=self._callbacks.cancelled,
+            lost=self._lost,
             progressed=self._progressed,
         )
         return ProducingHalf(self._spec, self._port, self._counters, owner, relations)
@@ -287,7 +289,7 @@ class StageMachine:
         )
 
     def _consumer_subscribes(self, outgoing: Outgoing) -> None:
-        self._unheard_said = False
+        self._said.clear()
         subscribers = self._producer_half().subscribers
         self._callbacks.subscribed(outgoing.handle, lambda _: subscribers.established(outgoing))
 
@@ -305,14 +307,25 @@ class StageMachine:
         text = "the buffer is full, events were discarded"
         self._callbacks.discarded(events, lambda: self.log("warning", text, detail))
 
+    def _lost(self, count: int, consumer: Subscription) -> None:
+        detail = {"lost": count, "consumer": str(consumer.peer)}
+        self.log("warning", "a consumer has left with events that nobody else gets", detail)
+
     def _unheard(self, events: list[Any]) -> None:
         """As the option says: counted, and one quiet line until somebody subscribes."""
-        self._callbacks.discarded(events, self._say_unheard)
+        text = "there is no consumer, events are discarded"
+        self._callbacks.discarded(events, lambda: self._say_once("info", text))
 
-    def _say_unheard(self) -> None:
-        if not self._unheard_said:
-            self._unheard_said = True
-            self.log("info", "there is no consumer, events are discarded", {})
+    def _unassigned(self, events: list[Any]) -> None:
+        """A partition is nobody's: counted, and one line until somebody subscribes."""
+        text = "nobody has their partition, events are discarded"
+        self._callbacks.discarded(events, lambda: self._say_once("warning", text))
+
+    def _say_once(self, level: str, text: str) -> None:
+        """Log a line that would come with each batch; again when somebody has subscribed."""
+        if text not in self._said:
+            self._said.add(text)
+            self.log(level, text, {})
 
     def _info_in_turn(self, message: Any) -> None:
         if self.producing is not None:

@@ -13,9 +13,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from actorflow.dispatch.base import Told
+from actorflow.dispatch.base import Dispatched, Told
 from actorflow.dispatch.build import build_dispatcher
-from actorflow.errors import EventNotEncodable
+from actorflow.errors import CannotServe, EventNotEncodable, PartitionError
 from actorflow.protocol.codec import Encoder, encode_value
 from actorflow.protocol.delivery import UnfinishedBatch
 from actorflow.protocol.messages import Ask
@@ -49,6 +49,7 @@ class Owner:
         owed: consumers want what the behaviour was asked for before and has not emitted.
         discarded: have the behaviour told of events that the buffer dropped.
         unheard: have it told of events that were dropped because there was no consumer.
+        unassigned: have it told of events that were dropped because nobody has their partition.
         info: have the behaviour's `handle_info` called, its turn having come.
         progressed: something was acknowledged or delivered.
     """
@@ -57,6 +58,7 @@ class Owner:
     owed: Callable[[], None]
     discarded: Callable[[list[Any]], None]
     unheard: Callable[[list[Any]], None]
+    unassigned: Callable[[list[Any]], None]
     info: Callable[[Any], None]
     progressed: Callable[[], None]
 
@@ -111,6 +113,8 @@ class ProducingHalf:
         self._owner = owner
         self._counters = counters
         self.subscribers = subscribers.Subscribers(self, port, relations, counters)
+        discards = self.dispatcher.discards
+        self._deal = self._deal_and_discard if discards else self.dispatcher.dispatch
 
     @property
     def keeps(self) -> bool:
@@ -170,7 +174,7 @@ class ProducingHalf:
         else:
             try:
                 left = self._dispatch(events, position)
-            except EventNotEncodable:
+            except (EventNotEncodable, PartitionError):
                 # Nothing has left: whoever catches this can go on as if it had not emitted.
                 self.emitted, self.requested = position, requested
                 raise
@@ -250,6 +254,15 @@ class ProducingHalf:
                 found[each.handle] = each.early_asks
         return found
 
+    def take_discarded(self) -> int:
+        """Account for what the dispatcher has dropped; returns how many events that is."""
+        dropped = self.dispatcher.take_discarded()
+        if dropped:
+            self._counters[_DISCARDED] += len(dropped)
+            self._owner.unassigned(dropped)
+            self._owner.progressed()
+        return len(dropped)
+
     def unmet(self) -> int:
         """How much of what was asked of the behaviour is wanted by somebody now."""
         return 0 if self.finishing else min(self.requested, self.capacity)
@@ -306,7 +319,7 @@ class ProducingHalf:
             moved = True
             try:
                 left = self._dispatch(chunk.events, chunk.position)
-            except EventNotEncodable:
+            except (EventNotEncodable, PartitionError):
                 buffer.put_back(chunk.events, chunk.position)
                 raise
             if left:
@@ -319,7 +332,11 @@ class ProducingHalf:
             self._owner.progressed()
 
     def _dispatch(self, events: list[Any], position: int) -> int:
-        dispatched = self.dispatcher.dispatch(events, position)
+        try:
+            dispatched = self._deal(events, position)
+        except CannotServe as refused:
+            self.subscribers.end_alone(refused)
+            return self._dispatch(events, position)
         deliveries = dispatched.deliveries
         if not deliveries:
             return dispatched.leftover
@@ -341,6 +358,11 @@ class ProducingHalf:
         if dropped:
             self._counters[_DISCARDED] += len(dropped)
             self._owner.discarded(dropped)
+
+    def _deal_and_discard(self, events: list[Any], position: int) -> Dispatched:
+        dispatched = self.dispatcher.dispatch(events, position)
+        self.take_discarded()
+        return dispatched
 
     def _mark(self, token: Notification | _Info) -> None:
         if self.buffer.mark(token):

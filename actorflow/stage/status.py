@@ -37,7 +37,8 @@ def status_of(machine: StageMachine) -> dict[str, Any]:
 
 def _producing(half: ProducingHalf) -> Mapping[str, Any]:
     return {
-        "dispatcher": type(half.dispatcher).__name__,
+        "dispatcher": half.dispatcher.name,
+        **half.dispatcher.describe(),
         "demand": half.mode,
         "buffered": half.buffer.count + half.dispatcher.queued,
         "requested": half.requested,
@@ -47,6 +48,7 @@ def _producing(half: ProducingHalf) -> Mapping[str, Any]:
                 "stage": str(outgoing.handle.peer),
                 "state": outgoing.state.name.lower(),
                 "outstanding": half.dispatcher.outstanding(outgoing.ref),
+                "waiting": half.dispatcher.waiting_for(outgoing.ref),
                 "unfinished": outgoing.store.count,
             }
             for outgoing in half.subscriptions.values()

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from actorflow.errors import OptionError, Refused
+from actorflow.errors import CannotServe, OptionError, Refused
 from actorflow.protocol.control import Established, encode_control
 from actorflow.protocol.delivery import Unfinished
 from actorflow.protocol.demand import SubscriptionOptions
@@ -35,11 +35,13 @@ class Owner:
     Args:
         subscribe: have the behaviour's `handle_subscribe` called, then `established` or a failure.
         cancelled: have the behaviour's `handle_cancel` called.
+        lost: a consumer is gone for good with so many events that nobody else is to have.
         progressed: something is finished, or nobody is waited for any more.
     """
 
     subscribe: Callable[[Outgoing], None]
     cancelled: Callable[[Any, Subscription], None]
+    lost: Callable[[int, Subscription], None]
     progressed: Callable[[], None]
 
 
@@ -117,6 +119,7 @@ class Subscribers:
             reason = [error.reason, error.detail] if error.detail else error.reason
             self._refuse(outgoing, reason)
             return
+        self._half.take_discarded()
         outgoing.state = OutgoingState.ACTIVE
         outgoing.placed = True
         self._expected.discard(str(outgoing.handle.peer.stage))
@@ -140,13 +143,18 @@ class Subscribers:
 
     def end(self, outgoing: Outgoing, reason: Any) -> None:
         """End a subscription from this side: tell the consumer, free the others, call back."""
-        if outgoing.state not in (OutgoingState.ACTIVE, OutgoingState.ESTABLISHING):
-            return
-        self._outgoing.send_eos(outgoing.link, outgoing.ref, reason)
-        outgoing.state = OutgoingState.ENDED
-        self._dispatcher.leave(outgoing.ref)
-        self._owner.cancelled(("cancel", reason), outgoing.handle)
-        self._expect_no_more(outgoing.handle.peer)
+        if outgoing.state in (OutgoingState.ACTIVE, OutgoingState.ESTABLISHING):
+            self._end(outgoing, reason)
+            self._expect_no_more(outgoing.handle.peer)
+
+    def end_alone(self, refused: CannotServe) -> None:
+        """The dispatcher cannot serve one subscription: end it, in the middle of a dispatch.
+
+        So nothing is dispatched here; whoever dispatches goes on without this subscription.
+        """
+        outgoing = self._outgoing.by_ref[refused.ref]
+        self._end(outgoing, [refused.reason, refused.detail])
+        self._dispatcher.expect_no_more(str(outgoing.handle.peer.stage))
 
     def reject(self, link: int, ref: int, reason: Any) -> None:
         """A message broke a rule: say which, and end the subscription if it is one of that link."""
@@ -220,26 +228,53 @@ class Subscribers:
 
     def _give_up(self, outgoing: Outgoing) -> None:
         """Nobody will take this place; what its consumer had not finished is for others."""
-        self._dispatcher.leave(outgoing.ref)
+        self._leave_for_good(outgoing)
         self._take_back(outgoing)
         self._forget(outgoing.ref)
 
     def _take_back(self, outgoing: Outgoing) -> None:
-        """What the consumer had not finished is dispatched again, or kept for its successor."""
+        """What the consumer had not finished is dispatched again, or kept for its successor.
+
+        What neither happens to, since only this consumer was to have it and none succeeds it, is
+        lost.
+        """
         batches = outgoing.store.give_back()
         count = sum(len(batch.events) for batch in batches)
         if not count:
             return
         self._counters[Counter.UNACKNOWLEDGED] -= count
-        self._counters[Counter.REDELIVERED] += count
+        before = self._dispatcher.queued
+        returned = self._dispatcher.give_back(outgoing.ref, batches)
+        again = self._dispatcher.queued - before + sum(len(batch.events) for batch in returned)
+        self._counters[Counter.REDELIVERED] += again
+        self._lose(count - again, outgoing)
         # The newest first: then each goes to the front of the buffer, and nothing is passed over.
-        for batch in reversed(self._dispatcher.give_back(outgoing.ref, batches)):
+        for batch in reversed(returned):
             self._half.put_back(batch)
+
+    def _end(self, outgoing: Outgoing, reason: Any) -> None:
+        self._outgoing.send_eos(outgoing.link, outgoing.ref, reason)
+        outgoing.state = OutgoingState.ENDED
+        self._leave_for_good(outgoing)
+        self._owner.cancelled(("cancel", reason), outgoing.handle)
+
+    def _leave_for_good(self, outgoing: Outgoing) -> None:
+        """Nobody waits for this consumer; what waited for it alone may be nobody's now."""
+        before = self._dispatcher.queued
+        self._dispatcher.leave(outgoing.ref)
+        gone = before - self._dispatcher.queued
+        self._lose(gone - self._half.take_discarded(), outgoing)
+
+    def _lose(self, count: int, outgoing: Outgoing) -> None:
+        if count > 0:
+            self._counters[Counter.LOST] += count
+            self._owner.lost(count, outgoing.handle)
 
     def _expect_no_more(self, peer: Incarnation) -> None:
         """That stage does not subscribe, or no longer; whoever waited for it need not."""
         self._expected.discard(str(peer.stage))
         self._dispatcher.expect_no_more(str(peer.stage))
+        self._half.take_discarded()
         self._half.pump()
 
     def _forget(self, ref: int) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from actorflow.dispatch.partition import stable_hash
+from actorflow.dispatch.hashing import stable_hash
 from actorflow.protocol.codec import decode_events
 from actorflow.protocol.identity import Incarnation, StageId
 from actorflow.protocol.messages import Ask, Route, decode

@@ -83,6 +83,11 @@ DISPATCHER_OPTIONS: dict[str, Table] = {
                 " not take everything.",
             ),
             Key("seed", Integer(0), "Makes that order repeatable.", default="random"),
+            Key(
+                "chunk",
+                Owned(DemandDispatcher, "chunk"),
+                "Deal in turns: at most so many events to one consumer, then to the next.",
+            ),
         ),
     ),
     "broadcast": Table(
@@ -103,6 +108,11 @@ DISPATCHER_OPTIONS: dict[str, Table] = {
                 Function(),
                 "Returns an event's partition, or None to drop it; named partitions need it.",
                 default="a stable hash of the event",
+            ),
+            Key(
+                "when_unassigned",
+                Owned(PartitionDispatcher, "when_unassigned", {"partitions": 1}),
+                "What becomes of the events of a partition whose consumer has left for good.",
             ),
         ),
     ),

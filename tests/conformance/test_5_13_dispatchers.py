@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from actorflow import (
-    BadReturn,
     BroadcastDispatcher,
     DemandDispatcher,
     Dispatcher,
     OptionError,
     PartitionDispatcher,
+    PartitionError,
     Refused,
 )
 from actorflow.dispatch.build import build_dispatcher
@@ -174,10 +174,11 @@ def test_s099_a_function_that_names_no_partition(answer: Any) -> None:
     dispatcher = PartitionDispatcher(partitions=2, by=lambda event: answer)
     dispatcher.subscribe(1, "one/0", {"partition": 0})
     dispatcher.ask(1, 1)
-    with pytest.raises(BadReturn) as caught:
+    with pytest.raises(PartitionError) as caught:
         dispatcher.dispatch(["event"], 0)
     expected = (
-        f"the partition function must return one of 0, 1, or None to drop, returned {answer!r}"
+        f"for the event 'event' the partition function returned {answer!r}; it must return one of"
+        " 0, 1, or None to drop the event"
     )
     assert str(caught.value) == expected
 

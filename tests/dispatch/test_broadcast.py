@@ -9,7 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from actorflow import BroadcastDispatcher, Refused
+from actorflow import BroadcastDispatcher, CannotServe, Refused
 from tests.dispatch.crowd import Crowd, Member
 
 SELECTORS: dict[str, Any] = {
@@ -152,3 +152,23 @@ class BroadcastMachine(RuleBasedStateMachine):
 
 TestBroadcast = BroadcastMachine.TestCase
 TestBroadcast.settings = settings(deadline=None, max_examples=80, stateful_step_count=50)
+
+
+def test_a_selector_that_raises_changes_nothing() -> None:
+    """The error says whose it is, for which event; nobody has got anything."""
+    dispatcher = BroadcastDispatcher()
+    dispatcher.subscribe(1, "one/0", {})
+    dispatcher.subscribe(2, "two/0", {"selector": lambda event: 1 // event})
+    for ref in (1, 2):
+        dispatcher.ask(ref, 5)
+    with pytest.raises(CannotServe) as caught:
+        dispatcher.dispatch([1, 2, 0, 3], 0)
+    assert (caught.value.ref, caught.value.reason) == (2, "bad_selector")
+    assert caught.value.detail == (
+        "the selector raised ZeroDivisionError: integer division or modulo by zero for the event 0"
+    )
+    assert (dispatcher.outstanding(1), dispatcher.outstanding(2)) == (5, 5)
+    dispatcher.leave(2)
+    assert [(d.ref, d.events) for d in dispatcher.dispatch([1, 2, 0, 3], 0).deliveries] == [
+        (1, [1, 2, 0, 3])
+    ]

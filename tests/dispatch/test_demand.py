@@ -143,3 +143,103 @@ def test_a_shuffle_deals_the_first_batch_in_any_order() -> None:
 
     assert {first(seed) for seed in range(50)} == {1, 2, 3}
     assert [first(seed) for seed in range(50)] == [first(seed) for seed in range(50)]
+
+
+class TurnsMachine(RuleBasedStateMachine):
+    """With `chunk`: whoever has not had a turn for longest is next, for so many events at most."""
+
+    CHUNK = 3
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.crowd = Crowd(DemandDispatcher(chunk=self.CHUNK))
+        self.turns: list[int] = []
+        self.emitted = 0
+
+    @rule(name=st.sampled_from("abc"))
+    def join(self, name: str) -> None:
+        """A newcomer is behind the others."""
+        self.turns.append(self.crowd.join(name).ref)
+
+    @precondition(lambda self: self.turns)
+    @rule(data=st.data(), count=st.integers(1, 9))
+    def ask(self, data: st.DataObject, count: int) -> None:
+        """Credit changes nobody's turn."""
+        self.crowd.ask(self.crowd.members[data.draw(st.sampled_from(self.turns))], count)
+
+    @rule(count=st.integers(1, 20))
+    def dispatch(self, count: int) -> None:
+        """In turn, at most a chunk each; two turns in a row of one consumer are one message."""
+        events = list(range(self.emitted, self.emitted + count))
+        credit = {ref: self.crowd.members[ref].credit for ref in self.turns}
+        expected: list[tuple[int, list[Any]]] = []
+        left = events
+        while left and any(credit.values()):
+            ref = next(ref for ref in self.turns if credit[ref])
+            size = min(self.CHUNK, credit[ref])
+            share, left = left[:size], left[size:]
+            credit[ref] -= len(share)
+            self.turns.remove(ref)
+            self.turns.append(ref)
+            if expected and expected[-1][0] == ref:
+                expected[-1][1].extend(share)
+            else:
+                expected.append((ref, list(share)))
+        dispatched = self.crowd.dispatcher.dispatch(events, self.emitted)
+        assert [(d.ref, d.events) for d in dispatched.deliveries] == expected
+        assert [d.position for d in dispatched.deliveries] == [d[1][0] for d in expected]
+        assert dispatched.leftover == len(left)
+        self.emitted += count - len(left)
+        self.crowd.take(dispatched.deliveries)
+
+    @precondition(lambda self: self.turns)
+    @rule(data=st.data())
+    def leave(self, data: st.DataObject) -> None:
+        """Whoever leaves has no turn any more, and its credit is gone."""
+        ref = data.draw(st.sampled_from(self.turns))
+        self.turns.remove(ref)
+        self.crowd.dispatcher.leave(ref)
+        del self.crowd.members[ref]
+
+    @invariant()
+    def capacity_is_all_credit(self) -> None:
+        """What could be dealt now."""
+        self.crowd.check()
+        credit = sum(member.credit for member in self.crowd.members.values())
+        assert self.crowd.dispatcher.capacity == credit
+
+
+TestTurns = TurnsMachine.TestCase
+TestTurns.settings = settings(deadline=None, max_examples=80, stateful_step_count=50)
+
+
+@pytest.mark.parametrize("chunk", [0, -1, 1.0, True, "1"])
+def test_a_bad_chunk_is_refused(chunk: Any) -> None:
+    """A chunk is a number of events from 1."""
+    with pytest.raises(OptionError, match="chunk must be an integer of at least 1"):
+        DemandDispatcher(chunk=chunk)
+
+
+def test_events_that_come_one_by_one_are_dealt_in_turn() -> None:
+    """A turn ends with the emission, so that a slow source feeds everybody."""
+    dispatcher = DemandDispatcher(chunk=100)
+    for ref in (1, 2, 3):
+        dispatcher.subscribe(ref, f"{ref}/0", {})
+        dispatcher.ask(ref, 1000)
+    refs = [dispatcher.dispatch([n], n).deliveries[0].ref for n in range(7)]
+    assert refs == [1, 2, 3, 1, 2, 3, 1]
+
+
+def test_the_first_turns_may_be_shuffled() -> None:
+    """In random order the first time, B6 included, and then in that order."""
+    orders = set()
+    for seed in range(50):
+        dispatcher = DemandDispatcher(chunk=1, shuffle_demands_on_first_dispatch=True, seed=seed)
+        for ref in (1, 2, 3, 4):
+            dispatcher.subscribe(ref, f"{ref}/0", {})
+        for ref in (1, 2, 3):
+            dispatcher.ask(ref, 2)
+        dealt = [d.ref for d in dispatcher.dispatch(list("abcdef"), 0).deliveries]
+        assert dealt[:3] == dealt[3:]
+        orders.add(tuple(dealt[:3]))
+    assert len(orders) == 6
