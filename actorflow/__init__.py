@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from actorflow.stage.calls import Sender as Sender
     from actorflow.stage.options import StageOptions as StageOptions
     from actorflow.stage.spec import StageSpec as StageSpec
+    from actorflow.stages.iterables import from_iterable as from_iterable
     from actorflow.supervision.children import ChildInfo as ChildInfo
     from actorflow.supervision.events import DownMessage as DownMessage
     from actorflow.supervision.events import Outcome as Outcome
@@ -122,6 +123,7 @@ _HOMES = {
     "actorflow.stage.calls": ("LATER", "Sender"),
     "actorflow.stage.options": ("StageOptions",),
     "actorflow.stage.spec": ("StageSpec",),
+    "actorflow.stages.iterables": ("from_iterable",),
     "actorflow.supervision.children": ("ChildInfo",),
     "actorflow.supervision.events": ("DownMessage", "Outcome"),
     "actorflow.supervision.operations": ("ChildCounts",),

@@ -51,6 +51,14 @@ class StageContext(Protocol):
     index: int
     replicas: int
 
+    @property
+    def consumers(self) -> int:
+        """How many consumers it has, those that are being restarted included."""
+
+    @property
+    def lowest_unfinished(self) -> int:
+        """The place, in the order of emission, of the oldest event that is not finished."""
+
     def emit(self, events: Iterable[Any]) -> None:
         """Emit events now."""
 

@@ -10,6 +10,7 @@ from actorflow.protocol.codec import dump
 from actorflow.protocol.messages import MAX_COUNT
 from actorflow.protocol.reasons import DONE, plain
 from actorflow.stage.behaviour import StageContext, Subscription
+from actorflow.stage.outgoing import OutgoingState
 
 if TYPE_CHECKING:
     from actorflow.stage.consuming import ConsumingHalf
@@ -32,6 +33,17 @@ class RunningStage(StageContext):
         self.name = machine.child.stage.name
         self.index = machine.child.stage.index
         self.replicas = replicas
+
+    @property
+    def consumers(self) -> int:
+        """How many consumers it has, those that are being restarted included."""
+        subscriptions = self._producing("count its consumers").subscriptions.values()
+        return sum(each.state is not OutgoingState.ENDED for each in subscriptions)
+
+    @property
+    def lowest_unfinished(self) -> int:
+        """The place, in the order of emission, of the oldest event that is not finished."""
+        return self._producing("emit").lowest_unfinished
 
     def emit(self, events: Iterable[Any]) -> None:
         """Emit events now."""

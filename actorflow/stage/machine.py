@@ -233,6 +233,14 @@ class StageMachine:
         """Have `handle_info` called in so many seconds."""
         self._timers.add(self._now() + seconds, lambda: self._callbacks.info(message))
 
+    def ring(self, message: Any) -> None:
+        """Have `handle_info` called next: the program that this stage lives in has something.
+
+        A stage that is still being constructed looks by itself when it has been.
+        """
+        if self.behaviour is not None:
+            self._callbacks.info(message)
+
     def log(self, level: str, event: str, values: dict[str, Any]) -> None:
         """Ship a log line to the host; when it does not keep up, count the line as dropped."""
         if self._port.congested:

@@ -1,4 +1,4 @@
-"""All that a process needs to become a stage."""
+"""All that a process, or a thread of the program, needs to become a stage."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 from actorflow.protocol.identity import StageId
 from actorflow.stage.behaviour import Stage
 from actorflow.stage.options import StageOptions
+from actorflow.stage.place import Place
 
 __all__ = ["StageSpec"]
 
@@ -23,6 +24,8 @@ class StageSpec:
         arguments: the constructor's keyword arguments.
         options: how it produces.
         replicas: how many stages of this name there are.
+        place: what it shares with the calling program when it lives there, on a thread; None for
+            a process of its own.
 
     Example:
         >>> from actorflow.stage.behaviour import Producer
@@ -35,3 +38,4 @@ class StageSpec:
     arguments: Mapping[str, Any] = field(default_factory=dict)
     options: StageOptions = field(default_factory=StageOptions)
     replicas: int = 1
+    place: Place | None = None

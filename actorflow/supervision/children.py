@@ -169,7 +169,10 @@ def end_of(child: Child, exited: Exited, counters: Mapping[str, int]) -> End:
 def _end_in_words(child: Child, exiting: Exiting, detail: str) -> End:
     if exiting.failure is None:
         return End(exiting.reason, is_normal(exiting.reason), None, detail)
-    error = Failure.from_wire(exiting.failure).exception()
+    place = child.spec.stage.place
+    # A stage in the program raised the very object; from a process only a copy has come.
+    original = place.error if place is not None else None
+    error = original or Failure.from_wire(exiting.failure).exception()
     error.add_note(f"raised in stage {child.id} ({detail})")
     return End(exiting.reason, False, error, detail)
 

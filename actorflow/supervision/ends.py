@@ -86,7 +86,10 @@ class Ends:
                 self._release_producers(child)
 
     def _ended_by_itself(self, child: Child, end: End) -> None:
-        if (
+        if _cannot_begin_again(child, end):
+            self._down(child, end.reason, restarting=False)
+            self._start_failed(child, end)
+        elif (
             not wants_restart(child.spec.restart, normal=end.normal)
             or (self._state.draining and end.normal)
             or self._is_needless(child)
@@ -196,3 +199,10 @@ class Ends:
             end.error.add_note(note)
             return end.error
         return IntensityExceeded(f"{note}; it last ended with {end.reason!r}")
+
+
+def _cannot_begin_again(child: Child, end: End) -> bool:
+    """Whether this bad end is the run's, as what the stage reads can be consumed only once."""
+    place = child.spec.stage.place
+    final = place is not None and place.final and child.spec.restart != "temporary"
+    return final and not end.normal

@@ -8,6 +8,7 @@ from typing import Any
 
 from actorflow.errors import OptionError, Problem, TopologyError
 from actorflow.stage.behaviour import Stage, kind_of
+from actorflow.stage.place import ProgramSource
 from actorflow.topology.classes import BASES, check_arguments
 from actorflow.topology.imports import on_import_path
 from actorflow.topology.keys import STAGE
@@ -15,6 +16,7 @@ from actorflow.topology.model import Defaults, SubscribeTo, Topology
 from actorflow.topology.planning import (
     class_options,
     class_subscriptions,
+    defaults_towards,
     partition_names,
     takes_option,
 )
@@ -35,6 +37,7 @@ class Draft:
         options: the given fields of `StageOptions`.
         subscribe_to: the subscriptions by their place in the declaration.
         declared: whether the declaration says anything about subscriptions.
+        source: what it reads when it lives in the program.
     """
 
     name: str
@@ -44,6 +47,7 @@ class Draft:
     options: Mapping[str, Any] = field(default_factory=dict)
     subscribe_to: Mapping[int, SubscribeTo] = field(default_factory=dict)
     declared: bool = True
+    source: ProgramSource | None = None
 
     @property
     def path(self) -> Path:
@@ -94,12 +98,16 @@ def problems_of(topology: Topology) -> list[Problem]:
         drafts[declared.name] = Draft(
             name=declared.name,
             use=declared.use,
-            args=declared.args,
+            args=declared.args if declared.source is None else None,
             replicas=declared.replicas,
             options=declared.options,
             subscribe_to=dict(enumerate(declared.subscribe_to or ())),
             declared=declared.subscribe_to is not None,
+            source=declared.source,
         )
+        if declared.source is not None and declared.source.used_up:
+            why = declared.source.used_up
+            report.add(("stages", declared.name, "use"), f"cannot be run: {why}")
     if not drafts:
         report.add(("stages",), "a topology needs at least one stage")
     with on_import_path(topology.import_paths):
@@ -214,8 +222,9 @@ def _check_edge(
 ) -> None:
     subscription = edge.subscription
     producer = drafts.get(subscription.to)
+    towards = defaults_towards(None if producer is None else producer.source, defaults)
     try:
-        subscription.options(defaults)
+        subscription.options(towards)
     except OptionError as error:
         edge.add(report, error.option, explain(error))
     if producer is None:

@@ -12,6 +12,7 @@ from typing import Any, Literal, TypedDict
 from actorflow.errors import OptionError, Problem, TopologyError
 from actorflow.protocol.demand import SubscriptionOptions
 from actorflow.stage.behaviour import Stage
+from actorflow.stage.place import ProgramSource
 from actorflow.topology.keys import (
     DEFAULTS,
     STAGE,
@@ -183,6 +184,7 @@ class StageDeclaration:
         start_within: seconds from its start until it must be ready, from 0.
         subscribe_to: the stages to take events from; None for what the class says.
         options: those fields of `StageOptions` that are given, by name.
+        source: what `use` reads when the stage lives in the program, or None.
 
     Raises:
         OptionError: a value breaks its rule.
@@ -198,9 +200,12 @@ class StageDeclaration:
     start_within: float | None = None
     subscribe_to: tuple[SubscribeTo, ...] | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    source: ProgramSource | None = None
 
     def __post_init__(self) -> None:
         TOPOLOGY.check(name=self.name)
+        if self.source is not None:
+            self._check_source()
         own = {name: getattr(self, name) for name in ("restart", "shutdown", "start_within")}
         STAGE.check(use=self.use, replicas=self.replicas, **_given(own))
         if self.subscribe_to is not None:
@@ -214,6 +219,16 @@ class StageDeclaration:
         if unknown:
             raise TopologyError(_unknown("option", unknown, known, f"stages.{self.name}"))
         STAGE.check(**self.options)
+
+    def _check_source(self) -> None:
+        """Refuse what has no meaning for a stage that reads an iterable of the program."""
+        if self.replicas != 1:
+            raise OptionError("replicas", "1 for a source in the program", self.replicas)
+        if self.args:
+            raise OptionError("args", "left out for a source in the program", self.args)
+        if self.restart not in (None, "temporary"):
+            rule = "temporary, or left out, for a source in the program"
+            raise OptionError("restart", rule, self.restart, "it cannot be begun again")
 
 
 class StageKeywords(TypedDict, total=False):

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from actorflow.errors import OptionError, Problem, TopologyError
 from actorflow.stage.behaviour import Stage
+from actorflow.stage.place import ProgramSource
 from actorflow.supervision.specs import Plan
 from actorflow.topology.declarations import (
     Defaults,
@@ -93,7 +94,7 @@ class Topology:
     def stage(
         self,
         name: str,
-        use: type[Stage],
+        use: type[Stage] | ProgramSource,
         *,
         args: Mapping[str, Any] | None = None,
         replicas: int = 1,
@@ -107,7 +108,7 @@ class Topology:
 
         Args:
             name: the stage's name.
-            use: its class.
+            use: its class; or what `from_iterable` returns, for a source in this program.
             args: the constructor's keyword arguments.
             replicas: how many processes of it there are, from 1.
             restart: when it is started again.
@@ -129,16 +130,19 @@ class Topology:
         if isinstance(subscribe_to, str | Mapping | SubscribeTo):
             hint = "put it in a list"
             raise OptionError("subscribe_to", "a list of subscriptions", subscribe_to, hint)
+        source = use if isinstance(use, ProgramSource) else None
+        inline = {} if source is None else source.options
         declared = StageDeclaration(
             name=name,
-            use=use,
+            use=use.behaviour if isinstance(use, ProgramSource) else use,
+            source=source,
             args=args if args is not None else {},
             replicas=replicas,
             restart=restart,
             shutdown=shutdown,
             start_within=start_within,
             subscribe_to=None if subscribe_to is None else tuple(map(SubscribeTo.of, subscribe_to)),
-            options=dict(options),
+            options={**inline, **options},
         )
         return replace(self, stages=(*self.stages, declared))
 

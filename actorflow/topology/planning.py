@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Hashable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from actorflow.protocol.identity import StageId
 from actorflow.stage.behaviour import Stage, kind_of
 from actorflow.stage.options import StageOptions
+from actorflow.stage.place import ProgramSource
 from actorflow.supervision.specs import ChildSpec, Intensity, Plan, StageSpec, SubscriptionSpec
 from actorflow.topology.classes import BASES
 from actorflow.topology.declarations import Defaults, StageDeclaration, SubscribeTo
@@ -18,6 +20,7 @@ from actorflow.topology.model import Topology
 __all__ = [
     "class_options",
     "class_subscriptions",
+    "defaults_towards",
     "partition_names",
     "plan_of",
     "stage_options",
@@ -48,7 +51,11 @@ def plan_of(topology: Topology) -> Plan:
         ),
         subscriptions=tuple(
             SubscriptionSpec(
-                consumer=name, producer=subscription.to, options=subscription.options(defaults)
+                consumer=name,
+                producer=subscription.to,
+                options=subscription.options(
+                    defaults_towards(by_name[subscription.to].source, defaults)
+                ),
             )
             for name, subscribed in subscriptions.items()
             for subscription in subscribed
@@ -60,13 +67,19 @@ def plan_of(topology: Topology) -> Plan:
         ),
         partitions={name: names for name, names in partitions.items() if names is not None},
         import_paths=topology.import_paths,
-        preload=_modules(by_name[name].use for name in order),
+        preload=_modules(by_name[name].use for name in order if by_name[name].source is None),
     )
 
 
 def _child(
     declared: StageDeclaration, index: int, options: StageOptions, defaults: Defaults
 ) -> ChildSpec:
+    given: dict[str, Any] = {}
+    for option in ("restart", "shutdown", "start_within"):
+        for source in (defaults, declared):
+            value = getattr(source, option)
+            if value is not None:
+                given[option] = value
     spec = StageSpec(
         id=StageId(declared.name, index),
         behaviour=declared.use,
@@ -74,13 +87,20 @@ def _child(
         options=options,
         replicas=declared.replicas,
     )
-    given: dict[str, Any] = {}
-    for option in ("restart", "shutdown", "start_within"):
-        for source in (defaults, declared):
-            value = getattr(source, option)
-            if value is not None:
-                given[option] = value
-    return ChildSpec(stage=spec, **given)
+    if declared.source is None:
+        return ChildSpec(stage=spec, **given)
+    # What it read is gone for ever, so the others' default cannot be meant for it.
+    given["restart"] = declared.restart or "transient"
+    child = ChildSpec(stage=spec, **given)
+    place = declared.source.place(declared.name, child.shutdown)
+    return replace(child, stage=replace(spec, arguments={"place": place}, place=place))
+
+
+def defaults_towards(source: ProgramSource | None, defaults: Defaults) -> Defaults:
+    """The defaults of a subscription to a stage; a source in the program may have its own."""
+    if source is None or source.max_demand is None:
+        return defaults
+    return replace(defaults, max_demand=source.max_demand)
 
 
 def _options(declared: StageDeclaration, defaults: Defaults) -> StageOptions:

@@ -69,22 +69,23 @@ def fields(owner: Any) -> set[str]:
         (DEFAULTS, fields(Defaults)),
         (SUBSCRIPTION, fields(SubscribeTo)),
         (SUBSCRIPTION, fields(SubscriptionOptions) - {"extra"} | {"to", "partition", "selector"}),
-        (STAGE, fields(StageDeclaration) - {"name", "options"} | fields(StageOptions)),
+        (STAGE, fields(StageDeclaration) - {"name", "options", "source"} | fields(StageOptions)),
         (
             STAGE,
-            fields(StageDeclaration) - {"name", "options"} | set(StageKeywords.__annotations__),
+            fields(StageDeclaration) - {"name", "options", "source"}
+            | set(StageKeywords.__annotations__),
         ),
     ],
 )
 def test_python_and_yaml_have_the_same_keys(table: Table, names: set[str]) -> None:
-    """What one form can say, the other can."""
+    """What one form can say, the other can; but a file names no object of a running program."""
     assert {key.name for key in table.keys} == names
 
 
 def test_a_stages_method_has_the_keys_of_its_declaration() -> None:
     """`Topology.stage` takes what a declaration has, and the options as keywords."""
     parameters = set(inspect.signature(Topology.stage).parameters) - {"self"}
-    assert parameters == fields(StageDeclaration)
+    assert parameters == fields(StageDeclaration) - {"source"}  # a source is what `use` is
 
 
 def test_every_dispatcher_and_each_of_its_options_has_a_key() -> None:

@@ -261,6 +261,10 @@ class ControlSocket:
         while self._received:
             close_all(self._received.popleft() or ())
         with contextlib.suppress(OSError):
+            # The peer is to see the end also while a process that the program has forked in the
+            # meantime holds a copy of this descriptor. ENOTCONN: it has closed its end already.
+            self._sock.shutdown(socket.SHUT_RDWR)
+        with contextlib.suppress(OSError):
             # ECONNRESET is reported by some systems for unread data; the descriptor is closed.
             self._sock.close()
 

@@ -11,19 +11,28 @@ import fcntl
 import os
 from collections.abc import Collection, Iterable
 
-__all__ = ["above_stdio", "close_all", "close_others", "fill_stdio", "open_descriptors", "pipe"]
+__all__ = [
+    "above_stdio",
+    "close_all",
+    "close_others",
+    "fill_stdio",
+    "keep_from_forks",
+    "open_descriptors",
+    "pipe",
+]
 
 FIRST_FREE = 3
 """Below it are standard input, output and error, which are never a transport."""
 
-_passing: set[int] = set()
-"""Pipes' ends that were made to be given away and have not been sent yet."""
+_private: set[int] = set()
+"""Pipes' ends that a process forked by the host's program must not keep: those that were made to be
+given away and have not been sent yet, and those of stages that live in the program."""
 
 
 def close_all(descriptors: Iterable[int]) -> None:
     """Close each; one that is closed already is no error, the others must still be closed."""
     for descriptor in descriptors:
-        _passing.discard(descriptor)
+        _private.discard(descriptor)
         # EBADF is the only thing Linux reports here for a pipe or a socket, and after any other
         # error the descriptor is gone as well: close must not be retried.
         with contextlib.suppress(OSError):
@@ -89,17 +98,22 @@ def pipe() -> tuple[int, int]:
     at the other end. `close_all` is what closes it.
     """
     read, write = os.pipe()
-    _passing.update((read, write))
+    keep_from_forks((read, write))
     os.set_blocking(read, False)
     os.set_blocking(write, False)
     return read, write
 
 
-def _drop_passing() -> None:
-    close_all(tuple(_passing))
+def keep_from_forks(descriptors: Iterable[int]) -> None:
+    """Have these closed in every process that the program forks, until `close_all` closes them."""
+    _private.update(descriptors)
 
 
-os.register_at_fork(after_in_child=_drop_passing)
+def _drop_private() -> None:
+    close_all(tuple(_private))
+
+
+os.register_at_fork(after_in_child=_drop_private)
 
 
 def _is_open(number: int) -> bool:

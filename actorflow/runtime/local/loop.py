@@ -20,7 +20,7 @@ from actorflow.stage.machine import StageMachine
 from actorflow.stage.work import CONTROL_LINK, Work
 from actorflow.supervision.specs import StageSpec
 
-__all__ = ["StageLoop", "run_stage"]
+__all__ = ["StageLoop", "begin_counting", "run_stage"]
 
 LOOK_AFTER = 2_000_000
 """Nanoseconds of uninterrupted work after which the links are looked at: a stop or a cancellation
@@ -230,12 +230,16 @@ class StageLoop:
                 continue
             pipe = self._by_descriptor.get(descriptor)
             if pipe is None:
-                continue  # it was closed by what an earlier one of this round brought
+                self._not_a_link(descriptor)
+                continue
             if descriptor == pipe.reader:
                 self._read(pipe)
             else:
                 self._dirty.append(pipe)
                 self._flush_dirty()
+
+    def _not_a_link(self, descriptor: int) -> None:
+        """Nothing: it was closed by what an earlier one of this round brought."""
 
     def _read(self, pipe: PipeLink) -> None:
         data = pipe.read()
@@ -335,21 +339,32 @@ class StageLoop:
             left = None if limit is None else limit - time.monotonic()
             if left is not None and left <= 0:
                 break
-            # A poller of its own: nothing but room must wake it.
-            room = new_poller()
-            for pipe in full:
-                room.register(pipe.writer, WRITABLE)
-            room.wait(left)
+            if not self._wait_for_room(full, left):
+                break
             self._dirty += full
             self._flush_dirty()
+
+    def _wait_for_room(self, full: list[PipeLink], seconds: float | None) -> bool:
+        """Wait until a peer reads; False when it is not worth waiting any longer."""
+        # A poller of its own: nothing but room must wake it.
+        room = new_poller()
+        for pipe in full:
+            room.register(pipe.writer, WRITABLE)
+        room.wait(seconds)
+        return True
 
 
 def run_stage(child: Incarnation, spec: StageSpec, control: ControlSocket, counters: Any) -> int:
     """Run a stage in this process until it ends; returns the exit status."""
+    begin_counting(child, counters)
+    return StageLoop(child, spec, control, counters).run()
+
+
+def begin_counting(child: Incarnation, counters: MutableSequence[int]) -> None:
+    """A new life of a stage writes to its slot from now on."""
     counters[Counter.GENERATION] = child.generation
     counters[Counter.STARTED_SINCE] = time.monotonic_ns()
     for counter in (Counter.ENDED, Counter.CALLBACK_SINCE, Counter.CALLBACK_EVENTS):
         counters[counter] = 0
     for counter in (Counter.BUFFERED, Counter.UNACKNOWLEDGED):
         counters[counter] = 0
-    return StageLoop(child, spec, control, counters).run()

@@ -18,6 +18,7 @@ import signal
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from actorflow.protocol.identity import Incarnation
 from actorflow.runtime.local.control import ControlSocket, control_pair
@@ -34,6 +35,9 @@ from actorflow.runtime.local.orders import (
     Signal,
 )
 from actorflow.runtime.local.reactor import Reactor
+
+if TYPE_CHECKING:
+    from actorflow.runtime.local.hosted import HostedStage
 
 __all__ = ["Nursery", "Process"]
 
@@ -57,6 +61,8 @@ class Process:
         pid: its process id, 0 until it has been forked.
         detail: why it could not be made, or why it is being killed.
         killed: whether SIGKILL was ordered.
+        hosted: the thread that it is, for a stage in the program: then there is no process, and
+            `pid` is the program's.
     """
 
     key: int
@@ -65,6 +71,7 @@ class Process:
     pid: int = 0
     detail: str = ""
     killed: bool = False
+    hosted: HostedStage | None = None
 
 
 class Nursery:

@@ -30,6 +30,9 @@ class Poller(Protocol):
     def wait(self, seconds: float | None) -> list[tuple[int, int]]:
         """The descriptors that are ready and for what; empty when the time is up."""
 
+    def close(self) -> None:
+        """Give back its own descriptor, if it has one."""
+
 
 class _Epoll:
     def __init__(self) -> None:
@@ -38,6 +41,7 @@ class _Epoll:
         self.register = epoll.register
         self.modify = epoll.modify
         self.unregister = epoll.unregister
+        self.close = epoll.close
 
     def wait(self, seconds: float | None) -> list[tuple[int, int]]:
         # A float from 0 is rounded up to milliseconds by Python itself.
@@ -54,6 +58,9 @@ class _Poll:
 
     def wait(self, seconds: float | None) -> list[tuple[int, int]]:
         return self._poll(None if seconds is None else ceil(seconds * 1000))
+
+    def close(self) -> None:
+        """It has no descriptor."""
 
 
 def new_poller() -> Poller:

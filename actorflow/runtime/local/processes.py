@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
 import resource
 import selectors
 import signal
+import socket
 import time
 from collections.abc import Callable
 from functools import partial
@@ -19,7 +21,9 @@ from actorflow.errors import ProtocolError, RunError
 from actorflow.protocol.control import SubscriptionEnded, encode_control
 from actorflow.protocol.identity import Incarnation
 from actorflow.protocol.messages import decode
+from actorflow.runtime.local.control import ControlSocket, control_pair
 from actorflow.runtime.local.descriptors import close_all
+from actorflow.runtime.local.hosted import HostedStage
 from actorflow.runtime.local.kernel import out_of_memory_kills
 from actorflow.runtime.local.launcher import ZygoteProcess
 from actorflow.runtime.local.links import WideningBudget, make_link
@@ -27,6 +31,8 @@ from actorflow.runtime.local.nursery import Nursery, Process
 from actorflow.runtime.local.orders import Birth, Gone, encode_record
 from actorflow.runtime.local.reactor import Reactor
 from actorflow.runtime.local.scoreboard import Scoreboard
+from actorflow.stage.place import Place
+from actorflow.stage.spec import StageSpec
 from actorflow.supervision.runtime import (
     Exited,
     Observation,
@@ -42,6 +48,9 @@ _log = logging.getLogger(__name__)
 DEAF = 5.0
 """Seconds a process may live on after it closed its control link, as an exiting one does shortly.
 One that stays can be neither asked to stop nor heard."""
+
+DISOWNED = 2.0
+"""Seconds until a stage in the program that was told to end at once counts as stuck."""
 
 
 class Processes:
@@ -65,6 +74,7 @@ class Processes:
         self._scoreboard = scoreboard
         self._tell = observe
         self._stages: dict[Incarnation, Process] = {}
+        self._places: dict[int, Place] = {}
         self._budget = WideningBudget()
         self._out_of_memory = out_of_memory_kills()
         self._over = ""
@@ -92,13 +102,10 @@ class Processes:
 
     def spawn(self, child: Incarnation, spec: bytes) -> None:
         """Have a process become this stage; `Started` or `Exited` follows."""
-        if child in self._stages:
-            _log.error("%s was to be started, and is running already", child)
+        if self._is_running(child):
             return
         try:
-            if self._over:
-                raise RunError(self._over)
-            slot = self._scoreboard.allocate(child.stage)
+            slot = self._admit(child)
             process = self._nursery.take()
         except (OSError, RunError) as error:
             self.refuse(child, _with_limit(error))
@@ -109,6 +116,44 @@ class Processes:
         process.control.send(encode_record(Birth(str(child), slot, spec)))
         if process.pid:
             self._started(process)
+
+    def host(self, child: Incarnation, spec: StageSpec) -> None:
+        """Have a thread of this program become this stage; `Started` or `Exited` follows."""
+        if self._is_running(child):
+            return
+        try:
+            self._admit(child)
+            control, theirs = control_pair()
+            stage = HostedStage(
+                child,
+                spec,
+                ControlSocket(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, theirs)),
+                self._scoreboard.slot(child.stage),
+                self._hosted_ended,
+            )
+            self._places[id(stage.place)] = stage.place
+            process = Process(0, control, child, os.getpid(), hosted=stage)
+            stage.start()
+        except (OSError, RuntimeError, RunError) as error:
+            self.refuse(child, _with_limit(error))
+            return
+        self._stages[child] = process
+        self._started(process)
+
+    def _is_running(self, child: Incarnation) -> bool:
+        if child in self._stages:
+            _log.error("%s was to be started, and is running already", child)
+        return child in self._stages
+
+    def _admit(self, child: Incarnation) -> int:
+        """The scoreboard slot of a stage that is about to start.
+
+        Raises:
+            RunError: it cannot.
+        """
+        if self._over:
+            raise RunError(self._over)
+        return self._scoreboard.allocate(child.stage)
 
     def refuse(self, child: Incarnation, detail: str) -> None:
         """Observe that a child's process could not be made."""
@@ -142,7 +187,16 @@ class Processes:
         """Signal a stage; nothing when it is gone."""
         process = self._stages.get(child)
         if process is not None:
+            self._signal(process, number, group=group)
+
+    def _signal(self, process: Process, number: int, *, group: bool) -> None:
+        if process.hosted is None:
             self._nursery.signal(process, number, group=group)
+        elif number == signal.SIGKILL and not process.killed:
+            # Nothing is done at SIGTERM: the program is not to be signalled for one of its stages.
+            process.killed = True
+            process.hosted.kill()
+            self._reactor.call_at(time.monotonic() + DISOWNED, partial(self._disown, process))
 
     # --- the end of it all -----------------------------------------------------------------------
 
@@ -152,16 +206,30 @@ class Processes:
         Nothing is observed any more: whoever closes a runtime has heard what it wanted to hear.
         """
         self._over = self._over or "the runtime is closed"
+        hosted = [process.hosted for process in self._stages.values() if process.hosted is not None]
+        places, self._places = list(self._places.values()), {}
+        for stage in hosted:
+            stage.kill()
+        for place in places:
+            place.close()
         self._nursery.close()
         for process in self._stages.values():
             self._reactor.forget(process.control)
             process.control.close()
         self._stages.clear()
+        for stage in hosted:
+            if not stage.join(DISOWNED):
+                _log.error("the thread of stage %s does not end and is abandoned", stage.child)
+        for place in places:
+            place.wait_closed()
         self._scoreboard.close()
 
     def abandon(self) -> None:
         """End every process from another thread, when the reactor's does not come back."""
         _log.error("the runtime's thread does not end; its processes are killed")
+        for process in list(self._stages.values()):
+            if process.hosted is not None:
+                process.hosted.kill()
         self._nursery.abandon()
 
     def break_down(self, detail: str) -> None:
@@ -170,6 +238,9 @@ class Processes:
             return
         self._over = detail
         _log.error("%s", detail)
+        for process in self._stages.values():
+            if process.hosted is not None:
+                process.hosted.kill()
         self._nursery.fail()
         self._observe(RuntimeBroken(detail))
 
@@ -214,7 +285,26 @@ class Processes:
         process.detail = detail
         _log.error("stage %s (process %s) is killed: %s", process.child, process.pid, detail)
         self._reactor.forget(process.control)
-        self._nursery.signal(process, signal.SIGKILL, group=True)
+        self._signal(process, signal.SIGKILL, group=True)
+
+    def _hosted_ended(self, stage: HostedStage, status: int | None) -> None:
+        """On the stage's own thread: it is over."""
+        gone = Gone(0, status, signal.SIGKILL if status is None else None, 0)
+        self._reactor.post(lambda: self._bury_hosted(stage, gone))
+
+    def _bury_hosted(self, stage: HostedStage, gone: Gone) -> None:
+        process = self._stages.get(stage.child)
+        # One that was disowned is forgotten by now, and its successor may be there.
+        if process is not None and process.hosted is stage:
+            self._ended(process, gone)
+
+    def _disown(self, process: Process) -> None:
+        """A thread that was to end sits in a callback: the others go on without it."""
+        stage = process.hosted
+        assert stage is not None
+        if self._stages.get(stage.child) is process:
+            _log.error("the thread of stage %s does not end and is abandoned", stage.child)
+            self._ended(process, Gone(0, None, signal.SIGKILL, 0))
 
     def _ended(self, process: Process, gone: Gone) -> None:
         """Observe a process's end, after everything that it had sent."""
@@ -227,7 +317,7 @@ class Processes:
         self._scoreboard.release(process.child.stage)
         self._budget.ended(process.child)
         detail = process.detail if process.pid else _not_started(process.detail or self._over)
-        if gone.signal == signal.SIGKILL:
+        if gone.signal == signal.SIGKILL and process.hosted is None:
             detail = detail or (self._over if process.killed else self._why_killed())
         self._observe(
             Exited(process.child, process.pid, gone.status, gone.signal, gone.max_rss, detail)

@@ -121,8 +121,12 @@ class LocalRuntime(Runtime):
         """Fork a process that becomes this stage; `Started` or `Exited` follows.
 
         The specification is pickled before this returns. One that cannot be is observed as an
-        `Exited` that says why.
+        `Exited` that says why. A stage with a place gets a thread of this program instead, and its
+        specification as it is.
         """
+        if spec.place is not None:
+            self._post(lambda processes: processes.host(child, spec))
+            return
         try:
             data = cloudpickle.dumps(spec)
         except Exception as error:  # noqa: BLE001

@@ -67,6 +67,11 @@ class Scoreboard:
         self._places[stage] = place
         return place
 
+    def slot(self, stage: StageId) -> memoryview:
+        """The allocated slot of a stage that lives in this program, to be written by it alone."""
+        assert isinstance(self._memory, mmap.mmap)
+        return slot_view(self._memory, self._places[stage])
+
     def release(self, stage: StageId) -> None:
         """The stage's process has ended: its slot may be given away when no other is left."""
         if stage in self._places:

@@ -11,6 +11,7 @@ from actorflow.runtime.simulated.actors import Actor, ReadySet
 from actorflow.runtime.simulated.channel import Channel
 from actorflow.runtime.simulated.process import SimulatedProcess
 from actorflow.runtime.simulated.setting import SIGKILL, SIGTERM, Life
+from actorflow.stage.spec import StageSpec
 from actorflow.supervision.runtime import Exited, Observation, Received, Started
 
 __all__ = ["HostSide"]
@@ -23,7 +24,8 @@ class HostSide:
 
     Args:
         process: the process.
-        spec: its specification, pickled; None when it could not be, and `refusal` says why.
+        spec: its specification, pickled unless it lives in the program; empty when it could not
+            be, and `refusal` says why.
         refusal: why no process can be made, or nothing.
         ready: the set that its actors join.
         observe: the supervisor.
@@ -45,7 +47,7 @@ class HostSide:
     def __init__(
         self,
         process: SimulatedProcess,
-        spec: bytes,
+        spec: bytes | StageSpec,
         refusal: str,
         ready: ReadySet,
         observe: Callable[[Observation], None],

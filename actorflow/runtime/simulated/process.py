@@ -26,6 +26,7 @@ from actorflow.runtime.simulated.setting import (
 )
 from actorflow.stage.counters import Counter
 from actorflow.stage.machine import StageMachine
+from actorflow.stage.place import Place
 from actorflow.stage.work import CONTROL_LINK, Work
 from actorflow.supervision.specs import StageSpec
 
@@ -56,6 +57,7 @@ class SimulatedProcess:
         down: its control link from the supervisor.
         up: its control link to the supervisor.
         counters: its stage's counters, the same for each incarnation.
+        hosted: whether it is a thread of the program, and no process at all.
     """
 
     def __init__(
@@ -67,8 +69,10 @@ class SimulatedProcess:
         down: Channel,
         up: Channel,
         counters: MutableSequence[int],
+        hosted: bool = False,
     ) -> None:
         self.child = child
+        self.hosted = hosted
         self.pid = pid
         self.life = Life.ORDERED
         self.status: int | None = None
@@ -90,6 +94,7 @@ class SimulatedProcess:
         self.leave_by = 0.0
         """When a process that is leaving gives up on what it still has to write."""
         self._setting = setting
+        self._place: Place | None = None
         self._result: object = None
         self._raised: Exception | None = None
         self._began = 0.0
@@ -103,7 +108,7 @@ class SimulatedProcess:
 
     # --- birth and death --------------------------------------------------------------------------
 
-    def fork(self, spec: bytes) -> None:
+    def fork(self, spec: bytes | StageSpec) -> None:
         """Become the stage; its class and arguments are unpickled anew for each incarnation."""
         self.life = Life.ALIVE
         counters = self.counters
@@ -114,7 +119,7 @@ class SimulatedProcess:
             counters[gauge] = 0
         self.down.attach(self)
         try:
-            stage: StageSpec = pickle.loads(spec)
+            stage = spec if isinstance(spec, StageSpec) else pickle.loads(spec)
             self.machine = StageMachine(self.child, stage, self, counters, self._setting.clock)
         except Exception as error:  # noqa: BLE001 - unpickling runs the user's code
             # What a real process does whose specification cannot be read: last words, and exit.
@@ -123,6 +128,9 @@ class SimulatedProcess:
             self.up.write(encode(encode_control(words)))
             self._begin_leaving(1)
             return
+        self._place = stage.place
+        if self._place is not None:
+            self._place.error = None
         self.machine.start()
         self._stir()
 
@@ -274,6 +282,8 @@ class SimulatedProcess:
             self._result = work.call(*work.args)
         except Exception as error:  # noqa: BLE001 - the stage's code may raise anything
             self._raised = error
+            if self._place is not None:
+                self._place.error = error
         except SystemExit as request:
             self.die(status=request.code if isinstance(request.code, int) else 1)
             return f"{work.label} exits"

@@ -155,12 +155,14 @@ class World(Runtime):
     def spawn(self, child: Incarnation, spec: StageSpec) -> None:
         """Order a process; `Started` or `Exited` follows."""
         self._spawned += 1
-        data, refusal = b"", ""
+        data: bytes | StageSpec = b""
+        refusal = ""
         if self._spawned <= self.faults.spawn_failures:
             refusal = "a fault"
         else:
             try:
-                data = self._pickled(spec)
+                # What shares an object with the program has it here as well.
+                data = self._pickled(spec) if spec.place is None else spec
             except Exception as error:  # noqa: BLE001 - pickling runs the user's code
                 problem = f"{type(error).__name__}: {error}"
                 refusal = f"its class or arguments cannot be sent: {problem}"
@@ -171,6 +173,7 @@ class World(Runtime):
             down=self._channel(f"supervisor>{child}"),
             up=self._channel(f"{child}>supervisor"),
             counters=self._counters.setdefault(child.stage, [0] * SLOT_SIZE),
+            hosted=spec.place is not None,
         )
         self._hosts[child] = HostSide(process, data, refusal, self._ready, self._tell)
 
@@ -368,7 +371,8 @@ class World(Runtime):
 
     def _crash(self) -> bool:
         """Kill what the oldest due crash names; False when it does not exist now, and waits."""
-        victim = self._crashes.victim(self.processes)
+        # A thread of the program does not die alone.
+        victim = self._crashes.victim([each for each in self.processes if not each.hosted])
         if victim is None:
             return False
         doing = victim.work.label if victim.work is not None else victim.life.name.lower()
