@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from actorflow.errors import CallError as CallError
     from actorflow.errors import CallTimeout as CallTimeout
     from actorflow.errors import CannotServe as CannotServe
+    from actorflow.errors import CheckpointError as CheckpointError
     from actorflow.errors import Closed as Closed
     from actorflow.errors import DispatcherError as DispatcherError
     from actorflow.errors import EventNotEncodable as EventNotEncodable
@@ -93,6 +94,7 @@ _HOMES = {
         "CallError",
         "CallTimeout",
         "CannotServe",
+        "CheckpointError",
         "Closed",
         "DispatcherError",
         "EventNotEncodable",

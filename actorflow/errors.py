@@ -24,6 +24,7 @@
     │   ├── StageKilled                      a stage's process died of a signal or exit status
     │   ├── StartFailed                      a stage did not come up
     │   └── IntensityExceeded                too many restarts; carries the root cause
+    ├── CheckpointError                      a checkpoint file cannot be used
     ├── Closed                               the thing was closed by this side
     ├── Broken                               the other side or the machinery died
     └── PlatformUnsupported                  this operating system cannot run actorflow
@@ -43,6 +44,7 @@ __all__ = [
     "CallError",
     "CallTimeout",
     "CannotServe",
+    "CheckpointError",
     "Closed",
     "DispatcherError",
     "EventNotEncodable",
@@ -364,6 +366,10 @@ class StartFailed(RunError):
 
 class IntensityExceeded(RunError):
     """Children were restarted more often than `max_restarts` allows; the cause is ``__cause__``."""
+
+
+class CheckpointError(ActorflowError):
+    """A checkpoint file cannot be used: in use, damaged, of another topology, or a full disk."""
 
 
 class Closed(ActorflowError):

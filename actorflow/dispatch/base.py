@@ -96,6 +96,14 @@ class Dispatcher(ABC):
         """The place of the oldest event that waits inside, or None."""
         return None
 
+    def held_events(self) -> list[Any]:
+        """The events that wait inside, in the order of emission, for a snapshot.
+
+        A dispatcher that holds events has to say which, or they are lost when an `exactly_once`
+        producer is restarted.
+        """
+        return []
+
     def expect(self, consumer: str) -> None:
         """A stage is declared to subscribe and has not yet.
 

@@ -89,6 +89,16 @@ class PartitionDispatcher(Dispatcher):
         """How many events wait for their partition's consumer."""
         return sum(part.events for part in self._partitions.values())
 
+    def held_events(self) -> list[Any]:
+        """What is queued for any partition, in the order of emission."""
+        queued = [
+            item
+            for part in self._partitions.values()
+            for item in part.queue
+            if isinstance(item, Waiting)
+        ]
+        return [item.event for item in sorted(queued, key=lambda item: item.position)]
+
     @property
     def first_position(self) -> int | None:
         """The place of the oldest waiting event."""

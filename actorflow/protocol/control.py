@@ -17,6 +17,7 @@ from actorflow.protocol.messages import Cast
 __all__ = [
     "SYSTEM",
     "USER",
+    "Acknowledged",
     "CancelSubscription",
     "Control",
     "Established",
@@ -28,6 +29,8 @@ __all__ = [
     "ProducerFinished",
     "Ready",
     "SetDemand",
+    "Snapshot",
+    "SnapshotStored",
     "Stop",
     "SubscriptionEnded",
     "decode_control",
@@ -52,6 +55,8 @@ class Link:
         options: the subscription's options (the consumer sends them on).
         replaces: the ref of the subscription that this one replaces, or None.
         reason: why the replaced one ends.
+        edge: the name under which this subscription is known over all restarts of its two stages,
+            each of which makes a new ref; empty when there is none.
     """
 
     ref: int
@@ -60,6 +65,7 @@ class Link:
     options: dict[str, Any] = field(default_factory=dict)
     replaces: int | None = None
     reason: Any = None
+    edge: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +76,13 @@ class Expect:
         producers: the stages whose streams it waits for: a consumer is at its end when each of them
             has ended, not when those linked so far have.
         consumers: the stages that will subscribe to it: a broadcast does not begin without them.
+        edges: the names of the edges on which they will (see `Link`). What a predecessor had sent
+            on others is for somebody else.
     """
 
     producers: list[str]
     consumers: list[str] = field(default_factory=list)
+    edges: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +168,55 @@ class Exiting:
     result: bytes | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """From a stage: what a successor of it needs to go on from here.
+
+    The supervisor keeps it, puts it into the checkpoint file if there is one, and answers with
+    `SnapshotStored`. Only then does the stage acknowledge what the snapshot covers, and release
+    what was made from it.
+
+    Args:
+        number: counts the snapshots of one incarnation, from 1.
+        state: what the behaviour's `snapshot` returned, pickled; None when it keeps no state.
+        inputs: for each subscription to a producer a map of ``ref``, ``seq`` (the last batch that
+            is covered), ``edge`` and ``events`` (how many events of that edge are covered).
+        outputs: for each edge to a consumer a map of ``edge``, ``consumer``, ``acked`` (how many of
+            its events are acknowledged), ``sent`` (how many there are) and ``batches``, those made
+            since the last snapshot: maps of ``first`` (the place of the first event on its edge),
+            ``count`` and ``body``. With
+            ``closed`` the edge is over, and what was not acknowledged on it was given to others.
+        buffer: the events that nobody has asked for yet, pickled, or None.
+        finishing: whether the stage has finished and only hands over what is left.
+    """
+
+    number: int
+    state: bytes | None = None
+    inputs: list[dict[str, Any]] = field(default_factory=list)
+    outputs: list[dict[str, Any]] = field(default_factory=list)
+    buffer: bytes | None = None
+    finishing: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotStored:
+    """To a stage: its snapshot of this number is kept, and so are all before it."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledged:
+    """To a producer, before it is told that a consumer is gone: how far that consumer got.
+
+    The consumer's last snapshot covers every batch up to `seq`, which its own acknowledgement may
+    not have lived to say.
+    """
+
+    ref: int
+    seq: int
+
+
 Control = (
     Link
     | Expect
@@ -172,6 +230,9 @@ Control = (
     | SubscriptionEnded
     | LogRecord
     | Exiting
+    | Snapshot
+    | SnapshotStored
+    | Acknowledged
 )
 
 _RECORDS: dict[str, type[Control]] = {
@@ -189,6 +250,9 @@ _RECORDS: dict[str, type[Control]] = {
         SubscriptionEnded,
         LogRecord,
         Exiting,
+        Snapshot,
+        SnapshotStored,
+        Acknowledged,
     )
 }
 

@@ -17,6 +17,7 @@ __all__ = [
     "StageContext",
     "Subscription",
     "kind_of",
+    "takes_snapshots",
 ]
 
 
@@ -135,6 +136,19 @@ class Stage:
 
     def on_stop(self, reason: Any) -> None:
         """Called once when the stage ends in an orderly way, with the reason."""
+
+    def snapshot(self) -> Any:
+        """The state that a successor has to begin with; define it together with `restore`.
+
+        It is called between two callbacks, often: some hundred times a second while there is work,
+        but never for more than a tenth of the time. What it returns is pickled at once. What it
+        reflects is not delivered again when this stage's process dies, and all else is.
+        """
+        raise NotImplementedError(f"{type(self).__name__} keeps no state")
+
+    def restore(self, state: Any) -> None:
+        """Go on from what a predecessor's `snapshot` returned; called once, before `on_start`."""
+        raise NotImplementedError(f"{type(self).__name__} has a snapshot and no restore")
 
     def handle_subscribe(
         self, side: str, options: Mapping[str, Any], subscription: Subscription
@@ -318,6 +332,16 @@ class ProducerConsumer(_Producing, Consumer):
     def handle_events(self, events: list[Any], subscription: Subscription) -> Iterable[Any] | None:
         """Take a batch; returns the events made from it, or None."""
         raise NotImplementedError(f"{type(self).__name__} must define handle_events")
+
+
+def takes_snapshots(behaviour: type[Stage]) -> bool:
+    """Whether a class defines `snapshot`.
+
+    Example:
+        >>> takes_snapshots(Consumer)
+        False
+    """
+    return behaviour.snapshot is not Stage.snapshot
 
 
 def kind_of(behaviour: type[Stage]) -> str:

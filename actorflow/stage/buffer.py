@@ -119,6 +119,11 @@ class Buffer:
             self._marks -= 1
         return tokens
 
+    def events(self) -> list[Any]:
+        """Every event in it, oldest first."""
+        chunks = (entry.events for entry in self._entries if isinstance(entry, Chunk))
+        return [event for events in chunks for event in events]
+
     @property
     def empty(self) -> bool:
         """Whether it holds neither events nor marks."""

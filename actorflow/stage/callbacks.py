@@ -6,6 +6,7 @@ callbacks is the order of this queue.
 
 from __future__ import annotations
 
+import pickle
 from collections import deque
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -57,6 +58,8 @@ class Callbacks:
             if self._closed:
                 return None  # it has stopped itself before it began
             self.behaviour = behaviour
+            if spec.restored is not None and spec.restored.state is not None:
+                behaviour.restore(pickle.loads(spec.restored.state))
             if isinstance(behaviour, Consumer):
                 self._handle_events = behaviour.handle_events
             return behaviour.on_start()
@@ -71,7 +74,7 @@ class Callbacks:
     def stop(self, reason: Any, stopped: Callable[[], None]) -> None:
         """Call `on_stop`, then `stopped`; whatever else was to be called is not."""
         self.close()
-        work = Work("on_stop", self._live.on_stop, (reason,), lambda *_: stopped())
+        work = Work("on_stop", self.live.on_stop, (reason,), lambda *_: stopped())
         self.queue.append(work)
 
     # --- events and demand ------------------------------------------------------------------------
@@ -92,7 +95,7 @@ class Callbacks:
             self.returned(result, "handle_demand")
             met()
 
-        self._add("handle_demand", self._live.handle_demand, (count,), done)  # type: ignore[attr-defined]
+        self._add("handle_demand", self.live.handle_demand, (count,), done)  # type: ignore[attr-defined]
 
     def drop_demand(self) -> None:
         """Demand that is queued is not to be met any more."""
@@ -108,7 +111,7 @@ class Callbacks:
             if result is not False:
                 warn()
 
-        self._add("handle_discarded", self._live.handle_discarded, (events,), done)  # type: ignore[attr-defined]
+        self._add("handle_discarded", self.live.handle_discarded, (events,), done)  # type: ignore[attr-defined]
 
     # --- subscriptions ----------------------------------------------------------------------------
 
@@ -126,11 +129,11 @@ class Callbacks:
             agreed(result == "manual")
 
         arguments = (handle.side, handle.options, handle)
-        self._add("handle_subscribe", self._live.handle_subscribe, arguments, done)
+        self._add("handle_subscribe", self.live.handle_subscribe, arguments, done)
 
     def cancelled(self, reason: Any, handle: Subscription) -> None:
         """Call `handle_cancel` for a consumer that left."""
-        self._simple("handle_cancel", self._live.handle_cancel, reason, handle)
+        self._simple("handle_cancel", self.live.handle_cancel, reason, handle)
 
     def ending(self, ending: Ending, over: Callable[[Ending], None]) -> None:
         """Call `handle_cancel` for a producer that left, then `over`."""
@@ -140,7 +143,7 @@ class Callbacks:
             over(ending)
 
         arguments = ((ending.kind, ending.reason), ending.incoming.handle)
-        self._add("handle_cancel", self._live.handle_cancel, arguments, done)
+        self._add("handle_cancel", self.live.handle_cancel, arguments, done)
 
     # --- messages ---------------------------------------------------------------------------------
 
@@ -149,7 +152,7 @@ class Callbacks:
 
         def answer() -> None:
             try:
-                result = self._live.handle_call(request, sender)
+                result = self.live.handle_call(request, sender)
                 sender.reply(result, default=True)
             except Exception as error:
                 sender.fail(error)
@@ -159,15 +162,15 @@ class Callbacks:
 
     def cast(self, message: Any) -> None:
         """Call `handle_cast`."""
-        self._simple("handle_cast", self._live.handle_cast, message)
+        self._simple("handle_cast", self.live.handle_cast, message)
 
     def info(self, message: Any) -> None:
         """Call `handle_info`."""
-        self._simple("handle_info", self._live.handle_info, message)
+        self._simple("handle_info", self.live.handle_info, message)
 
     def notified(self, message: Any, handle: Subscription) -> None:
         """Call `handle_notification`."""
-        self._simple("handle_notification", self._live.handle_notification, message, handle)
+        self._simple("handle_notification", self.live.handle_notification, message, handle)
 
     # --- results ----------------------------------------------------------------------------------
 
@@ -189,7 +192,12 @@ class Callbacks:
     # --- within -----------------------------------------------------------------------------------
 
     @property
-    def _live(self) -> Stage:
+    def live(self) -> Stage:
+        """The behaviour.
+
+        Raises:
+            ProtocolError: it is not constructed yet.
+        """
         if self.behaviour is None:
             self._not_ready()
         assert self.behaviour is not None

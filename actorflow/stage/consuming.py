@@ -8,7 +8,7 @@ which for a producer-consumer is when everything made from it is.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +33,7 @@ from actorflow.protocol.reasons import DONE, ends_consumer, is_normal, plain
 from actorflow.stage.behaviour import Subscription
 from actorflow.stage.counters import Counter
 from actorflow.stage.incoming import Ending, Incoming, Streams, Taken
+from actorflow.stage.reach import Reach
 from actorflow.stage.work import CONTROL_LINK, Port
 
 # Looking a member of an enumeration up takes longer than counting.
@@ -100,6 +101,8 @@ class ConsumingHalf:
         self.subscriptions: dict[int, Incoming] = {}
         self.lineage = Lineage()
         self.inbound: deque[_Message | _Told | _Info | Ending] = deque()
+        self.reach: Reach | None = None
+        """How far snapshots reach, for a stage that takes any."""
         self._streams = Streams()
         self._dirty: set[int] = set()
         self._queues = queues
@@ -115,6 +118,8 @@ class ConsumingHalf:
 
     def open(self, link: Link) -> None:
         """A link to a producer is there: subscribe."""
+        if self.reach is not None and not self.reach.may_open(link):
+            return
         options = SubscriptionOptions.from_wire(link.options)
         peer = Incarnation.parse(link.peer)
         handle = Subscription(link.ref, "producer", peer, link.options)
@@ -125,6 +130,8 @@ class ConsumingHalf:
         self.subscriptions[link.ref] = incoming
         self._streams.expected.add(str(peer.stage))
         said = {**link.options, "version": VERSION}
+        if self.reach is not None:
+            said |= self.reach.opened(link)
         message = Subscribe(link.ref, said, link.replaces, plain(link.reason))
         self._port.send(link.ref, encode(message))
         self._owner.subscribe(incoming)
@@ -153,10 +160,7 @@ class ConsumingHalf:
 
     def producer_finished(self, record: ProducerFinished) -> None:
         """The producer has finished before a subscription could be made."""
-        options = SubscriptionOptions.from_wire(record.options)
-        peer = Incarnation.parse(record.peer)
-        handle = Subscription(record.ref, "producer", peer, record.options)
-        incoming = Incoming(handle, -1, options, None, b"", ended=True)
+        incoming = _never_begun(record.ref, record.peer, record.options)
         self._end(Ending(incoming, "cancel", record.reason))
 
     # --- what producers send ----------------------------------------------------------------------
@@ -225,6 +229,11 @@ class ConsumingHalf:
 
     def peer_down(self, peer: Incarnation, reason: Any, *, restarting: bool) -> None:
         """The supervisor's verdict on a producer: gone, or to be succeeded."""
+        if self.reach is not None:
+            for waiting in self.reach.producer_gone(str(peer)):
+                self._port.close(waiting.ref)
+                incoming = _never_begun(waiting.ref, waiting.peer, waiting.options)
+                self._end(Ending(incoming, "down", reason, restarting))
         for incoming in [i for i in self.subscriptions.values() if i.handle.peer == peer]:
             incoming.broken = True
             if incoming.ended:
@@ -272,7 +281,9 @@ class ConsumingHalf:
         window = incoming.window
         if window is not None and window.adapts:
             count += window.measured(len(taken.events), seconds)
-        if taken.seq:
+        if self.reach is not None:
+            self.reach.handled(taken)
+        elif taken.seq:
             if taken.origin is None:
                 incoming.finished = taken.seq
                 incoming.open_batches -= 1
@@ -296,6 +307,16 @@ class ConsumingHalf:
             self._mark_dirty(incoming)
             self._forget_when_over(incoming)
 
+    def finish(self, ref: int, seq: int) -> None:
+        """A snapshot reflects every batch of a subscription up to this one."""
+        incoming = self.subscriptions.get(ref)
+        if incoming is None or seq <= incoming.finished:
+            return
+        incoming.open_batches -= seq - incoming.finished
+        incoming.finished = seq
+        self._mark_dirty(incoming)
+        self._forget_when_over(incoming)
+
     def acknowledge(self) -> None:
         """Send the acknowledgements that no ask has carried."""
         dirty, self._dirty = self._dirty, set()
@@ -307,8 +328,10 @@ class ConsumingHalf:
     def over(self, ending: Ending) -> None:
         """`handle_cancel` is over: the cancel mode decides (GenStage 1.4), then the link closes."""
         incoming = ending.incoming
-        record = SubscriptionEnded(incoming.ref, plain(ending.reason))
-        self._port.send(CONTROL_LINK, encode(encode_control(record)))
+        incoming.over = True
+        incoming.reason = plain(ending.reason)
+        if self.reach is None:
+            self._tell_end(incoming)
         if not ending.restarting and not incoming.replaced:
             self._stream_over(incoming, ending.reason)
         self._forget_when_over(incoming)
@@ -322,7 +345,8 @@ class ConsumingHalf:
 
     def _take(self, item: _Message) -> None:
         incoming, events = item.incoming, item.events
-        origin = self.lineage.begin(incoming.ref, item.seq) if self._queues else None
+        by_lineage = self._queues and self.reach is None
+        origin = self.lineage.begin(incoming.ref, item.seq) if by_lineage else None
         window = incoming.window
         if window is None or incoming.ended:
             # Manual, or nobody to ask any more: the whole message is one batch.
@@ -376,14 +400,26 @@ class ConsumingHalf:
 
     def _forget_when_over(self, incoming: Incoming) -> None:
         """Close the link once its end was handled and everything taken from it is finished."""
-        if not incoming.ended or incoming.ref not in self.subscriptions:
-            return
-        pending = incoming.open_batches or any(
-            isinstance(item, Ending) and item.incoming is incoming for item in self.inbound
-        )
-        if pending:
+        if not incoming.over or incoming.open_batches or incoming.ref not in self.subscriptions:
             return
         if incoming.finished > incoming.acknowledged and not incoming.broken:
             self.ask(incoming, 0)
         del self.subscriptions[incoming.ref]
+        if self.reach is not None:
+            self._tell_end(incoming)
         self._port.close(incoming.link)
+
+    def _tell_end(self, incoming: Incoming) -> None:
+        """Tell the supervisor that a subscription is over.
+
+        With snapshots only when they reflect all of it: until then the supervisor has to be able to
+        say how far they reach.
+        """
+        record = SubscriptionEnded(incoming.ref, incoming.reason)
+        self._port.send(CONTROL_LINK, encode(encode_control(record)))
+
+
+def _never_begun(ref: int, peer: str, options: Mapping[str, Any]) -> Incoming:
+    """A subscription whose end is all there is of it."""
+    handle = Subscription(ref, "producer", Incarnation.parse(peer), options)
+    return Incoming(handle, -1, SubscriptionOptions.from_wire(options), None, b"", ended=True)

@@ -35,6 +35,10 @@ class Incoming:
     acknowledged: int = 0
     open_batches: int = 0
     ended: bool = False
+    over: bool = False
+    """Whether `handle_cancel` was called for its end."""
+    reason: Any = None
+    """Why it is over."""
     broken: bool = False
     replaced: bool = False
     """Another subscription takes its place, so that its end is nobody's end."""

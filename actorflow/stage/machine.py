@@ -16,20 +16,23 @@ from actorflow.protocol import control
 from actorflow.protocol.failure import Failure
 from actorflow.protocol.identity import Incarnation
 from actorflow.protocol.messages import RouteEos, decode, encode
-from actorflow.protocol.reasons import plain
+from actorflow.protocol.reasons import DONE, plain
 from actorflow.stage import consuming, producing, subscribers
 from actorflow.stage.acknowledging import Acknowledging
-from actorflow.stage.behaviour import Stage, Subscription, kind_of
+from actorflow.stage.behaviour import Stage, Subscription, kind_of, takes_snapshots
 from actorflow.stage.callbacks import Callbacks
 from actorflow.stage.consuming import ConsumingHalf
 from actorflow.stage.context import RunningStage
 from actorflow.stage.counters import Counter
+from actorflow.stage.exact import ExactProducingHalf
 from actorflow.stage.incoming import Ending, Incoming, Taken
 from actorflow.stage.joint import Joint
+from actorflow.stage.keeping import SNAPSHOT, Keeping, Outputs
 from actorflow.stage.orders import Orders
 from actorflow.stage.outgoing import Outgoing
 from actorflow.stage.polling import Polling
 from actorflow.stage.producing import ProducingHalf
+from actorflow.stage.reach import Reach
 from actorflow.stage.reception import acceptors
 from actorflow.stage.spec import StageSpec
 from actorflow.stage.status import status_of
@@ -74,6 +77,7 @@ class StageMachine:
         self._ready = False
         self._said: set[str] = set()
         self._finish_reason: Any = None
+        self._exact = spec.options.delivery == "exactly_once"
         self._callbacks = Callbacks(child)
         self._orders = Orders(self, self._callbacks, port)
         interval = spec.options.poll_interval
@@ -81,6 +85,7 @@ class StageMachine:
         self.producing = self._make_producing() if self.kind != "consumer" else None
         self.consuming = self._make_consuming() if self.kind != "producer" else None
         self._joint = self._make_joint()
+        self._keeping = self._make_keeping()
         self._handled = self._consumed if self._joint is None else self._joint.handled
         if self.producing is not None:
             self._callbacks.emit = self.producing.emit
@@ -152,11 +157,13 @@ class StageMachine:
             self._try_finish()
             if queue:
                 return queue.popleft()
-        return None
+        return self._keeping.next() if self._keeping is not None else None
 
     def complete(self, work: Work, result: Any, seconds: float) -> None:
         """Take a callback's result. Raises what the result itself breaks, for `fail`."""
         work.done(result, seconds)
+        if self._keeping is not None and not self.stopping:
+            self._keep(self._keeping, work)
 
     def fail(self, error: BaseException) -> None:
         """A callback raised, or returned what it may not: the stage ends with that exception."""
@@ -214,6 +221,9 @@ class StageMachine:
             if self.producing is not None:
                 self.producing.finishing = True
                 self._callbacks.drop_demand()
+            if self._keeping is not None:
+                self._keeping.finishing = True
+                self._keeping.changed()
 
     def set_demand(self, mode: str) -> None:
         """Let a producer accumulate or forward.
@@ -249,6 +259,16 @@ class StageMachine:
         safe = {str(key): plain(value) for key, value in values.items()}
         self._tell(control.LogRecord(level, event, safe))
 
+    def snapshot_stored(self, number: int) -> None:
+        """A snapshot is kept: what it covers is finished.
+
+        Raises:
+            ProtocolError: this stage takes none.
+        """
+        if self._keeping is None:
+            raise ProtocolError("unknown_message", f"{self.child.stage} takes no snapshots")
+        self._keeping.stored(number)
+
     def info(self, message: Any) -> None:
         """Have `handle_info` called behind the events that wait here, in and out (async_info)."""
         if self.consuming is None or not self.consuming.info(message):
@@ -272,7 +292,8 @@ class StageMachine:
             lost=self._lost,
             progressed=self._progressed,
         )
-        return ProducingHalf(self._spec, self._port, self._counters, owner, relations)
+        kind = ExactProducingHalf if self._exact else ProducingHalf
+        return kind(self._spec, self._port, self._counters, owner, relations)
 
     def _make_consuming(self) -> ConsumingHalf:
         owner = consuming.Owner(
@@ -296,9 +317,43 @@ class StageMachine:
             self.consuming, self.producing, callbacks.returned, callbacks.queue, self._counters
         )
 
+    def _make_keeping(self) -> Keeping | None:
+        """The snapshots of a stage that keeps a state, or whose every event counts once."""
+        keeps_state = takes_snapshots(self._spec.behaviour)
+        if not keeps_state and not self._exact:
+            return None
+        if self.consuming is not None:
+            restored = self._spec.restored
+            covered = restored.covered if restored is not None else {}
+            self.consuming.reach = Reach(self.consuming, covered, exact=self._exact)
+        keeping = Keeping(
+            self._snapshot if keeps_state else None,
+            self.consuming.reach if self.consuming is not None else None,
+            self.producing.outputs() if self.producing is not None else Outputs(),
+            exact=self._exact,
+            send=self._tell,
+            now=self._now,
+            timers=self._timers,
+        )
+        if isinstance(self.producing, ExactProducingHalf):
+            self.producing.held.held_back = keeping.changed
+        return keeping
+
+    def _snapshot(self) -> Any:
+        return self._callbacks.live.snapshot()
+
+    def _keep(self, keeping: Keeping, work: Work) -> None:
+        """After a callback: there may be something new to keep, and now may be the time."""
+        if work.label != SNAPSHOT:
+            keeping.changed()
+        if self._queue:
+            next_ = keeping.next()
+            if next_ is not None:
+                self._queue.appendleft(next_)
+
     def _consumer_subscribes(self, outgoing: Outgoing) -> None:
         self._said.clear()
-        subscribers = self._producer_half().subscribers
+        subscribers = self.producer_half().subscribers
         self._callbacks.subscribed(outgoing.handle, lambda _: subscribers.established(outgoing))
 
     def _subscribes_to_producer(self, incoming: Incoming) -> None:
@@ -351,13 +406,15 @@ class StageMachine:
         self._callbacks.demand(count, self._polling.wanted)
 
     def _unmet(self) -> int:
-        return self._producer_half().unmet()
+        return self.producer_half().unmet()
 
     def _acknowledge(self) -> None:
         self.consumer_half().acknowledge()
 
     def _progressed(self) -> None:
         """Outputs were finished: their inputs may be finished now."""
+        if self._keeping is not None:
+            self._keeping.progressed()
         if self.producing is not None and self.consuming is not None:
             self.consuming.outputs_finished(self.producing.lowest_unfinished)
 
@@ -367,6 +424,8 @@ class StageMachine:
         self._ready = True
         if not self.stopping:
             self._tell(control.Ready(self.kind))
+            if self._spec.restored is not None and self._spec.restored.finishing:
+                self.begin_finish(DONE)
 
     def _try_finish(self) -> None:
         """End once nothing is waiting, in hand, or unacknowledged."""
@@ -377,6 +436,8 @@ class StageMachine:
             if not half.flushed:
                 return
             half.subscribers.close()
+        if self._keeping is not None and not self._keeping.settled:
+            return
         self.stop(self._finish_reason)
 
     def _stopped(self, reason: Any) -> None:
@@ -395,7 +456,12 @@ class StageMachine:
 
     # --- within -----------------------------------------------------------------------------------
 
-    def _producer_half(self) -> ProducingHalf:
+    def producer_half(self) -> ProducingHalf:
+        """The producing half.
+
+        Raises:
+            ProtocolError: this stage is a consumer.
+        """
         if self.producing is None:
             raise ProtocolError("not_a_producer", f"{self.child.stage} is a consumer")
         return self.producing

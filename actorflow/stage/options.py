@@ -11,7 +11,7 @@ from actorflow.errors import OptionError
 
 __all__ = ["DELIVERY_MODES", "DEMAND_MODES", "NO_CONSUMERS", "StageOptions"]
 
-DELIVERY_MODES = ("at_least_once", "at_most_once")
+DELIVERY_MODES = ("at_least_once", "at_most_once", "exactly_once")
 DEMAND_MODES = ("forward", "accumulate")
 NO_CONSUMERS = ("buffer", "discard")
 

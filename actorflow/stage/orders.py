@@ -73,6 +73,7 @@ class Orders:
             if machine.consuming is not None:
                 machine.consuming.expect(record.producers)
             if machine.producing is not None:
+                machine.producing.expect_edges(record.edges)
                 machine.producing.subscribers.expect(record.consumers)
         elif isinstance(record, control.ProducerFinished):
             self._producer_finished(record)
@@ -84,6 +85,10 @@ class Orders:
             machine.begin_finish(DONE)
         elif isinstance(record, control.Stop):
             machine.stop(record.reason)
+        elif isinstance(record, control.SnapshotStored):
+            machine.snapshot_stored(record.number)
+        elif isinstance(record, control.Acknowledged):
+            machine.producer_half().subscribers.acknowledged(record.ref, record.seq)
         else:
             raise ProtocolError("unknown_message", f"{record!r} is not for a stage")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from itertools import pairwise
@@ -10,7 +10,8 @@ from typing import Any
 
 from actorflow.dispatch.base import Delivery
 from actorflow.protocol.codec import Encoded, Encoder
-from actorflow.protocol.delivery import Unfinished
+from actorflow.protocol.delivery import Unfinished, UnfinishedBatch
+from actorflow.protocol.edges import EdgeStore
 from actorflow.protocol.messages import (
     Notify,
     RouteEos,
@@ -53,6 +54,8 @@ class Outgoing:
     state: OutgoingState = OutgoingState.ESTABLISHING
     early_asks: int = 0
     inherits: int | None = None
+    durable: bool = False
+    """Whether the consumer takes snapshots: it has finished what they reflect, and no more."""
     placed: bool = False
     """Whether the dispatcher has admitted it, so that there is a place for a successor to take."""
 
@@ -83,6 +86,8 @@ class OutgoingSubscriptions:
     def __init__(self, port: Port, encoder: Encoder, counters: Any, *, keep: bool) -> None:
         self.by_ref: dict[int, Outgoing] = {}
         self.keep = keep
+        self.send_batch: Callable[[int, bytes, bytes], None] = port.send
+        """Where batches go; other frames go through the port."""
         self._port = port
         self._encoder = encoder
         self._counters = counters
@@ -106,6 +111,22 @@ class OutgoingSubscriptions:
             bodies.append(encoded)
         for delivery, body in zip(deliveries, bodies, strict=True):
             self._route(delivery, body)
+
+    def send_again(self, delivery: Delivery) -> None:
+        """Send a subscription events that it owes its consumer from before (`exactly_once`).
+
+        Raises:
+            EventNotEncodable: an event cannot leave the process.
+        """
+        outgoing = self.by_ref[delivery.ref]
+        store = outgoing.store
+        assert isinstance(store, EdgeStore)
+        encoded = self._encoder.encode(delivery.ref, delivery.events)
+        seq = store.sent_again(UnfinishedBatch(0, delivery.events, delivery.position))
+        head = encode_route_head(outgoing.prefix, seq, encoded.codec, len(encoded.body))
+        self.send_batch(outgoing.link, head, encoded.body)
+        self._counters[_EVENTS_OUT] += len(delivery.events)
+        self._counters[_BATCHES_OUT] += 1
 
     def tell(self, ref: int, token: Any) -> None:
         """Send a consumer a `Notification`."""
@@ -151,7 +172,7 @@ class OutgoingSubscriptions:
         seq = outgoing.store.sent(delivery.events, delivery.position)
         body = encoded.body
         head = encode_route_head(outgoing.prefix, seq, encoded.codec, len(body))
-        self._port.send(outgoing.link, head, body)
+        self.send_batch(outgoing.link, head, body)
         counters = self._counters
         counters[_EVENTS_OUT] += count
         counters[_BATCHES_OUT] += 1

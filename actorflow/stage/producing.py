@@ -17,12 +17,14 @@ from actorflow.dispatch.base import Dispatched, Told
 from actorflow.dispatch.build import build_dispatcher
 from actorflow.errors import CannotServe, EventNotEncodable, PartitionError
 from actorflow.protocol.codec import Encoder, encode_value
-from actorflow.protocol.delivery import UnfinishedBatch
+from actorflow.protocol.delivery import Unfinished, UnfinishedBatch
+from actorflow.protocol.identity import Incarnation
 from actorflow.protocol.messages import Ask
 from actorflow.stage import subscribers
 from actorflow.stage.behaviour import Subscription
 from actorflow.stage.buffer import Buffer
 from actorflow.stage.counters import Counter
+from actorflow.stage.keeping import Outputs
 from actorflow.stage.outgoing import (
     Notification,
     Outgoing,
@@ -115,6 +117,35 @@ class ProducingHalf:
         self.subscribers = subscribers.Subscribers(self, port, relations, counters)
         discards = self.dispatcher.discards
         self._deal = self._deal_and_discard if discards else self.dispatcher.dispatch
+
+    # --- what `exactly_once` does otherwise -------------------------------------------------------
+
+    def new_store(self, claim: subscribers.Claim) -> Unfinished:
+        """What is unfinished of a new subscription: nothing.
+
+        Raises:
+            ProtocolError: what the consumer says of its last snapshot cannot be.
+        """
+        return Unfinished(keep=self.outgoing.keep)
+
+    def keep_for_successor(self, outgoing: Outgoing) -> None:
+        """A consumer will have a successor: what it had not finished may go to others as well."""
+        self.subscribers.take_back(outgoing)
+
+    def given_back(self, outgoing: Outgoing) -> None:
+        """What a consumer had not finished is being given to others."""
+
+    def expect_edges(self, edges: list[str]) -> None:
+        """Subscriptions will be made on these edges."""
+
+    def consumer_gone(self, peer: Incarnation) -> None:
+        """A consumer will not subscribe after all."""
+
+    def outputs(self) -> Outputs:
+        """What a snapshot has to know of the output."""
+        return Outputs(
+            emitted=lambda: self.emitted, lowest_unfinished=lambda: self.lowest_unfinished
+        )
 
     @property
     def keeps(self) -> bool:

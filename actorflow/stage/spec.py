@@ -10,6 +10,7 @@ from actorflow.protocol.identity import StageId
 from actorflow.stage.behaviour import Stage
 from actorflow.stage.options import StageOptions
 from actorflow.stage.place import Place
+from actorflow.stage.restored import Restored
 
 __all__ = ["StageSpec"]
 
@@ -26,6 +27,7 @@ class StageSpec:
         replicas: how many stages of this name there are.
         place: what it shares with the calling program when it lives there, on a thread; None for
             a process of its own.
+        restored: what it goes on from; None for its first life.
 
     Example:
         >>> from actorflow.stage.behaviour import Producer
@@ -39,3 +41,4 @@ class StageSpec:
     options: StageOptions = field(default_factory=StageOptions)
     replicas: int = 1
     place: Place | None = None
+    restored: Restored | None = None

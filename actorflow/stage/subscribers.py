@@ -10,9 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from actorflow.errors import CannotServe, OptionError, Refused
+from actorflow.errors import CannotServe, OptionError, ProtocolError, Refused
 from actorflow.protocol.control import Established, encode_control
-from actorflow.protocol.delivery import Unfinished
 from actorflow.protocol.demand import SubscriptionOptions
 from actorflow.protocol.identity import Incarnation
 from actorflow.protocol.messages import VERSION, Subscribe, Unsubscribe, encode, route_prefix
@@ -25,7 +24,7 @@ from actorflow.stage.work import CONTROL_LINK, Port
 if TYPE_CHECKING:
     from actorflow.stage.producing import ProducingHalf
 
-__all__ = ["Owner", "Subscribers"]
+__all__ = ["Claim", "Owner", "Subscribers"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +42,29 @@ class Owner:
     cancelled: Callable[[Any, Subscription], None]
     lost: Callable[[int, Subscription], None]
     progressed: Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a consumer that takes snapshots says of them when it subscribes.
+
+    Args:
+        peer: the consumer.
+        durable: whether it takes any.
+        edge: the subscription's name over restarts, as the consumer gave it.
+        resume: how many of that edge's events its last snapshot reflects, as the consumer gave it.
+    """
+
+    peer: Incarnation
+    durable: bool
+    edge: Any = None
+    resume: Any = None
+
+    @classmethod
+    def taken_from(cls, options: dict[str, Any], peer: Incarnation) -> Claim:
+        """Take them out of the options of a subscribe message: they are no user's options."""
+        durable = options.pop("durable", False) is True
+        return cls(peer, durable, options.pop("edge", None), options.pop("resume", None))
 
 
 class Subscribers:
@@ -95,14 +117,20 @@ class Subscribers:
             self._outgoing.send_eos(link, ref, ["unsupported_version", detail])
             self._expect_no_more(peer)
             return
+        claim = Claim.taken_from(options, peer)
         try:
             SubscriptionOptions.from_wire(options)
+            store = self._half.new_store(claim)
         except OptionError as error:
             self._outgoing.send_eos(link, ref, ["bad_option", str(error)])
             self._expect_no_more(peer)
             return
+        except ProtocolError as error:
+            self._outgoing.send_eos(link, ref, [error.reason, error.detail])
+            self._expect_no_more(peer)
+            return
         handle = Subscription(ref, "consumer", peer, options)
-        outgoing = Outgoing(handle, link, Unfinished(keep=self._outgoing.keep), route_prefix(ref))
+        outgoing = Outgoing(handle, link, store, route_prefix(ref), durable=claim.durable)
         outgoing.inherits = self._outgoing.awaited(handle, message.replaces)
         self._outgoing.by_ref[ref] = outgoing
         self._owner.subscribe(outgoing)
@@ -177,7 +205,11 @@ class Subscribers:
         """A link is at its end, drained to the last byte."""
         for outgoing in self._outgoing.on_link(link):
             if outgoing.state is OutgoingState.ENDED:
-                self._take_back(outgoing)
+                if outgoing.durable and outgoing.store.count:
+                    # It has died with more in hand than its snapshots reflect; how far they reach
+                    # comes with the verdict.
+                    continue
+                self.take_back(outgoing)
                 self._forget(outgoing.ref)
             elif outgoing.state is not OutgoingState.AWAITED:
                 self._dispatcher.suspend(outgoing.ref)
@@ -203,13 +235,27 @@ class Subscribers:
                 self._give_up(outgoing)
                 continue
             self._dispatcher.leave(outgoing.ref, successor=True)
-            self._take_back(outgoing)
+            self._half.keep_for_successor(outgoing)
             outgoing.state = OutgoingState.AWAITED
         if restarting:
             self._half.pump()
         else:
+            self._half.consumer_gone(peer)
             self._expect_no_more(peer)
         self._owner.progressed()
+
+    def acknowledged(self, ref: int, seq: int) -> None:
+        """The supervisor says how far the snapshots of a consumer reach that has died.
+
+        Raises:
+            ProtocolError: a batch that was never sent.
+        """
+        outgoing = self._outgoing.by_ref.get(ref)
+        if outgoing is None:
+            return
+        finished = outgoing.store.acknowledge(seq)
+        self._counters[Counter.UNACKNOWLEDGED] -= finished
+        self._counters[Counter.ACKNOWLEDGED] += finished
 
     # --- within -----------------------------------------------------------------------------------
 
@@ -220,6 +266,7 @@ class Subscribers:
 
     def _refuse(self, outgoing: Outgoing, reason: Any) -> None:
         self._outgoing.send_eos(outgoing.link, outgoing.ref, reason)
+        self.take_back(outgoing)
         self._forget(outgoing.ref)
         if outgoing.inherits is not None:
             self._give_up(self._outgoing.by_ref[outgoing.inherits])
@@ -229,15 +276,16 @@ class Subscribers:
     def _give_up(self, outgoing: Outgoing) -> None:
         """Nobody will take this place; what its consumer had not finished is for others."""
         self._leave_for_good(outgoing)
-        self._take_back(outgoing)
+        self.take_back(outgoing)
         self._forget(outgoing.ref)
 
-    def _take_back(self, outgoing: Outgoing) -> None:
+    def take_back(self, outgoing: Outgoing) -> None:
         """What the consumer had not finished is dispatched again, or kept for its successor.
 
         What neither happens to, since only this consumer was to have it and none succeeds it, is
         lost.
         """
+        self._half.given_back(outgoing)
         batches = outgoing.store.give_back()
         count = sum(len(batch.events) for batch in batches)
         if not count:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +26,22 @@ class Items(Producer):
     """
 
     def __init__(self, items: Sequence[Any]) -> None:
-        self._left: Iterator[Any] = iter(items)
+        self._items = items
+        self._next = 0
 
     def take(self, count: int) -> list[Any]:
         """The next items, at most `count` of them."""
-        return list(islice(self._left, count))
+        taken = list(self._items[self._next : self._next + count])
+        self._next += len(taken)
+        return taken
+
+    def snapshot(self) -> int:
+        """The position: how many items were emitted."""
+        return self._next
+
+    def restore(self, state: int) -> None:
+        """Go on from there."""
+        self._next = state
 
     def handle_demand(self, demand: int) -> list[Any]:
         """As many items as are wanted; fewer than that are the last."""

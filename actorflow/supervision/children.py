@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 import signal
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any
 
@@ -14,6 +14,7 @@ from actorflow.protocol.control import Exiting
 from actorflow.protocol.failure import Failure
 from actorflow.protocol.identity import Incarnation, StageId
 from actorflow.protocol.reasons import is_normal
+from actorflow.supervision.journal import Journal
 from actorflow.supervision.runtime import Exited
 from actorflow.supervision.specs import ChildSpec
 
@@ -71,6 +72,8 @@ class Child:
     """Whether this incarnation has been linked with a consumer."""
     overdue: bool = False
     """Killed because its start took longer than it may."""
+    journal: Journal = field(default_factory=Journal)
+    """What it has left for its successors."""
     dynamic: bool = False
     """Started by an operation: that its start fails is the operation's error, not the run's."""
 

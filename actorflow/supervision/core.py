@@ -21,6 +21,7 @@ from actorflow.supervision.ends import Ends
 from actorflow.supervision.events import ChildReady, Outcome, StageLogged, SupervisorEvent
 from actorflow.supervision.linking import Linking
 from actorflow.supervision.lives import Lives
+from actorflow.supervision.recovery import InMemory, Recovery, SnapshotStore
 from actorflow.supervision.runtime import (
     Exited,
     Observation,
@@ -44,12 +45,18 @@ class SupervisorCore(SupervisorState):
         plan: what to run.
         runtime: where to run it; it must be open and observe into `observe`.
         report: is told of every `SupervisorEvent`, the `Outcome` last.
+        store: where snapshots are kept besides; None for nowhere.
     """
 
     def __init__(
-        self, plan: Plan, runtime: Runtime, report: Callable[[SupervisorEvent], None]
+        self,
+        plan: Plan,
+        runtime: Runtime,
+        report: Callable[[SupervisorEvent], None],
+        store: SnapshotStore | None = None,
     ) -> None:
         super().__init__(plan, runtime, report)
+        self._recovery = Recovery(self, store if store is not None else InMemory())
         self._linking = Linking(self)
         self._lives = Lives(self, self._linking)
         self._ends = Ends(self, self._lives, self._linking, self._fail)
@@ -161,6 +168,8 @@ class SupervisorCore(SupervisorState):
             self._ready(child, record.kind)
         elif isinstance(record, control.LogRecord):
             self.report(StageLogged(child.incarnation, child.pid, record))
+        elif isinstance(record, control.Snapshot):
+            self._recovery.take(child, record)
         elif isinstance(record, control.Exiting):
             child.exiting = record
             self._take_result(child, record)
@@ -190,6 +199,7 @@ class SupervisorCore(SupervisorState):
         if child is None or not child.alive:
             return
         self._ends.exited(child, exited)
+        self._recovery.ended(child)
         self._drain_on()
         self._check_end()
 

@@ -29,19 +29,20 @@ class Linking:
         """Tell a child that is ready whom it will be linked with, and link it."""
         wiring = self._state.wiring
         producers = sorted({str(edge.producer) for edge in wiring.upstream(child.id)})
-        consumers = sorted({str(edge.consumer) for edge in self._coming(child)})
-        if producers or consumers:
-            self._state.tell(child, control.Expect(producers, consumers))
+        coming = self._coming(child)
+        consumers = sorted({str(edge.consumer) for edge in coming if edge.declared})
+        if producers or coming or not child.journal.empty:
+            names = [edge.name for edge in coming]
+            self._state.tell(child, control.Expect(producers, consumers, names))
         for edge in wiring.of(child.id):
             self.connect(edge)
 
     def _coming(self, producer: Child) -> list[Edge]:
-        """The declared subscriptions to a stage whose consumers live, or will again."""
+        """The subscriptions to a stage whose consumers live, or will again."""
         return [
             edge
             for edge in self._state.wiring.downstream(producer.id)
-            if edge.declared
-            and edge.state is not EdgeState.OVER
+            if edge.state is not EdgeState.OVER
             and self._state.children[edge.consumer].state is not ChildState.ENDED
         ]
 
@@ -66,8 +67,9 @@ class Linking:
         options = edge.options.to_wire()
         ends = producer.incarnation, consumer.incarnation
         producer.served = True
-        to_producer = control.Link(ref, "producer", str(ends[1]), options)
-        to_consumer = control.Link(ref, "consumer", str(ends[0]), options)
+        name = edge.name
+        to_producer = control.Link(ref, "producer", str(ends[1]), options, edge=name)
+        to_consumer = control.Link(ref, "consumer", str(ends[0]), options, edge=name)
         self._state.runtime.link(
             ref,
             *ends,
@@ -88,6 +90,10 @@ class Linking:
         for edge in self._state.wiring.of(child.id):
             is_producer = edge.producer == child.id
             peer = self._state.children[edge.consumer if is_producer else edge.producer]
+            covered = child.journal.covers(edge.ref)
+            if edge.live and not is_producer and covered:
+                # Before the verdict: what its state reflects is not to be delivered again.
+                self._state.tell(peer, control.Acknowledged(edge.ref, covered))
             # A producer keeps the place of a consumer whose successor it awaits: it needs to know.
             if edge.live or (edge.state is EdgeState.WANTED and not is_producer):
                 self._state.send(peer, Down(0, who, reason, restarting))

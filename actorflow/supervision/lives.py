@@ -9,6 +9,7 @@ from actorflow.protocol.identity import Incarnation
 from actorflow.protocol.reasons import plain
 from actorflow.supervision.children import Child, ChildState
 from actorflow.supervision.linking import Linking
+from actorflow.supervision.recovery import Recovery
 from actorflow.supervision.state import SupervisorState
 
 __all__ = ["Lives"]
@@ -35,7 +36,7 @@ class Lives:
         child.pid = 0
         child.overdue = False
         incarnation = child.incarnation
-        self._state.runtime.spawn(incarnation, child.spec.stage)
+        self._state.runtime.spawn(incarnation, Recovery.spec_of(child))
         self._state.after(child.spec.start_within, lambda: self._start_overdue(incarnation))
 
     def give_up(self, child: Child, reason: Any = "shutdown") -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -33,8 +34,15 @@ class Edge:
     options: SubscriptionOptions
     declared: bool = True
     ref: int = 0
+    ordinal: int = 0
+    """Which of the subscriptions of the same two stages it is."""
     state: EdgeState = EdgeState.WANTED
     reason: Any = None
+
+    @property
+    def name(self) -> str:
+        """What it is called over all restarts of its stages, and of the host."""
+        return f"{self.consumer}<{self.producer}#{self.ordinal}"
 
     @property
     def live(self) -> bool:
@@ -48,6 +56,7 @@ class Wiring:
     def __init__(self) -> None:
         self.edges: list[Edge] = []
         self._by_ref: dict[int, Edge] = {}
+        self._ordinals: Counter[tuple[StageId, StageId]] = Counter()
         self._last_ref = 0
 
     def declare(self, plan: Plan) -> None:
@@ -57,10 +66,13 @@ class Wiring:
             for consumer in (each for each in ids if each.name == subscription.consumer):
                 options = plan.options_for(subscription, consumer.index)
                 for producer in (each for each in ids if each.name == subscription.producer):
-                    self.edges.append(Edge(consumer, producer, options))
+                    self.add(Edge(consumer, producer, options))
 
     def add(self, edge: Edge) -> None:
-        """A subscription made while running."""
+        """One more subscription."""
+        ends = edge.consumer, edge.producer
+        edge.ordinal = self._ordinals[ends]
+        self._ordinals[ends] += 1
         self.edges.append(edge)
 
     def linking(self, edge: Edge) -> int:

@@ -1,0 +1,81 @@
+"""What stages leave for their successors: taken from them, kept, and handed on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Protocol
+
+from actorflow.errors import ProtocolError
+from actorflow.protocol.control import Snapshot, SnapshotStored
+from actorflow.stage.spec import StageSpec
+from actorflow.supervision.children import Child
+from actorflow.supervision.state import SupervisorState
+
+__all__ = ["InMemory", "Recovery", "SnapshotStore"]
+
+
+class SnapshotStore(Protocol):
+    """Where snapshots are kept beyond the supervisor's own memory. No method blocks or raises."""
+
+    def keep(self, stage: str, snapshot: Snapshot, stored: Callable[[], None]) -> None:
+        """Keep a snapshot, in the order of these calls; then call `stored`, in any thread."""
+
+    def keep_end(self, stage: str, reason: Any, result: bytes | None) -> None:
+        """A stage has come to its orderly end, with this result, pickled."""
+
+
+class InMemory(SnapshotStore):
+    """Without a checkpoint file: the supervisor's own memory is all there is."""
+
+    def keep(self, stage: str, snapshot: Snapshot, stored: Callable[[], None]) -> None:
+        """It is kept already."""
+        stored()
+
+    def keep_end(self, stage: str, reason: Any, result: bytes | None) -> None:
+        """The supervisor knows."""
+
+
+class Recovery:
+    """Keeps each child's last snapshot.
+
+    Args:
+        state: the supervisor's.
+        store: where else snapshots are kept.
+    """
+
+    def __init__(self, state: SupervisorState, store: SnapshotStore) -> None:
+        self._state = state
+        self._store = store
+
+    def take(self, child: Child, snapshot: Snapshot) -> None:
+        """Keep a snapshot and say so. A child that sends what is none is killed: it would wait."""
+        try:
+            child.journal.take(snapshot)
+        except ProtocolError as error:
+            self._state.log(child, "error", "a snapshot was refused", reason=str(error))
+            self._state.runtime.signal(child.incarnation, "kill")
+            return
+        who, number = child.incarnation, snapshot.number
+
+        def stored() -> None:
+            living = self._state.current(who)
+            if living is not None:
+                self._state.tell(living, SnapshotStored(number))
+
+        self._store.keep(str(child.id), snapshot, stored)
+
+    def ended(self, child: Child) -> None:
+        """A child has come to its end; when that was an orderly one it has no successor."""
+        end = child.end
+        if end is not None and end.normal and child.ended_for_good:
+            result = child.exiting.result if child.exiting is not None else None
+            self._store.keep_end(str(child.id), end.reason, result)
+
+    @staticmethod
+    def spec_of(child: Child) -> StageSpec:
+        """What to start: the child as declared, going on from its last snapshot."""
+        stage = child.spec.stage
+        if child.journal.empty:
+            return stage
+        return replace(stage, restored=child.journal.restored())
