@@ -28,6 +28,7 @@ from actorflow.stage.exact import ExactProducingHalf
 from actorflow.stage.incoming import Ending, Incoming, Taken
 from actorflow.stage.joint import Joint
 from actorflow.stage.keeping import SNAPSHOT, Keeping, Outputs
+from actorflow.stage.options import EXACTLY_ONCE
 from actorflow.stage.orders import Orders
 from actorflow.stage.outgoing import Outgoing
 from actorflow.stage.polling import Polling
@@ -77,7 +78,7 @@ class StageMachine:
         self._ready = False
         self._said: set[str] = set()
         self._finish_reason: Any = None
-        self._exact = spec.options.delivery == "exactly_once"
+        self._exact = spec.options.delivery == EXACTLY_ONCE
         self._callbacks = Callbacks(child)
         self._orders = Orders(self, self._callbacks, port)
         interval = spec.options.poll_interval

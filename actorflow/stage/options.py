@@ -9,9 +9,10 @@ from typing import Any
 
 from actorflow.errors import OptionError
 
-__all__ = ["DELIVERY_MODES", "DEMAND_MODES", "NO_CONSUMERS", "StageOptions"]
+__all__ = ["DELIVERY_MODES", "DEMAND_MODES", "EXACTLY_ONCE", "NO_CONSUMERS", "StageOptions"]
 
-DELIVERY_MODES = ("at_least_once", "at_most_once", "exactly_once")
+EXACTLY_ONCE = "exactly_once"
+DELIVERY_MODES = ("at_least_once", "at_most_once", EXACTLY_ONCE)
 DEMAND_MODES = ("forward", "accumulate")
 NO_CONSUMERS = ("buffer", "discard")
 
@@ -34,7 +35,7 @@ class StageOptions:
             ``"partition"`` as its key and the dispatcher's options as its value.
         demand: ``"forward"``, or ``"accumulate"`` to hold demand until told otherwise.
         poll_interval: seconds after which a producer with unmet demand is asked again, or None.
-        delivery: ``"at_least_once"`` or ``"at_most_once"``.
+        delivery: ``"at_least_once"``, ``"at_most_once"`` or ``"exactly_once"``.
         codec: ``"auto"``, ``"msgpack"`` or ``"pickle"``: how emitted events are encoded.
 
     Raises:

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from actorflow.errors import OptionError, Problem, TopologyError
-from actorflow.stage.behaviour import Stage, kind_of
+from actorflow.stage.behaviour import Stage, kind_of, takes_snapshots
+from actorflow.stage.options import EXACTLY_ONCE
 from actorflow.stage.place import ProgramSource
 from actorflow.topology.classes import BASES, check_arguments
 from actorflow.topology.imports import on_import_path
@@ -53,6 +54,12 @@ class Draft:
     def path(self) -> Path:
         """Where the stage is."""
         return ("stages", self.name)
+
+    def delivery(self, defaults: Defaults) -> object:
+        """What holds for its events: as declared, else the topology's, else its class's."""
+        own = class_options(self.use) if self.use is not None else {}
+        inherited = own.get("delivery", "at_least_once")
+        return self.options.get("delivery", defaults.delivery or inherited)
 
     @property
     def kind(self) -> str | None:
@@ -137,6 +144,7 @@ def check(
     for draft in drafts.values():
         if draft.use is not None:
             _check_options(draft, report)
+            _check_state(draft, draft.use, report)
             if draft.args is not None:
                 check_arguments(draft.use, draft.args, draft.path, report)
         _check_direction(draft, edges[draft.name], report)
@@ -190,6 +198,15 @@ def _check_options(draft: Draft, report: Report) -> None:
             report.add((*draft.path, "use"), message)
 
 
+def _check_state(draft: Draft, use: type[Stage], report: Report) -> None:
+    """Report a state that could be kept and not restored, or the other way about."""
+    restores = use.restore is not Stage.restore
+    if takes_snapshots(use) != restores:
+        has, lacks = ("restore", "snapshot") if restores else ("snapshot", "restore")
+        message = f"{use.__name__} defines {has} and not {lacks}; it takes both to keep a state"
+        report.add((*draft.path, "use"), message)
+
+
 def _check_direction(draft: Draft, edges: list[_Edge], report: Report) -> None:
     if draft.kind == "producer" and edges:
         message = "a Producer takes no events; subclass ProducerConsumer, or delete this"
@@ -240,6 +257,19 @@ def _check_edge(
         edge.add(report, "to", message)
     elif producer.kind is not None:
         _check_dispatcher_options(edge, producer, report)
+        _check_delivery(edge, producer, defaults, report)
+
+
+def _check_delivery(edge: _Edge, producer: Draft, defaults: Defaults, report: Report) -> None:
+    """Report `exactly_once` on one side of a subscription alone: it takes both to count."""
+    consumer = edge.consumer
+    theirs, ours = producer.delivery(defaults), consumer.delivery(defaults)
+    if theirs != ours and EXACTLY_ONCE in (theirs, ours):
+        message = (
+            f"{producer.name!r} has delivery {theirs} and {consumer.name!r} has {ours};"
+            f" {EXACTLY_ONCE} is for all stages that take events from each other"
+        )
+        edge.add(report, "to", message)
 
 
 def _check_dispatcher_options(edge: _Edge, producer: Draft, report: Report) -> None:
