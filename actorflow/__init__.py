@@ -67,10 +67,12 @@ if TYPE_CHECKING:
     from actorflow.supervision.events import DownMessage as DownMessage
     from actorflow.supervision.events import Outcome as Outcome
     from actorflow.supervision.operations import ChildCounts as ChildCounts
+    from actorflow.supervision.specs import Backoff as Backoff
     from actorflow.supervision.specs import ChildSpec as ChildSpec
     from actorflow.supervision.specs import Intensity as Intensity
     from actorflow.supervision.specs import Plan as Plan
     from actorflow.supervision.specs import SubscriptionSpec as SubscriptionSpec
+    from actorflow.supervision.specs import SupervisorSpec as SupervisorSpec
     from actorflow.supervision.supervisor import Supervisor as Supervisor
     from actorflow.topology.declarations import Defaults as Defaults
     from actorflow.topology.declarations import SubscribeTo as SubscribeTo
@@ -130,10 +132,12 @@ _HOMES = {
     "actorflow.supervision.events": ("DownMessage", "Outcome"),
     "actorflow.supervision.operations": ("ChildCounts",),
     "actorflow.supervision.specs": (
+        "Backoff",
         "ChildSpec",
         "Intensity",
         "Plan",
         "SubscriptionSpec",
+        "SupervisorSpec",
     ),
     "actorflow.supervision.supervisor": ("Supervisor",),
     "actorflow.topology.declarations": ("Defaults", "SubscribeTo", "SupervisorOptions"),

@@ -137,9 +137,9 @@ def _started(
     with started:
         outcome = _watch(started, interrupts, console, options.drain_timeout)
         report = Report(started.stats(), outcome)
-    if outcome.status == "failed" and outcome.error is not None:
+    if outcome.status == "failed" and outcome.root_cause is not None:
         # The original exception, once, with the traceback of the stage's process as its cause.
-        console.errors.write("".join(traceback.format_exception(outcome.error)))
+        console.errors.write("".join(traceback.format_exception(outcome.root_cause)))
     print_out(report.as_json() if options.json else report.as_text(), console.output)
     if outcome.status == "failed":
         return FAILED

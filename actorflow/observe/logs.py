@@ -19,6 +19,7 @@ from actorflow.supervision.events import (
     ChildRestarting,
     Outcome,
     StageLogged,
+    SupervisorEnded,
     SupervisorEvent,
 )
 
@@ -59,6 +60,9 @@ def event_logger(run: str, *, lifecycle: bool = False) -> Callable[[SupervisorEv
             about(event.child, event.pid).error("failed", reason=why, detail=event.detail)
         elif isinstance(event, ChildRestarting):
             about(event.child, 0).warning("restarting", restarts=event.restarts)
+        elif isinstance(event, SupervisorEnded):
+            line = logger.bind(supervisor=event.supervisor or "the run's own")
+            line.warning("supervisor ended", reason=event.reason, restarting=event.restarting)
         elif isinstance(event, Outcome) and lifecycle:
             logger.debug("over", status=event.status)
 

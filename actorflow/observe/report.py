@@ -7,6 +7,7 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from actorflow.errors import IntensityExceeded
 from actorflow.observe.statistics import RunStatistics, StageStatistics
 from actorflow.protocol.failure import Failure
 from actorflow.supervision.events import Outcome
@@ -28,13 +29,15 @@ class Report:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON: name, status, error, seconds, stages and results."""
-        error = self.outcome.error
+        error = self.outcome.root_cause
         failure = Failure.of(error) if error is not None else None
+        given_up = isinstance(self.outcome.error, IntensityExceeded)
         seconds = self.statistics.seconds
         return {
             "name": self.statistics.name,
             "status": self.outcome.status,
             "error": failure.summary if failure is not None else None,
+            "gave_up": str(self.outcome.error) if given_up else None,
             "seconds": round(seconds, 6),
             "stages": [
                 {

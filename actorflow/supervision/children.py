@@ -49,7 +49,7 @@ class End:
     detail: str
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Child:
     """A child: its specification and its current incarnation."""
 
@@ -64,10 +64,8 @@ class Child:
     end: End | None = None
     result: Any = None
     has_result: bool = False
-    in_group: bool = False
-    """Stopped because its group is started again, which waits until all of it has stopped."""
     comes_back: bool = False
-    """And it is started again with the group."""
+    """Stopped because its group is started again, and it with the group."""
     served: bool = False
     """Whether this incarnation has been linked with a consumer."""
     overdue: bool = False
@@ -120,6 +118,7 @@ class ChildInfo:
         generation: which life it is, from 1.
         restarts: how often it was restarted.
         reason: why its last life ended, or None.
+        supervisor: the supervisor that it is a child of; nothing for the run's own.
     """
 
     id: str
@@ -129,6 +128,7 @@ class ChildInfo:
     generation: int
     restarts: int
     reason: Any
+    supervisor: str = ""
 
     @classmethod
     def of(cls, child: Child) -> ChildInfo:
@@ -141,6 +141,7 @@ class ChildInfo:
             generation=child.generation,
             restarts=child.restarts,
             reason=child.end.reason if child.end else None,
+            supervisor=child.spec.supervisor,
         )
 
 

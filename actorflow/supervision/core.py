@@ -22,6 +22,7 @@ from actorflow.supervision.events import ChildReady, Outcome, StageLogged, Super
 from actorflow.supervision.linking import Linking
 from actorflow.supervision.lives import Lives
 from actorflow.supervision.recovery import InMemory, Recovery, SnapshotStore
+from actorflow.supervision.revivals import Revivals
 from actorflow.supervision.runtime import (
     Exited,
     Observation,
@@ -59,7 +60,8 @@ class SupervisorCore(SupervisorState):
         self._recovery = Recovery(self, store if store is not None else InMemory())
         self._linking = Linking(self)
         self._lives = Lives(self, self._linking)
-        self._ends = Ends(self, self._lives, self._linking, self._fail)
+        self._revivals = Revivals(self, self._lives)
+        self._ends = Ends(self, self._lives, self._linking, self._revivals, self._root_ended)
         self._drain = Drain(self.children, self.wiring)
         self._failure: BaseException | None = None
         self._stop_status = "stopped"
@@ -68,7 +70,7 @@ class SupervisorCore(SupervisorState):
 
     def start(self) -> None:
         """Start every child; they are linked as they become ready."""
-        for child in list(self.children.values()):
+        for child in self.in_order():
             self.spawn(child)
         self._check_end()
 
@@ -78,13 +80,14 @@ class SupervisorCore(SupervisorState):
             return
         self.stopping = True
         self._stop_status = status
-        for child in reversed(list(self.children.values())):
+        for child in reversed(self.in_order()):
             self.give_up(child, reason)
         self._check_end()
 
     def drain(self) -> None:
         """Let the sources finish; everything in flight is processed, then the run is over."""
         self.draining = True
+        self._revivals.hurry()
         self._drain_on()
 
     def _drain_on(self) -> None:
@@ -103,10 +106,11 @@ class SupervisorCore(SupervisorState):
         # No deadline comes with it: one that is at its end already may take its time over that.
         self.tell(child, control.Stop("shutdown"))
 
-    def _fail(self, error: BaseException) -> None:
-        if self._failure is None:
+    def _root_ended(self, error: BaseException | None) -> None:
+        """The run's own supervisor gave up, with an error, or significant children ended it."""
+        if error is not None and self._failure is None:
             self._failure = error
-        self.stop("shutdown", status="failed")
+        self.stop("shutdown", status=DONE if error is None else "failed")
 
     def _broken(self, observation: RuntimeBroken) -> None:
         for child in self.children.values():
@@ -220,6 +224,7 @@ class SupervisorCore(SupervisorState):
     def give_up(self, child: Child, reason: Any = "shutdown") -> None:
         """Stop a child for good, also one that was to be started again."""
         self._lives.give_up(child, reason)
+        self._revivals.forget(child)
 
     def terminate(self, child: Child, reason: Any = "shutdown") -> None:
         """Ask a child to stop; SIGTERM at half of its `shutdown` time, SIGKILL at its end."""

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from actorflow.errors import IntensityExceeded, StartFailed
+from actorflow.errors import StartFailed
 from actorflow.protocol import control
 from actorflow.protocol.reasons import DONE
+from actorflow.supervision.causes import intensity_error
 from actorflow.supervision.children import Child, ChildState, End, end_of
-from actorflow.supervision.events import ChildEnded, ChildRestarting
+from actorflow.supervision.events import ChildEnded, SupervisorEnded
 from actorflow.supervision.linking import Linking
 from actorflow.supervision.lives import Lives
+from actorflow.supervision.revivals import Revivals
 from actorflow.supervision.runtime import Exited
 from actorflow.supervision.state import SupervisorState
-from actorflow.supervision.strategy import RestartLog, restart_group, wants_restart
 
 __all__ = ["Ends"]
 
@@ -26,7 +27,9 @@ class Ends:
         state: the supervisor's.
         lives: starts and stops children.
         linking: passes verdicts to peers.
-        fail: is called with the error that ends the run.
+        revivals: starts groups again.
+        over: is called when the run's own supervisor ends: with the error, or None for an orderly
+            end.
     """
 
     def __init__(
@@ -34,13 +37,14 @@ class Ends:
         state: SupervisorState,
         lives: Lives,
         linking: Linking,
-        fail: Callable[[BaseException], None],
+        revivals: Revivals,
+        over: Callable[[BaseException | None], None],
     ) -> None:
         self._state = state
         self._lives = lives
         self._linking = linking
-        self._fail = fail
-        self._restart_log = RestartLog(state.plan.intensity)
+        self._revivals = revivals
+        self._over = over
 
     def exited(self, child: Child, exited: Exited) -> None:
         """A child's process is gone."""
@@ -61,13 +65,13 @@ class Ends:
         failed.__cause__ = end.error
         self._state.ready.reject(child, failed)
         self._state.gone.resolve(child, None)
-        self._restart_when_all_gone()
+        self._revivals.gone(child.id)
 
     def _decide(self, child: Child, exited: Exited, end: End, *, asked: bool) -> None:
         """Say what becomes of it."""
         started = child.was_ready
         comes_back = child.comes_back
-        child.in_group = child.comes_back = False
+        child.comes_back = False
         if comes_back:
             child.state = ChildState.RESTARTING
             self._down(child, end.reason, restarting=True)
@@ -89,52 +93,30 @@ class Ends:
         if _cannot_begin_again(child, end):
             self._down(child, end.reason, restarting=False)
             self._start_failed(child, end)
-        elif (
-            not wants_restart(child.spec.restart, normal=end.normal)
-            or (self._state.draining and end.normal)
-            or self._is_needless(child)
-        ):
-            self._down(child, end.reason, restarting=False)
-        elif self._restart_log.allows(self._state.runtime.now()):
-            self._restart(child, end)
-        else:
-            self._down(child, end.reason, restarting=False)
-            self._fail(self._intensity_error(child, end))
-
-    # --- restarts ---------------------------------------------------------------------------------
-
-    def _restart(self, failed: Child, end: End) -> None:
-        """Begin to start a child's group again: whoever of it lives has to stop first.
-
-        A temporary child stops with its group and is not started again (OTP).
-        """
-        failed.state = ChildState.RESTARTING
-        self._down(failed, end.reason, restarting=True)
-        for child in reversed(self._group_of(failed)):
-            lasting = child.spec.restart != "temporary"
-            if child.alive:
-                child.in_group = True
-                child.comes_back = lasting
-                self._lives.terminate(child)
-            elif child.ended_for_good and lasting:
-                child.state = ChildState.RESTARTING
-
-    def _group_of(self, failed: Child) -> list[Child]:
-        children = self._state.children
-        group = restart_group(self._state.plan.strategy, list(children), failed.id)
-        return [children[stage] for stage in group]
-
-    def _restart_when_all_gone(self) -> None:
-        """Start the group again, in start order, once all of it has stopped."""
-        children = list(self._state.children.values())
-        if self._state.stopping or any(child.in_group for child in children):
             return
-        for child in children:
-            if child.state is ChildState.RESTARTING:
-                child.restarts += 1
-                self._state.rewire(child)
-                self._lives.spawn(child)
-                self._state.report(ChildRestarting(child.incarnation, child.restarts))
+        draining = self._state.draining
+        decision = self._state.tree.ended(
+            child.id,
+            normal=end.normal,
+            now=self._state.runtime.now(),
+            wanted=not (draining and end.normal) and not self._is_needless(child),
+            patient=not draining,
+        )
+        comes_back = child.id in decision.restart
+        if comes_back:
+            child.state = ChildState.RESTARTING
+        self._down(child, end.reason, restarting=comes_back)
+        for supervisor in decision.gave_up:
+            again = supervisor.name in decision.revived
+            self._state.report(SupervisorEnded(supervisor.name, "gave_up", again))
+        for name in decision.shut_down:
+            self._state.report(SupervisorEnded(name, "shutdown", name in decision.revived))
+        if decision.run == "failed":
+            self._over(intensity_error(self._state, child, end, decision.gave_up))
+        elif decision.run:
+            self._over(None)
+        elif decision.restart or decision.stop:
+            self._revivals.begin(decision)
 
     def _down(self, child: Child, reason: Any, *, restarting: bool) -> None:
         """An incarnation has ended: tell everyone linked with it and everyone who monitors it."""
@@ -162,7 +144,7 @@ class Ends:
         Its consumers have ended in order, so everything they took is finished; it, or a successor
         when it died on its way out, would wait for subscriptions that nobody makes.
         """
-        if self._group_of(child) != [child]:
+        if self._state.tree.group(child.id) != [child.id]:
             return False
         consumers = self._consumers_of(child)
         return bool(consumers) and all(
@@ -184,21 +166,9 @@ class Ends:
         if end.reason == "ignore":
             return
         if end.error is not None:
-            self._fail(end.error)
+            self._over(end.error)
         else:
-            self._fail(StartFailed(f"stage {child.id} stopped in its start: {end.reason}"))
-
-    def _intensity_error(self, child: Child, end: End) -> BaseException:
-        """The error of the run: the original exception, with a note of what was tried."""
-        allowed = self._state.plan.intensity
-        note = (
-            f"stage {child.id} ended more often than the supervisor allows: more than"
-            f" max_restarts={allowed.max_restarts} restarts in max_seconds={allowed.max_seconds:g}"
-        )
-        if end.error is not None:
-            end.error.add_note(note)
-            return end.error
-        return IntensityExceeded(f"{note}; it last ended with {end.reason!r}")
+            self._over(StartFailed(f"stage {child.id} stopped in its start: {end.reason}"))
 
 
 def _cannot_begin_again(child: Child, end: End) -> bool:

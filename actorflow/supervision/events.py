@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from actorflow.errors import IntensityExceeded
 from actorflow.protocol.control import LogRecord
 from actorflow.protocol.identity import Incarnation
 
@@ -15,6 +16,7 @@ __all__ = [
     "DownMessage",
     "Outcome",
     "StageLogged",
+    "SupervisorEnded",
     "SupervisorEvent",
 ]
 
@@ -57,6 +59,22 @@ class ChildRestarting:
 
 
 @dataclass(frozen=True, slots=True)
+class SupervisorEnded:
+    """A supervisor has ended, and its children with it.
+
+    Args:
+        supervisor: its name; nothing for the run's own.
+        reason: ``"gave_up"``, when its children ended badly more often than it allows, or
+            ``"shutdown"``, when the end of significant children ended it.
+        restarting: whether it begins again.
+    """
+
+    supervisor: str
+    reason: str
+    restarting: bool
+
+
+@dataclass(frozen=True, slots=True)
 class StageLogged:
     """A stage wrote a log line."""
 
@@ -90,7 +108,8 @@ class Outcome:
 
     Args:
         status: ``"done"``, ``"stopped"`` or ``"failed"``.
-        error: the exception that ended it, when it failed.
+        error: what ended it, when it failed: when restarts did not help an `IntensityExceeded`,
+            whose ``__cause__`` is the exception or kill that it goes back to.
         results: what stages passed to `set_result`: by stage name, a list by index when there are
             replicas.
     """
@@ -99,5 +118,17 @@ class Outcome:
     error: BaseException | None = None
     results: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def root_cause(self) -> BaseException | None:
+        """What `Run.wait` raises: the stage's own exception, or its kill; else `error`.
 
-SupervisorEvent = ChildReady | ChildEnded | ChildRestarting | StageLogged | Outcome
+        The supervisor's words, how often it was tried, are among its notes.
+        """
+        if isinstance(self.error, IntensityExceeded) and self.error.__cause__ is not None:
+            return self.error.__cause__
+        return self.error
+
+
+SupervisorEvent = (
+    ChildReady | ChildEnded | ChildRestarting | SupervisorEnded | StageLogged | Outcome
+)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from actorflow.protocol import control
@@ -10,6 +11,7 @@ from actorflow.protocol.reasons import plain
 from actorflow.supervision.children import Child, ChildState
 from actorflow.supervision.linking import Linking
 from actorflow.supervision.recovery import Recovery
+from actorflow.supervision.specs import shutdown_seconds
 from actorflow.supervision.state import SupervisorState
 
 __all__ = ["Lives"]
@@ -49,18 +51,22 @@ class Lives:
         self.terminate(child, reason)
 
     def terminate(self, child: Child, reason: Any = "shutdown") -> None:
-        """Ask a child to stop; SIGTERM at half of its `shutdown` time, SIGKILL at its end."""
+        """Ask a child to stop; SIGTERM at half of its `shutdown` time, SIGKILL at its end.
+
+        With ``"brutal_kill"`` it is killed at once, with ``"infinity"`` never.
+        """
         if child.state not in (ChildState.STARTING, ChildState.RUNNING):
             return
         child.state = ChildState.STOPPING
         incarnation = child.incarnation
-        seconds = child.spec.shutdown
-        if seconds > 0:
-            self._state.tell(child, control.Stop(plain(reason)))
+        seconds = shutdown_seconds(child.spec.shutdown)
+        if not seconds:
+            self._state.runtime.signal(incarnation, "kill")
+            return
+        self._state.tell(child, control.Stop(plain(reason)))
+        if seconds < math.inf:
             self._state.after(seconds / 2, lambda: self._escalate(incarnation, "terminate"))
             self._state.after(seconds, lambda: self._escalate(incarnation, "kill"))
-        else:
-            self._state.runtime.signal(incarnation, "kill")
 
     def _escalate(self, incarnation: Incarnation, signal: str) -> None:
         child = self._state.current(incarnation)

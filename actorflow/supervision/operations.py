@@ -17,7 +17,7 @@ from actorflow.stage.behaviour import kind_of
 from actorflow.supervision.children import Child, ChildInfo, ChildState
 from actorflow.supervision.core import SupervisorCore
 from actorflow.supervision.events import DownMessage
-from actorflow.supervision.specs import ChildSpec
+from actorflow.supervision.specs import ChildSpec, shutdown_seconds
 from actorflow.supervision.wiring import Edge
 
 __all__ = [
@@ -83,7 +83,7 @@ def find(core: SupervisorCore, stage: str) -> Child:
 
 def which_children(core: SupervisorCore) -> list[ChildInfo]:
     """A row for each child, in start order."""
-    return [ChildInfo.of(child) for child in core.children.values()]
+    return [ChildInfo.of(child) for child in core.in_order()]
 
 
 def count_children(core: SupervisorCore) -> ChildCounts:
@@ -112,10 +112,10 @@ def start_child(core: SupervisorCore, spec: ChildSpec) -> Future[ChildInfo]:
 
 
 def stop(core: SupervisorCore, reason: Any) -> float:
-    """Stop every child; returns how many seconds that may take."""
-    longest = max((child.spec.shutdown for child in core.children.values()), default=0.0)
+    """Stop every child; returns how many seconds that may take, which may be infinite."""
+    longest = (shutdown_seconds(child.spec.shutdown) for child in core.children.values())
     core.stop(reason)
-    return longest
+    return max(longest, default=0.0)
 
 
 def terminate_child(core: SupervisorCore, stage: str) -> Future[None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import zlib
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -11,17 +12,83 @@ from actorflow.protocol.demand import SubscriptionOptions
 from actorflow.stage.spec import StageSpec
 
 __all__ = [
+    "AUTO_SHUTDOWNS",
     "RESTARTS",
+    "SHUTDOWNS",
     "STRATEGIES",
+    "Backoff",
     "ChildSpec",
     "Intensity",
     "Plan",
     "StageSpec",
     "SubscriptionSpec",
+    "SupervisorSpec",
+    "shutdown_seconds",
 ]
 
 STRATEGIES = ("one_for_one", "one_for_all", "rest_for_one")
 RESTARTS = ("permanent", "transient", "temporary")
+AUTO_SHUTDOWNS = ("never", "any_significant", "all_significant")
+SHUTDOWNS = ("brutal_kill", "infinity")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backoff:
+    """A pause before each restart, longer with each failure in a row.
+
+    The n-th restart in a row waits ``initial * factor ** (n - 1)`` seconds, at most `max`. A life
+    that lasted at least `max` seconds ends the row. Such restarts do not count towards the
+    supervisor's intensity: `attempts` limits them instead.
+
+    Args:
+        initial: seconds before the first restart, above 0.
+        factor: how much longer each further pause is, from 1.
+        max: the longest pause in seconds, at least `initial`.
+        attempts: how many restarts in a row are tried, from 1, before the supervisor gives up as
+            if its intensity were exceeded; None for any number.
+        jitter: which part of a pause is left to chance, from 0 to 1, so that replicas do not come
+            back all at once. It depends on the child and its generation alone, so a simulated run
+            can be repeated.
+
+    Raises:
+        OptionError: an option breaks its rule.
+
+    Example:
+        >>> backoff = Backoff(initial=0.5, factor=2, max=3)
+        >>> [backoff.pause(failures, "source/0") for failures in range(1, 5)]
+        [0.5, 1.0, 2.0, 3.0]
+    """
+
+    initial: float = 0.1
+    factor: float = 2.0
+    max: float = 30.0
+    attempts: int | None = None
+    jitter: float = 0.0
+
+    def __post_init__(self) -> None:
+        _seconds("initial", self.initial, above=True)
+        if not _is_number(self.factor) or self.factor < 1:
+            raise OptionError("factor", "a number from 1", self.factor)
+        if not _is_number(self.max) or self.max < self.initial:
+            rule = "a number of seconds, at least as many as initial"
+            raise OptionError("max", rule, self.max)
+        if self.attempts is not None and (type(self.attempts) is not int or self.attempts < 1):
+            raise OptionError("attempts", "an integer of at least 1, or null", self.attempts)
+        if not _is_number(self.jitter) or not 0 <= self.jitter <= 1:
+            raise OptionError("jitter", "a number from 0 to 1", self.jitter)
+
+    def pause(self, failures: int, who: str) -> float:
+        """Seconds to wait before a restart.
+
+        Args:
+            failures: how many failures in a row there were, from 1.
+            who: whose restart; it makes the random part.
+        """
+        # A large power of a float overflows; by then the longest pause has long been reached.
+        steps = min(failures - 1, 1000 if self.factor < 2 else 64)
+        pause = min(self.initial * self.factor**steps, self.max)
+        chance = zlib.crc32(f"{who} {failures}".encode()) / 2**32
+        return pause * (1 - self.jitter * chance)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,8 +99,13 @@ class ChildSpec:
         stage: what to run.
         restart: ``"permanent"`` (always), ``"transient"`` (when it ends badly; the default) or
             ``"temporary"`` (never).
-        shutdown: seconds from being asked to stop until it is killed, from 0.
+        shutdown: seconds from being asked to stop until it is killed, from 0; ``"brutal_kill"`` to
+            kill it at once, ``"infinity"`` to wait as long as it takes.
         start_within: seconds from its start until it must be ready.
+        supervisor: the supervisor that it is a child of; nothing for the run's own.
+        significant: whether its end may shut its supervisor down (see `SupervisorSpec`); not for a
+            permanent child.
+        backoff: how long its restarts wait; None for not at all.
 
     Raises:
         OptionError: an option breaks its rule.
@@ -41,14 +113,34 @@ class ChildSpec:
 
     stage: StageSpec
     restart: str = "transient"
-    shutdown: float = 5.0
+    shutdown: float | str = 5.0
     start_within: float = 30.0
+    supervisor: str = ""
+    significant: bool = False
+    backoff: Backoff | None = None
 
     def __post_init__(self) -> None:
-        if self.restart not in RESTARTS:
-            raise OptionError("restart", "one of " + ", ".join(RESTARTS), self.restart)
-        _seconds("shutdown", self.shutdown)
+        _choice("restart", self.restart, RESTARTS)
+        if not isinstance(self.shutdown, str):
+            _seconds("shutdown", self.shutdown, words=", brutal_kill or infinity")
+        elif self.shutdown not in SHUTDOWNS:
+            rule = "a number of seconds from 0, brutal_kill or infinity"
+            raise OptionError("shutdown", rule, self.shutdown)
         _seconds("start_within", self.start_within)
+        _check_membership(self.supervisor, self.backoff)
+        _check_significant(self.significant, self.restart)
+
+
+def shutdown_seconds(shutdown: float | str) -> float:
+    """How long a child has from being asked to stop until it is killed.
+
+    Example:
+        >>> shutdown_seconds(2.5), shutdown_seconds("brutal_kill"), shutdown_seconds("infinity")
+        (2.5, 0.0, inf)
+    """
+    if isinstance(shutdown, str):
+        return math.inf if shutdown == "infinity" else 0.0
+    return shutdown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +154,7 @@ class SubscriptionSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Intensity:
-    """How many restarts are bearable: more than `max_restarts` in `max_seconds` end the run.
+    """How many restarts are bearable: with more than `max_restarts` in `max_seconds` it gives up.
 
     Example:
         >>> Intensity(max_restarts=0)
@@ -79,6 +171,51 @@ class Intensity:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SupervisorSpec:
+    """A supervisor among the children of another, with rules of its own.
+
+    It has no process: one actor runs the whole tree. When more of its children end badly than its
+    intensity allows, it stops the rest and ends itself, badly; its parent then does with it what it
+    does with any child.
+
+    Args:
+        name: its name, unlike that of any stage or other supervisor.
+        parent: the supervisor that it is a child of; nothing for the run's own.
+        strategy: which of its children are restarted when one ends badly, as for a `Plan`.
+        intensity: how many restarts are bearable.
+        restart: when it is started again itself: ``"transient"``, when it has given up (the
+            default); ``"permanent"``, also when it has shut down by itself; ``"temporary"``, never.
+        auto_shutdown: whether the end of significant children ends it, in order: ``"never"`` (the
+            default), ``"any_significant"``, or ``"all_significant"`` for the last of them (OTP 24).
+        significant: whether its own end may shut its parent down.
+        backoff: how long its restarts wait.
+
+    Raises:
+        OptionError: an option breaks its rule.
+
+    Example:
+        >>> SupervisorSpec(name="ingest", strategy="one_for_all").restart
+        'transient'
+    """
+
+    name: str
+    parent: str = ""
+    strategy: str = "one_for_one"
+    intensity: Intensity = field(default_factory=Intensity)
+    restart: str = "transient"
+    auto_shutdown: str = "never"
+    significant: bool = False
+    backoff: Backoff | None = None
+
+    def __post_init__(self) -> None:
+        _choice("strategy", self.strategy, STRATEGIES)
+        _choice("restart", self.restart, RESTARTS)
+        _choice("auto_shutdown", self.auto_shutdown, AUTO_SHUTDOWNS)
+        _check_membership(self.parent, self.backoff)
+        _check_significant(self.significant, self.restart)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """What a supervisor runs: its children in start order, who subscribes to whom, and its rules.
 
@@ -92,6 +229,8 @@ class Plan:
         import_paths: folders that the children's import path begins with.
         preload: modules that are imported before the first child is forked.
         partitions: for each stage with a partition dispatcher, its partitions in order.
+        auto_shutdown: whether the end of significant children ends the run, in order.
+        supervisors: the supervisors below the run's own, each before those inside it.
     """
 
     name: str
@@ -102,14 +241,23 @@ class Plan:
     import_paths: Sequence[str] = ()
     preload: Sequence[str] = ()
     partitions: Mapping[str, Sequence[Hashable]] = field(default_factory=dict)
+    auto_shutdown: str = "never"
+    supervisors: Sequence[SupervisorSpec] = ()
 
     def __post_init__(self) -> None:
-        if self.strategy not in STRATEGIES:
-            raise OptionError("strategy", "one of " + ", ".join(STRATEGIES), self.strategy)
-        ids = [child.stage.id for child in self.children]
-        for index, each in enumerate(ids):
-            if each in ids[:index]:
-                raise OptionError("children", "of different names", str(each))
+        _choice("strategy", self.strategy, STRATEGIES)
+        _choice("auto_shutdown", self.auto_shutdown, AUTO_SHUTDOWNS)
+        _all_different("children", [str(child.stage.id) for child in self.children])
+        names = [each.name for each in self.supervisors]
+        _all_different("supervisors", [*{child.stage.id.name for child in self.children}, *names])
+        known = {""}
+        for supervisor in self.supervisors:
+            if supervisor.parent not in known:
+                raise OptionError("parent", "a supervisor named before it", supervisor.parent)
+            known.add(supervisor.name)
+        for child in self.children:
+            if child.supervisor not in known:
+                raise OptionError("supervisor", "one of the plan's supervisors", child.supervisor)
 
     def options_for(self, subscription: SubscriptionSpec, index: int) -> SubscriptionOptions:
         """The options with which one replica of the consumer subscribes.
@@ -128,7 +276,40 @@ class Plan:
         return replace(options, extra={**options.extra, "partition": names[index]})
 
 
-def _seconds(option: str, value: object, *, above: bool = False) -> None:
-    good = type(value) in (int, float) and 0 <= value < math.inf  # type: ignore[operator]
+def _is_number(value: object) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)  # type: ignore[arg-type]
+
+
+def _seconds(option: str, value: float, *, above: bool = False, words: str = "") -> None:
+    good = _is_number(value) and value >= 0
     if not good or (above and not value):
-        raise OptionError(option, f"a number of seconds {'above' if above else 'from'} 0", value)
+        rule = f"a number of seconds {'above' if above else 'from'} 0{words}"
+        raise OptionError(option, rule, value)
+
+
+def _choice(option: str, value: object, choices: Sequence[str]) -> None:
+    if not isinstance(value, str) or value not in choices:
+        raise OptionError(option, "one of " + ", ".join(choices), value)
+
+
+def _check_membership(supervisor: object, backoff: object) -> None:
+    if not isinstance(supervisor, str):
+        raise OptionError("supervisor", "a supervisor's name", supervisor)
+    if backoff is not None and not isinstance(backoff, Backoff):
+        raise OptionError("backoff", "a Backoff or None", backoff)
+
+
+def _check_significant(significant: object, restart: str) -> None:
+    if not isinstance(significant, bool):
+        raise OptionError("significant", "true or false", significant)
+    if significant and restart == "permanent":
+        hint = "a permanent child never ends for good"
+        raise OptionError("significant", "false for a permanent child", significant, hint)
+
+
+def _all_different(option: str, names: Sequence[str]) -> None:
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise OptionError(option, "of different names", name)
+        seen.add(name)

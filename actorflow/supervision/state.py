@@ -17,6 +17,7 @@ from actorflow.supervision.events import Outcome, StageLogged, SupervisorEvent
 from actorflow.supervision.monitors import Monitors
 from actorflow.supervision.runtime import Runtime
 from actorflow.supervision.specs import ChildSpec, Plan
+from actorflow.supervision.tree import Tree
 from actorflow.supervision.waiting import Waiters
 from actorflow.supervision.wiring import EdgeState, Wiring
 
@@ -38,7 +39,9 @@ class SupervisorState:
         self.plan = plan
         self.runtime = runtime
         self.report = report
-        self.children: dict[StageId, Child] = {}
+        self.tree = Tree(plan, self._is_active)
+        specs = {spec.stage.id: spec for spec in plan.children}
+        self.children = {stage: Child(specs[stage]) for stage in self.tree.in_order()}
         self.wiring = Wiring()
         self.calls = PendingCalls()
         self.outcome: Outcome | None = None
@@ -51,8 +54,6 @@ class SupervisorState:
         self._before_ready: dict[Incarnation, list[Message]] = {}
         self._timers: dict[int, Callable[[], None]] = {}
         self._tokens = itertools.count(1)
-        for spec in plan.children:
-            self.children[spec.stage.id] = Child(spec)
         self.wiring.declare(plan)
 
     # --- children ---------------------------------------------------------------------------------
@@ -62,8 +63,20 @@ class SupervisorState:
         child = self.children.get(incarnation.stage)
         return child if child is not None and child.generation == incarnation.generation else None
 
+    def in_order(self) -> list[Child]:
+        """Every child, in start order."""
+        return [self.children[stage] for stage in self.tree.in_order()]
+
+    def _is_active(self, stage: StageId) -> bool:
+        return self.children[stage].state is not ChildState.ENDED
+
     def add(self, spec: ChildSpec) -> Child:
-        """Make room for a new child; to spawn it starts it."""
+        """Make room for a new child; to spawn it starts it.
+
+        Raises:
+            NoSuchStage: there is no supervisor of the name that it gives.
+        """
+        self.tree.add(spec)
         child = Child(spec)
         self.children[spec.stage.id] = child
         return child
@@ -73,7 +86,8 @@ class SupervisorState:
         for edge in self.wiring.of(child.id):
             self.established.reject(edge, Refused("noproc", f"{child.id} has ended"))
         self.wiring.remove(child.id)
-        self.children.pop(child.id, None)
+        if self.children.pop(child.id, None) is not None:
+            self.tree.remove(child.id)
 
     def rewire(self, child: Child) -> None:
         """Its declared subscriptions are to be in place again."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from typing import TypeVar
 
-from actorflow.protocol.identity import StageId
 from actorflow.supervision.specs import Intensity
 
 __all__ = ["RestartLog", "restart_group", "wants_restart"]
+
+Member = TypeVar("Member")
 
 
 def wants_restart(restart: str, *, normal: bool) -> bool:
@@ -21,13 +23,17 @@ def wants_restart(restart: str, *, normal: bool) -> bool:
     return restart == "permanent" or (restart == "transient" and not normal)
 
 
-def restart_group(strategy: str, started: Sequence[StageId], failed: StageId) -> list[StageId]:
+def restart_group(strategy: str, started: Sequence[Member], failed: Member) -> list[Member]:
     """The children that are restarted when one fails, in start order, itself included.
 
+    Args:
+        strategy: the supervisor's.
+        started: its children, stages or supervisors, in start order.
+        failed: one of them.
+
     Example:
-        >>> a, b, c = StageId("a"), StageId("b"), StageId("c")
-        >>> restart_group("rest_for_one", [a, b, c], b) == [b, c]
-        True
+        >>> restart_group("rest_for_one", ["a", "b", "c"], "b")
+        ['b', 'c']
     """
     if strategy == "one_for_all":
         return list(started)

@@ -193,9 +193,10 @@ class Simulation:
         self.run_until(lambda: False, max_steps=max_steps)
         outcome = self.core.outcome
         assert outcome is not None
-        if check and outcome.error is not None:
-            outcome.error.add_note(f"in a simulated run with seed={self.world.seed}")
-            raise outcome.error
+        error = outcome.root_cause
+        if check and error is not None:
+            error.add_note(f"in a simulated run with seed={self.world.seed}")
+            raise error
         return self._run(outcome)
 
     def stop(self) -> SimulatedRun:

@@ -22,6 +22,7 @@ from actorflow.topology.planning import (
     takes_option,
 )
 from actorflow.topology.report import Path, Report, did_you_mean, explain, show
+from actorflow.topology.supervisors import StageDraft, SupervisorDraft, check_supervisors
 
 __all__ = ["Draft", "check", "problems_of"]
 
@@ -39,6 +40,8 @@ class Draft:
         subscribe_to: the subscriptions by their place in the declaration.
         declared: whether the declaration says anything about subscriptions.
         source: what it reads when it lives in the program.
+        restart: when it is started again, where it says so.
+        significant: whether its end may shut its supervisor down.
     """
 
     name: str
@@ -49,6 +52,8 @@ class Draft:
     subscribe_to: Mapping[int, SubscribeTo] = field(default_factory=dict)
     declared: bool = True
     source: ProgramSource | None = None
+    restart: str | None = None
+    significant: bool = False
 
     @property
     def path(self) -> Path:
@@ -111,12 +116,33 @@ def problems_of(topology: Topology) -> list[Problem]:
             subscribe_to=dict(enumerate(declared.subscribe_to or ())),
             declared=declared.subscribe_to is not None,
             source=declared.source,
+            restart=declared.restart,
+            significant=declared.significant,
         )
         if declared.source is not None and declared.source.used_up:
             why = declared.source.used_up
             report.add(("stages", declared.name, "use"), f"cannot be run: {why}")
     if not drafts:
         report.add(("stages",), "a topology needs at least one stage")
+    nested = [
+        SupervisorDraft(
+            name=each.name,
+            path=("supervisors", each.name),
+            inside=each.inside or "",
+            stages=dict(enumerate(each.stages)),
+            auto_shutdown=each.auto_shutdown,
+            restart=each.restart,
+            significant=each.significant,
+        )
+        for each in topology.supervisors
+    ]
+    children = [
+        StageDraft(draft.name, draft.path, draft.restart, draft.significant)
+        for draft in drafts.values()
+    ]
+    check_supervisors(
+        nested, children, topology.supervisor.auto_shutdown, topology.defaults.restart, report
+    )
     with on_import_path(topology.import_paths):
         check(drafts, topology.defaults, report)
     return report.problems()

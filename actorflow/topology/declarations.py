@@ -13,6 +13,7 @@ from actorflow.errors import OptionError, Problem, TopologyError
 from actorflow.protocol.demand import SubscriptionOptions
 from actorflow.stage.behaviour import Stage
 from actorflow.stage.place import ProgramSource
+from actorflow.supervision.specs import Backoff, Intensity, SupervisorSpec
 from actorflow.topology.keys import (
     DEFAULTS,
     STAGE,
@@ -28,7 +29,9 @@ __all__ = [
     "StageDeclaration",
     "StageKeywords",
     "SubscribeTo",
+    "SupervisorDeclaration",
     "SupervisorOptions",
+    "backoff_of",
     "refuse_unless",
     "refuse_unless_all",
 ]
@@ -43,6 +46,8 @@ class SupervisorOptions:
             ``"one_for_all"``, every stage; ``"rest_for_one"``, it and those started after it.
         max_restarts: more restarts than this within `max_seconds` end the run, from 0.
         max_seconds: the time that `max_restarts` is about, above 0.
+        auto_shutdown: whether the run ends when a significant child has ended for good:
+            ``"never"``, ``"any_significant"``, or ``"all_significant"`` for the last of them.
 
     Raises:
         OptionError: a value breaks its rule.
@@ -55,9 +60,63 @@ class SupervisorOptions:
     strategy: str = "one_for_one"
     max_restarts: int = 3
     max_seconds: float = 5.0
+    auto_shutdown: str = "never"
 
     def __post_init__(self) -> None:
         SUPERVISOR.check(**_values(self))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SupervisorDeclaration:
+    """A supervisor of some of a topology's stages, with rules of its own.
+
+    Args:
+        name: letters, digits, ``_`` and ``-``, starting with a letter or ``_``; unlike any stage's.
+        stages: the names of the stages that are its children.
+        inside: the supervisor that it is a child of; None for the run's own.
+        strategy: as for `SupervisorOptions`, among its own children.
+        max_restarts: with more restarts than this within `max_seconds` it gives up, from 0.
+        max_seconds: the time that `max_restarts` is about, above 0.
+        auto_shutdown: as for `SupervisorOptions`: whether it shuts down.
+        restart: when it is started again: ``"transient"``, when it has given up;
+            ``"permanent"``, also when it has shut down; ``"temporary"``, never.
+        significant: whether its own end may shut down the supervisor that it is in.
+        backoff: how long its restarts wait; None for not at all.
+
+    Raises:
+        OptionError: a value breaks its rule.
+    """
+
+    name: str
+    stages: tuple[str, ...] = ()
+    inside: str | None = None
+    strategy: str = "one_for_one"
+    max_restarts: int = 3
+    max_seconds: float = 5.0
+    auto_shutdown: str = "never"
+    restart: str = "transient"
+    significant: bool = False
+    backoff: Backoff | None = None
+
+    def __post_init__(self) -> None:
+        TOPOLOGY.check(name=self.name)
+        refuse_unless_all("stages", self.stages, str)
+        if self.inside is not None:
+            refuse_unless("inside", self.inside, str)
+        self.spec()
+
+    def spec(self) -> SupervisorSpec:
+        """What the run's supervisor is given."""
+        return SupervisorSpec(
+            name=self.name,
+            parent=self.inside or "",
+            strategy=self.strategy,
+            intensity=Intensity(max_restarts=self.max_restarts, max_seconds=self.max_seconds),
+            restart=self.restart,
+            auto_shutdown=self.auto_shutdown,
+            significant=self.significant,
+            backoff=self.backoff,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +127,7 @@ class Defaults:
         delivery: of the stages; it goes before what their classes say.
         codec: of the stages that emit.
         restart: of the stages.
-        shutdown: of the stages, seconds from 0.
+        shutdown: of the stages, seconds from 0, ``"brutal_kill"`` or ``"infinity"``.
         start_within: of the stages, seconds from 0.
         max_demand: of the subscriptions, from 1, or ``"auto"``.
         cancel: of the subscriptions.
@@ -84,7 +143,7 @@ class Defaults:
     delivery: str | None = None
     codec: str | None = None
     restart: str | None = None
-    shutdown: float | None = None
+    shutdown: float | str | None = None
     start_within: float | None = None
     max_demand: int | Literal["auto"] | None = None
     cancel: str | None = None
@@ -180,11 +239,14 @@ class StageDeclaration:
         args: the constructor's keyword arguments.
         replicas: how many processes of it there are, from 1 to 10 000.
         restart: ``"permanent"``, ``"transient"`` or ``"temporary"``.
-        shutdown: seconds from being asked to stop until it is killed, from 0.
+        shutdown: seconds from being asked to stop until it is killed, from 0;
+            ``"brutal_kill"`` or ``"infinity"``.
         start_within: seconds from its start until it must be ready, from 0.
         subscribe_to: the stages to take events from; None for what the class says.
         options: those fields of `StageOptions` that are given, by name.
         source: what `use` reads when the stage lives in the program, or None.
+        backoff: how long its restarts wait; None for not at all.
+        significant: whether its end may shut its supervisor down.
 
     Raises:
         OptionError: a value breaks its rule.
@@ -196,18 +258,23 @@ class StageDeclaration:
     args: Mapping[str, Any] = field(default_factory=dict)
     replicas: int = 1
     restart: str | None = None
-    shutdown: float | None = None
+    shutdown: float | str | None = None
     start_within: float | None = None
     subscribe_to: tuple[SubscribeTo, ...] | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     source: ProgramSource | None = None
+    backoff: Backoff | None = None
+    significant: bool = False
 
     def __post_init__(self) -> None:
         TOPOLOGY.check(name=self.name)
         if self.source is not None:
             self._check_source()
         own = {name: getattr(self, name) for name in ("restart", "shutdown", "start_within")}
+        own["significant"] = self.significant
         STAGE.check(use=self.use, replicas=self.replicas, **_given(own))
+        if self.backoff is not None:
+            refuse_unless("backoff", self.backoff, Backoff)
         if self.subscribe_to is not None:
             refuse_unless_all("subscribe_to", self.subscribe_to, SubscribeTo)
         refuse_unless("options", self.options, Mapping)
@@ -242,6 +309,24 @@ class StageKeywords(TypedDict, total=False):
     poll_interval: float | None
     delivery: str
     codec: str
+
+
+def backoff_of(value: object) -> Backoff | None:
+    """A back-off from a map of its options, a `Backoff`, or None.
+
+    Raises:
+        OptionError: it is none of them, has an unknown key, or an option breaks its rule.
+
+    Example:
+        >>> backoff_of({"initial": 0.5, "max": 8}).factor
+        2.0
+    """
+    if value is None or isinstance(value, Backoff):
+        return value
+    known = [each.name for each in fields(Backoff)]
+    if not isinstance(value, Mapping) or not all(name in known for name in value):
+        raise OptionError("backoff", "a Backoff or a map with " + ", ".join(known), value)
+    return Backoff(**value)
 
 
 def refuse_unless(option: str, value: object, kind: type) -> None:

@@ -17,7 +17,15 @@ from actorflow.protocol.demand import SubscriptionOptions
 from actorflow.protocol.identity import StageId
 from actorflow.stage.behaviour import Stage
 from actorflow.stage.options import StageOptions
-from actorflow.supervision.specs import STRATEGIES, ChildSpec, Intensity, StageSpec
+from actorflow.supervision.specs import (
+    AUTO_SHUTDOWNS,
+    STRATEGIES,
+    Backoff,
+    ChildSpec,
+    Intensity,
+    StageSpec,
+    SupervisorSpec,
+)
 from actorflow.topology.classes import StageClass
 from actorflow.topology.report import Path, Report, did_you_mean, explain, refused, show
 from actorflow.topology.rules import (
@@ -29,14 +37,17 @@ from actorflow.topology.rules import (
     Leaf,
     Name,
     Owned,
+    Rule,
     Scalar,
     Text,
 )
 from actorflow.topology.tables import Each, Key, Named, OneOrAnother, Table
 
 __all__ = [
+    "BACKOFF",
     "DEFAULTS",
     "DISPATCHER_OPTIONS",
+    "NESTED",
     "STAGE",
     "SUBSCRIPTION",
     "SUPERVISOR",
@@ -169,26 +180,45 @@ class _DispatcherRule(Leaf):
         return BAD
 
 
-SUPERVISOR = Table(
-    "the supervisor",
-    "supervisor",
+_RULES = (
+    Key(
+        "strategy",
+        Choice(STRATEGIES),
+        "Who is restarted when a child ends badly: it alone, all, or it and all started after it.",
+    ),
+    Key(
+        "max_restarts",
+        Owned(Intensity, "max_restarts"),
+        "With more restarts than this within `max_seconds` it gives up.",
+    ),
+    Key(
+        "max_seconds",
+        Owned(Intensity, "max_seconds"),
+        "The time that `max_restarts` is about.",
+    ),
+    Key(
+        "auto_shutdown",
+        Choice(AUTO_SHUTDOWNS),
+        "Whether it shuts down when a significant child has ended for good, or the last of them.",
+    ),
+)
+
+SUPERVISOR = Table("the supervisor", "supervisor", _RULES)
+
+BACKOFF = Table(
+    "a back-off",
+    "stages.NAME.backoff",
     (
+        Key("initial", Owned(Backoff, "initial"), "Seconds before the first restart."),
+        Key("factor", Owned(Backoff, "factor"), "How much longer each further pause is."),
+        Key("max", Owned(Backoff, "max"), "The longest pause, in seconds."),
         Key(
-            "strategy",
-            Choice(STRATEGIES),
-            "Who is restarted when a stage ends badly: it alone, all, or it and all started"
-            " after it.",
+            "attempts",
+            Owned(Backoff, "attempts"),
+            "How many restarts in a row are tried before the supervisor gives up; null for any"
+            " number.",
         ),
-        Key(
-            "max_restarts",
-            Owned(Intensity, "max_restarts"),
-            "More restarts than this within `max_seconds` end the run.",
-        ),
-        Key(
-            "max_seconds",
-            Owned(Intensity, "max_seconds"),
-            "The time that `max_restarts` is about.",
-        ),
+        Key("jitter", Owned(Backoff, "jitter"), "Which part of a pause is left to chance."),
     ),
 )
 
@@ -199,6 +229,46 @@ _SHUTDOWN = Owned(ChildSpec, "shutdown", _CHILD)
 _START_WITHIN = Owned(ChildSpec, "start_within", _CHILD)
 _MAX_DEMAND = Owned(SubscriptionOptions, "max_demand")
 _CANCEL = Owned(SubscriptionOptions, "cancel")
+
+_SIGNIFICANT = Owned(ChildSpec, "significant", _CHILD)
+
+
+class _Supervisors(Rule):
+    """The supervisors inside another; they nest to any depth."""
+
+    def _text(self) -> str:
+        return "a map of supervisors, by name"
+
+    def _read(self, value: Any, path: Path, report: Report) -> Any:
+        return Named(Name(), NESTED, self.text).read(value, path, report)
+
+
+NESTED = Table(
+    "a supervisor",
+    "supervisors.NAME",
+    (
+        *_RULES,
+        Key(
+            "restart",
+            Owned(SupervisorSpec, "restart", {"name": "any"}),
+            "When it is started again itself: when it has given up; also when it has shut down;"
+            " never.",
+        ),
+        Key(
+            "significant",
+            _SIGNIFICANT,
+            "Whether its own end may shut down the supervisor that it is in.",
+        ),
+        Key("backoff", BACKOFF, "How long its restarts wait.", default="not at all"),
+        Key(
+            "stages",
+            Each(Text("a stage's name"), "a list of stages"),
+            "The stages that are its children.",
+            default="[]",
+        ),
+        Key("supervisors", _Supervisors(), "The supervisors that are its children.", default="{}"),
+    ),
+)
 
 DEFAULTS = Table(
     "the defaults",
@@ -286,6 +356,8 @@ STAGE = Table(
         Key("restart", _RESTART, "When it is started again: always, after a bad end, or never."),
         Key("shutdown", _SHUTDOWN, "Seconds from being asked to stop until it is killed."),
         Key("start_within", _START_WITHIN, "Seconds from its start until it must be ready."),
+        Key("backoff", BACKOFF, "How long its restarts wait.", default="not at all"),
+        Key("significant", _SIGNIFICANT, "Whether its end may shut its supervisor down."),
         Key("delivery", _DELIVERY, "What holds for its events when a process dies."),
         Key("codec", _CODEC, "How the events that it emits travel.", kinds=_EMITTING),
         Key(
@@ -334,6 +406,12 @@ TOPOLOGY = Table(
     (
         Key("name", Name(), "The topology's name, in logs and reports.", default="the file's name"),
         Key("supervisor", SUPERVISOR, "How failures are met.", default="{}"),
+        Key(
+            "supervisors",
+            _Supervisors(),
+            "Supervisors of some of the stages, with rules of their own; they nest.",
+            default="{}",
+        ),
         Key("defaults", DEFAULTS, "What holds where a stage says nothing itself.", default="{}"),
         Key(
             "stages",
@@ -378,7 +456,7 @@ def describe_keys() -> list[KeyDescription]:
 
     Example:
         >>> [row.name for row in describe_keys() if row.where == "supervisor"]
-        ['strategy', 'max_restarts', 'max_seconds']
+        ['strategy', 'max_restarts', 'max_seconds', 'auto_shutdown']
     """
     return [
         KeyDescription(
@@ -396,5 +474,5 @@ def describe_keys() -> list[KeyDescription]:
 
 
 def _tables() -> Iterator[Table]:
-    yield from (TOPOLOGY, SUPERVISOR, DEFAULTS, STAGE, SUBSCRIPTION)
+    yield from (TOPOLOGY, SUPERVISOR, NESTED, DEFAULTS, STAGE, BACKOFF, SUBSCRIPTION)
     yield from DISPATCHER_OPTIONS.values()

@@ -24,13 +24,15 @@ from typing import TYPE_CHECKING, Any, Unpack
 from actorflow.errors import OptionError, Problem, TopologyError
 from actorflow.stage.behaviour import Stage
 from actorflow.stage.place import ProgramSource
-from actorflow.supervision.specs import Plan
+from actorflow.supervision.specs import Backoff, Plan
 from actorflow.topology.declarations import (
     Defaults,
     StageDeclaration,
     StageKeywords,
     SubscribeTo,
+    SupervisorDeclaration,
     SupervisorOptions,
+    backoff_of,
     refuse_unless,
     refuse_unless_all,
 )
@@ -46,6 +48,7 @@ __all__ = [
     "StageDeclaration",
     "StageKeywords",
     "SubscribeTo",
+    "SupervisorDeclaration",
     "SupervisorOptions",
     "Topology",
 ]
@@ -61,6 +64,7 @@ class Topology:
         supervisor: how failures are met.
         defaults: what holds where a stage says nothing itself.
         import_paths: folders that go first on the import path of every stage.
+        supervisors: the supervisors declared so far; `supervise` adds one.
 
     Raises:
         OptionError: an argument breaks its rule.
@@ -83,6 +87,7 @@ class Topology:
     supervisor: SupervisorOptions = field(default_factory=SupervisorOptions, kw_only=True)
     defaults: Defaults = field(default_factory=Defaults, kw_only=True)
     import_paths: tuple[str, ...] = field(default=(), kw_only=True)
+    supervisors: tuple[SupervisorDeclaration, ...] = field(default=(), kw_only=True)
 
     def __post_init__(self) -> None:
         TOPOLOGY.check(name=self.name)
@@ -90,6 +95,7 @@ class Topology:
         refuse_unless("defaults", self.defaults, Defaults)
         refuse_unless_all("stages", self.stages, StageDeclaration)
         refuse_unless_all("import_paths", self.import_paths, str)
+        refuse_unless_all("supervisors", self.supervisors, SupervisorDeclaration)
 
     def stage(
         self,
@@ -99,8 +105,10 @@ class Topology:
         args: Mapping[str, Any] | None = None,
         replicas: int = 1,
         restart: str | None = None,
-        shutdown: float | None = None,
+        shutdown: float | str | None = None,
         start_within: float | None = None,
+        backoff: Backoff | Mapping[str, Any] | None = None,
+        significant: bool = False,
         subscribe_to: Iterable[str | SubscribeTo | Mapping[str, Any]] | None = None,
         **options: Unpack[StageKeywords],
     ) -> Topology:
@@ -112,8 +120,11 @@ class Topology:
             args: the constructor's keyword arguments.
             replicas: how many processes of it there are, from 1.
             restart: when it is started again.
-            shutdown: seconds from being asked to stop until it is killed, from 0.
+            shutdown: seconds from being asked to stop until it is killed, from 0;
+                ``"brutal_kill"`` to kill it at once, ``"infinity"`` to wait as long as it takes.
             start_within: seconds from its start until it must be ready, from 0.
+            backoff: how long its restarts wait: a `Backoff` or a map of its options.
+            significant: whether its end may shut its supervisor down (`auto_shutdown`).
             subscribe_to: the stages to take events from: names, maps with ``to``, or `SubscribeTo`.
             options: fields of `StageOptions`, such as ``buffer_size``.
 
@@ -141,10 +152,74 @@ class Topology:
             restart=restart,
             shutdown=shutdown,
             start_within=start_within,
+            backoff=backoff_of(backoff),
+            significant=significant,
             subscribe_to=None if subscribe_to is None else tuple(map(SubscribeTo.of, subscribe_to)),
             options={**inline, **options},
         )
         return replace(self, stages=(*self.stages, declared))
+
+    def supervise(
+        self,
+        name: str,
+        stages: Iterable[str] = (),
+        *,
+        inside: str | None = None,
+        strategy: str = "one_for_one",
+        max_restarts: int = 3,
+        max_seconds: float = 5.0,
+        auto_shutdown: str = "never",
+        restart: str = "transient",
+        significant: bool = False,
+        backoff: Backoff | Mapping[str, Any] | None = None,
+    ) -> Topology:
+        """This topology with a supervisor of its own for some of its stages.
+
+        When its stages end badly more often than it allows, it stops those that run and ends, and
+        whoever it is inside treats that as the end of a child. Events flow across supervisors as if
+        there were none.
+
+        Args:
+            name: the supervisor's name, unlike any stage's.
+            stages: the names of the stages that it looks after.
+            inside: the supervisor that it is a child of; None for the run's own.
+            strategy: which of its children are restarted when one ends badly.
+            max_restarts: with more restarts than this within `max_seconds` it gives up, from 0.
+            max_seconds: the time that `max_restarts` is about, above 0.
+            auto_shutdown: whether it shuts down when a significant child has ended for good.
+            restart: when it is started again itself.
+            significant: whether its own end may shut down the supervisor that it is in.
+            backoff: how long its restarts wait.
+
+        Raises:
+            OptionError: an argument breaks its rule.
+
+        Example:
+            >>> from actorflow.stage.behaviour import Producer
+            >>> class Numbers(Producer): ...
+            >>> topology = (
+            ...     Topology("example")
+            ...     .stage("numbers", Numbers)
+            ...     .supervise("sources", ["numbers"], strategy="one_for_all")
+            ... )
+            >>> topology.plan().children[0].supervisor
+            'sources'
+        """
+        if isinstance(stages, str):
+            raise OptionError("stages", "a list of stages", stages, "put it in a list")
+        declared = SupervisorDeclaration(
+            name=name,
+            stages=tuple(stages),
+            inside=inside,
+            strategy=strategy,
+            max_restarts=max_restarts,
+            max_seconds=max_seconds,
+            auto_shutdown=auto_shutdown,
+            restart=restart,
+            significant=significant,
+            backoff=backoff_of(backoff),
+        )
+        return replace(self, supervisors=(*self.supervisors, declared))
 
     def problems(self) -> list[Problem]:
         """Every mistake that shows only when the stages are seen together; an empty list is good.

@@ -11,9 +11,21 @@ from actorflow.protocol.identity import StageId
 from actorflow.stage.behaviour import Stage, kind_of
 from actorflow.stage.options import StageOptions
 from actorflow.stage.place import ProgramSource
-from actorflow.supervision.specs import ChildSpec, Intensity, Plan, StageSpec, SubscriptionSpec
+from actorflow.supervision.specs import (
+    ChildSpec,
+    Intensity,
+    Plan,
+    StageSpec,
+    SubscriptionSpec,
+    shutdown_seconds,
+)
 from actorflow.topology.classes import BASES
-from actorflow.topology.declarations import Defaults, StageDeclaration, SubscribeTo
+from actorflow.topology.declarations import (
+    Defaults,
+    StageDeclaration,
+    SubscribeTo,
+    SupervisorDeclaration,
+)
 from actorflow.topology.keys import STAGE, stage_option_names
 from actorflow.topology.model import Topology
 
@@ -21,6 +33,7 @@ __all__ = [
     "class_options",
     "class_subscriptions",
     "defaults_towards",
+    "outermost_first",
     "partition_names",
     "plan_of",
     "stage_options",
@@ -42,10 +55,11 @@ def plan_of(topology: Topology) -> Plan:
     order = start_order({name: [s.to for s in subs] for name, subs in subscriptions.items()})
     options = {name: _options(by_name[name], defaults) for name in order}
     partitions = {name: partition_names(options[name].dispatcher) for name in order}
+    supervisors = {stage: each.name for each in topology.supervisors for stage in each.stages}
     return Plan(
         name=topology.name,
         children=tuple(
-            _child(by_name[name], index, options[name], defaults)
+            _child(by_name[name], index, options[name], defaults, supervisors.get(name, ""))
             for name in order
             for index in range(by_name[name].replicas)
         ),
@@ -66,13 +80,19 @@ def plan_of(topology: Topology) -> Plan:
             max_seconds=topology.supervisor.max_seconds,
         ),
         partitions={name: names for name, names in partitions.items() if names is not None},
+        auto_shutdown=topology.supervisor.auto_shutdown,
+        supervisors=tuple(each.spec() for each in outermost_first(topology.supervisors)),
         import_paths=topology.import_paths,
         preload=_modules(by_name[name].use for name in order if by_name[name].source is None),
     )
 
 
 def _child(
-    declared: StageDeclaration, index: int, options: StageOptions, defaults: Defaults
+    declared: StageDeclaration,
+    index: int,
+    options: StageOptions,
+    defaults: Defaults,
+    supervisor: str,
 ) -> ChildSpec:
     given: dict[str, Any] = {}
     for option in ("restart", "shutdown", "start_within"):
@@ -87,12 +107,18 @@ def _child(
         options=options,
         replicas=declared.replicas,
     )
+    given |= {
+        "supervisor": supervisor,
+        "backoff": declared.backoff,
+        "significant": declared.significant,
+    }
     if declared.source is None:
         return ChildSpec(stage=spec, **given)
     # What it read is gone for ever, so the others' default cannot be meant for it.
     given["restart"] = declared.restart or "transient"
     child = ChildSpec(stage=spec, **given)
-    place = declared.source.place(declared.name, child.shutdown)
+    seconds = shutdown_seconds(child.shutdown)
+    place = declared.source.place(declared.name, seconds)
     return replace(child, stage=replace(spec, arguments={"place": place}, place=place))
 
 
@@ -101,6 +127,21 @@ def defaults_towards(source: ProgramSource | None, defaults: Defaults) -> Defaul
     if source is None or source.max_demand is None:
         return defaults
     return replace(defaults, max_demand=source.max_demand)
+
+
+def outermost_first(supervisors: Iterable[SupervisorDeclaration]) -> list[SupervisorDeclaration]:
+    """Each supervisor after the one that it is inside; there must be no cycle.
+
+    Example:
+        >>> inner = SupervisorDeclaration(name="inner", inside="outer")
+        >>> outer = SupervisorDeclaration(name="outer")
+        >>> [each.name for each in outermost_first([inner, outer])]
+        ['outer', 'inner']
+    """
+    declared = list(supervisors)
+    order = start_order({each.name: [each.inside] if each.inside else [] for each in declared})
+    by_name = {each.name: each for each in declared}
+    return [by_name[name] for name in order]
 
 
 def _options(declared: StageDeclaration, defaults: Defaults) -> StageOptions:

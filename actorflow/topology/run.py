@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -93,11 +94,11 @@ class Run:
         Raises:
             TimeoutError: it is not over yet; it goes on.
             Exception: the exception that ended the run, as the stage raised it, with the remote
-                traceback as its cause.
+                traceback as its cause; `outcome` has the supervisor's words around it.
         """
         outcome = self.outcome(timeout)
-        if outcome.error is not None and outcome.status == "failed":
-            raise outcome.error
+        if outcome.root_cause is not None and outcome.status == "failed":
+            raise outcome.root_cause
         return outcome.results
 
     def outcome(self, timeout: float | None = None) -> Outcome:
@@ -146,7 +147,7 @@ class Run:
                 within = self._supervisor.act(
                     lambda core: operations.stop(core, reason), CALL_TIMEOUT
                 )
-                self._outcome.result(within + CALL_TIMEOUT)
+                self._outcome.result(within + CALL_TIMEOUT if within < math.inf else None)
             except (Closed, FutureTimeout):
                 # The supervisor is gone or does not come to an end; closing ends every process.
                 self.close()

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from actorflow.errors import OptionError, Problem, TopologyError
 from actorflow.topology.check import Draft, check
+from actorflow.topology.declarations import backoff_of
 from actorflow.topology.imports import on_import_path
 from actorflow.topology.keys import TOPOLOGY, stage_option_names
 from actorflow.topology.model import (
@@ -28,6 +29,12 @@ from actorflow.topology.model import (
 )
 from actorflow.topology.report import Path, Report, explain
 from actorflow.topology.rules import BAD
+from actorflow.topology.supervisors import (
+    StageDraft,
+    check_backoff,
+    check_supervisors,
+    nested_drafts,
+)
 
 if TYPE_CHECKING:
     from actorflow.topology.document import Document
@@ -137,13 +144,22 @@ def _topology(
     defaults = Defaults(**_good(read.get("defaults")))
     declared = read["stages"] if isinstance(read["stages"], dict) else {}
     drafts = {name: _draft(name, stage, report) for name, stage in declared.items()}
+    supervisor = _good(read.get("supervisor"))
+    nested = nested_drafts(read.get("supervisors"), report)
+    children = [
+        StageDraft(draft.name, draft.path, draft.restart, draft.significant)
+        for draft in drafts.values()
+    ]
+    automatic = supervisor.get("auto_shutdown", "never")
+    check_supervisors(nested, children, automatic, defaults.restart, report)
     check(drafts, defaults, report, complete=True)
     if report:
         return None
     return Topology(
         name=read.get("name", _name_from(file)),
         stages=tuple(_declaration(drafts[name], stage) for name, stage in declared.items()),
-        supervisor=SupervisorOptions(**_good(read.get("supervisor"))),
+        supervisor=SupervisorOptions(**supervisor),
+        supervisors=tuple(each.declaration() for each in nested),
         defaults=defaults,
         import_paths=folders,
     )
@@ -153,6 +169,7 @@ def _draft(name: str, stage: Any, report: Report) -> Draft:
     if stage is BAD:
         return Draft(name=name)
     good = _good(stage)
+    check_backoff(good.get("backoff"), ("stages", name, "backoff"), report)
     path: Path = ("stages", name, "subscribe_to")
     subscriptions = {
         place: subscription
@@ -168,6 +185,8 @@ def _draft(name: str, stage: Any, report: Report) -> Draft:
         options={option: good[option] for option in stage_option_names() if option in good},
         subscribe_to=subscriptions,
         declared="subscribe_to" in stage,
+        restart=good.get("restart"),
+        significant=good.get("significant", False),
     )
 
 
@@ -197,6 +216,8 @@ def _declaration(draft: Draft, stage: Mapping[str, Any]) -> StageDeclaration:
         replicas=draft.replicas or 1,
         subscribe_to=tuple(draft.subscribe_to.values()) if draft.declared else None,
         options=draft.options,
+        backoff=backoff_of(stage.get("backoff")),
+        significant=draft.significant,
         **child,
     )
 

@@ -79,7 +79,15 @@ def test_the_report_is_one_json_object_for_a_program(topology: Write, command: C
     assert (code, errors) == (0, "")
     assert output.count("\n") == 1
     report = json.loads(output)
-    assert list(report) == ["name", "status", "error", "seconds", "stages", "results"]
+    assert list(report) == [
+        "name",
+        "status",
+        "error",
+        "gave_up",
+        "seconds",
+        "stages",
+        "results",
+    ]
     assert report["results"] == {"numbers": 7, "count": {"events": 7, "bytes": 0}}
     assert [stage["stage"] for stage in report["stages"]] == ["numbers/0", "pass/0", "count/0"]
     assert {stage["state"] for stage in report["stages"]} == {"ended"}

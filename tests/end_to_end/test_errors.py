@@ -13,6 +13,7 @@ import pytest
 from actorflow import (
     BadReturn,
     EventNotEncodable,
+    IntensityExceeded,
     StageKilled,
     StartFailed,
     SubscribeTo,
@@ -71,9 +72,12 @@ def test_a_failing_stage_is_started_again_before_the_run_ends() -> None:
     with failing("handle_demand", restarts=2).start(events) as run:
         outcome = run.outcome(20)
     assert outcome.status == "failed"
-    assert type(outcome.error) is ValueError
+    assert type(outcome.error) is IntensityExceeded
+    assert "max_restarts=2" in str(outcome.error)
+    assert outcome.root_cause is outcome.error.__cause__
+    assert type(outcome.root_cause) is ValueError
     assert len(events.of(ChildEnded, "fails")) == 3
-    assert any("max_restarts=2" in note for note in outcome.error.__notes__)
+    assert any("max_restarts=2" in note for note in outcome.root_cause.__notes__)
 
 
 def test_a_start_that_fails_is_not_tried_again() -> None:
