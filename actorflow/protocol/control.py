@@ -7,12 +7,13 @@ a msgpack map: the record's fields and, under ``"do"``, its name.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
-from typing import Any
+from types import UnionType
+from typing import Any, get_args, get_origin, get_type_hints
 
 import msgpack
 
-from actorflow.errors import Undecodable
-from actorflow.protocol.messages import Cast
+from actorflow.errors import ProtocolError, Undecodable
+from actorflow.protocol.messages import MAX_REF, Cast
 
 __all__ = [
     "SYSTEM",
@@ -271,13 +272,46 @@ def encode_control(record: Control) -> Cast:
 
 
 def decode_control(message: Cast) -> Control:
-    """Read a control record back.
+    """Read a control record back, and check every field.
 
     Raises:
         Undecodable: the body is not a control record.
+        ProtocolError: ``bad_message``: a field is of the wrong type.
     """
     try:
         body = msgpack.unpackb(message.body, strict_map_key=False)
-        return _RECORDS[body.pop("do")](**body)
+        record = _RECORDS[body.pop("do")](**body)
     except Exception as error:
         raise Undecodable("undecodable", f"not a control record: {error!r}") from error
+    kind = type(record).__name__
+    for name, annotation in _ANNOTATIONS[kind].items():
+        value = getattr(record, name)
+        if not _fits(value, annotation) or (name in _REFS and not _is_ref(value)):
+            wanted = getattr(annotation, "__name__", str(annotation))
+            detail = f"{kind}.{name} must be {wanted}, got {value!r}"
+            raise ProtocolError("bad_message", detail)
+    return record
+
+
+_REFS = ("ref", "replaces")
+_ANNOTATIONS = {name: get_type_hints(record) for name, record in _RECORDS.items()}
+
+
+def _is_ref(value: int | None) -> bool:
+    return value is None or 0 <= value <= MAX_REF
+
+
+def _fits(value: object, annotation: Any) -> bool:
+    """Whether a value read from msgpack is what a record's field is declared to be."""
+    if annotation is Any:
+        return True
+    if isinstance(annotation, UnionType):
+        return any(_fits(value, each) for each in get_args(annotation))
+    kind = get_origin(annotation) or annotation
+    if type(value) is not kind:
+        return False
+    if kind is list:
+        (inner,) = get_args(annotation)
+        return all(_fits(each, inner) for each in value)  # type: ignore[attr-defined]
+    # Every map in a record is one by name.
+    return kind is not dict or all(type(key) is str for key in value)  # type: ignore[attr-defined]

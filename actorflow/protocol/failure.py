@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from actorflow.protocol.codec import dump
+from actorflow.protocol.reasons import shown
 
 __all__ = ["Failure"]
 
@@ -66,6 +67,8 @@ class Failure:
         except Exception:  # noqa: BLE001  (unpickling runs the exception's own code)
             # Its class cannot be imported here; the summary and traceback say what it was.
             error = RuntimeError(self.summary)
+        if not isinstance(error, BaseException):
+            error = RuntimeError(self.summary)
         error.__cause__ = _RemoteTraceback(self.traceback)
         return error
 
@@ -74,9 +77,18 @@ class Failure:
         return asdict(self)
 
     @classmethod
-    def from_wire(cls, data: dict[str, Any]) -> Failure:
-        """Read what `to_wire` wrote."""
-        return cls(**data)
+    def from_wire(cls, data: Any) -> Failure:
+        """Read what `to_wire` wrote; of anything else, what it says is the summary.
+
+        Example:
+            >>> Failure.from_wire(["garbage"]).summary
+            "a failure that cannot be read: ['garbage']"
+        """
+        if isinstance(data, dict):
+            summary, text, pickled = map(data.get, ("summary", "traceback", "pickled"))
+            if type(summary) is str and type(text) is str and isinstance(pickled, bytes | None):
+                return cls(summary, text, pickled)
+        return cls(f"a failure that cannot be read: {shown(data)}", "")
 
 
 def _pickled(error: BaseException) -> bytes | None:

@@ -206,9 +206,14 @@ class ConsumingHalf:
         incoming.ended = True
         self._end(Ending(incoming, "cancel", message.reason))
 
-    def reject(self, ref: int | None, reason: Any) -> None:
+    def travels(self, ref: int, link: int) -> bool:
+        """Whether there is such a subscription, and it is one of that link."""
+        incoming = self.subscriptions.get(ref)
+        return incoming is not None and incoming.link == link
+
+    def reject(self, ref: int, reason: Any) -> None:
         """What a producer sent broke a rule: end that subscription on both sides."""
-        incoming = self.subscriptions.get(ref) if ref is not None else None
+        incoming = self.subscriptions.get(ref)
         if incoming is not None and not incoming.ended:
             self.cancel(incoming.ref, reason)
             incoming.ended = True

@@ -119,18 +119,22 @@ class StageMachine:
 
     def refuse(self, link: int, error: ProtocolError) -> None:
         """Tell the sender which rule its message broke; nobody else notices."""
-        self._counters[Counter.PROTOCOL_ERRORS] += 1
-        self.log("error", "a message was refused", {"link": link, "reason": str(error)})
+        self.count_refusal(link, str(error))
         if link == CONTROL_LINK:
             return
         reason = [error.reason, error.detail]
         ref = error.ref if error.ref is not None else link
-        if self.consuming is not None and ref in self.consuming.subscriptions:
+        if self.consuming is not None and self.consuming.travels(ref, link):
             self.consuming.reject(ref, reason)
         elif self.producing is not None:
             self.producing.subscribers.reject(link, ref, reason)
         else:
             self._port.send(link, encode(RouteEos(ref, reason)))
+
+    def count_refusal(self, link: int, reason: str) -> None:
+        """Note that a message broke a rule."""
+        self._counters[Counter.PROTOCOL_ERRORS] += 1
+        self.log("error", "a message was refused", {"link": link, "reason": reason})
 
     def link_closed(self, link: int) -> None:
         """A link is at its end, drained to the last byte."""

@@ -97,8 +97,13 @@ class Orders:
         try:
             if record.role == "consumer":
                 self._machine.consumer_half().open(record)
-            else:
+            elif record.role == "producer":
                 self._machine.peers[record.ref] = Incarnation.parse(record.peer)
+            else:
+                raise OptionError("role", "producer or consumer", record.role)
+        except ProtocolError:
+            self._port.close(record.ref)
+            raise
         except ValueError as error:
             self._port.close(record.ref)
             raise ProtocolError("bad_link", str(error)) from error

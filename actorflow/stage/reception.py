@@ -33,18 +33,23 @@ def acceptors(machine: StageMachine, port: Port) -> dict[type, Accept]:
         machine: a machine whose halves are made.
         port: where the answers of a half that is missing go.
     """
-    return _of_producers(machine) | _of_consumers(machine, port)
+    return _of_producers(machine, port) | _of_consumers(machine, port)
 
 
-def _of_producers(machine: StageMachine) -> dict[type, Accept]:
+def _of_producers(machine: StageMachine, port: Port) -> dict[type, Accept]:
     consuming = machine.consuming
     if consuming is not None:
         return {Route: consuming.route, RouteEos: consuming.eos, Notify: consuming.notify}
 
     def ignore(link: int, message: Message) -> None:
-        machine.log("error", "an event message at a pure producer was ignored", {"link": link})
+        machine.count_refusal(link, f"{type(message).__name__} at a pure producer")
 
-    return dict.fromkeys((Route, RouteEos, Notify), ignore)
+    def refuse(link: int, message: Message) -> None:
+        ignore(link, message)
+        port.send(link, encode(Unsubscribe(message.ref, "not_a_consumer")))
+
+    # An end has no answer: two stages could go on ending each other.
+    return {Route: refuse, RouteEos: ignore, Notify: refuse}
 
 
 def _of_consumers(machine: StageMachine, port: Port) -> dict[type, Accept]:
@@ -56,11 +61,17 @@ def _of_consumers(machine: StageMachine, port: Port) -> dict[type, Accept]:
             peer = machine.peers.get(link)
             if peer is None:
                 raise ProtocolError("unknown_link", f"link {link} was never announced")
+            if message.ref != link:
+                # Somebody else's subscription may be given this ref.
+                raise ProtocolError(
+                    "bad_ref", f"this link is {link}, got {message.ref}", message.ref
+                )
             subscribers.subscribe(link, peer, message)
 
         return {Ask: half.ask, Subscribe: subscribe, Unsubscribe: subscribers.unsubscribe}
 
     def refuse(link: int, message: Message) -> None:
+        machine.count_refusal(link, f"{type(message).__name__} at a pure consumer")
         port.send(link, encode(RouteEos(message.ref, "not_a_producer")))
 
     return dict.fromkeys((Ask, Subscribe, Unsubscribe), refuse)

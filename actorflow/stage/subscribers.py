@@ -103,32 +103,33 @@ class Subscribers:
             self._dispatcher.expect(consumer)
 
     def subscribe(self, link: int, peer: Incarnation, message: Subscribe) -> None:
-        """Admit, refuse or replace a subscription (GenStage 2.3)."""
+        """Admit, refuse or replace a subscription (GenStage 2.3).
+
+        Raises:
+            ProtocolError: an option breaks a rule.
+        """
         ref = message.ref
         if message.replaces is not None:
-            self._replace(message.replaces, message.replaces_reason)
+            self._replace(peer, message)
         if ref in self._outgoing.by_ref:
             self._outgoing.send_eos(link, ref, "duplicated_subscription")
             return
         options = dict(message.options)
         version = options.pop("version", VERSION)
         if version != VERSION:
-            detail = f"this stage speaks version {VERSION}, got {version!r}"
-            self._outgoing.send_eos(link, ref, ["unsupported_version", detail])
             self._expect_no_more(peer)
-            return
+            detail = f"this stage speaks version {VERSION}, got {version!r}"
+            raise ProtocolError("unsupported_version", detail, ref)
         claim = Claim.taken_from(options, peer)
         try:
             SubscriptionOptions.from_wire(options)
             store = self._half.new_store(claim)
         except OptionError as error:
-            self._outgoing.send_eos(link, ref, ["bad_option", str(error)])
             self._expect_no_more(peer)
-            return
+            raise ProtocolError("bad_option", str(error), ref) from error
         except ProtocolError as error:
-            self._outgoing.send_eos(link, ref, [error.reason, error.detail])
             self._expect_no_more(peer)
-            return
+            raise ProtocolError(error.reason, error.detail, ref) from error
         handle = Subscription(ref, "consumer", peer, options)
         outgoing = Outgoing(handle, link, store, route_prefix(ref), durable=claim.durable)
         outgoing.inherits = self._outgoing.awaited(handle, message.replaces)
@@ -259,10 +260,15 @@ class Subscribers:
 
     # --- within -----------------------------------------------------------------------------------
 
-    def _replace(self, ref: int, reason: Any) -> None:
-        outgoing = self._outgoing.by_ref.get(ref)
-        if outgoing is not None:
-            self.end(outgoing, reason)
+    def _replace(self, peer: Incarnation, message: Subscribe) -> None:
+        outgoing = self._outgoing.by_ref.get(message.replaces)  # type: ignore[arg-type]
+        if outgoing is None:
+            return
+        owner = outgoing.handle.peer.stage
+        if owner != peer.stage:
+            detail = f"replaces must be a subscription of {peer.stage}, {outgoing.ref} is {owner}'s"
+            raise ProtocolError("bad_option", detail, message.ref)
+        self.end(outgoing, message.replaces_reason)
 
     def _refuse(self, outgoing: Outgoing, reason: Any) -> None:
         self._outgoing.send_eos(outgoing.link, outgoing.ref, reason)

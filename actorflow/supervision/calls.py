@@ -6,7 +6,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
-from actorflow.errors import CallError, StageDown, Undecodable
+from actorflow.errors import CallError, ProtocolError, StageDown, Undecodable
 from actorflow.protocol.codec import decode_value, encode_value
 from actorflow.protocol.failure import Failure
 from actorflow.protocol.identity import Incarnation
@@ -39,10 +39,20 @@ class PendingCalls:
         self._pending[self._last] = _Pending(child, future)
         return Call(self._last, scope, encoded.codec, encoded.body)
 
-    def reply(self, message: Reply) -> None:
-        """Resolve a call; a reply that nobody waits for any more is dropped."""
-        pending = self._pending.pop(message.ref, None)
-        if pending is None or not pending.future.set_running_or_notify_cancel():
+    def reply(self, child: Incarnation, message: Reply) -> None:
+        """Resolve a call; a reply that nobody waits for any more is dropped.
+
+        Raises:
+            ProtocolError: ``bad_ref``: it is another stage that was called.
+        """
+        pending = self._pending.get(message.ref)
+        if pending is None:
+            return
+        if pending.child != child:
+            detail = f"call {message.ref} was made to {pending.child}, not to {child}"
+            raise ProtocolError("bad_ref", detail, message.ref)
+        del self._pending[message.ref]
+        if not pending.future.set_running_or_notify_cancel():
             return
         try:
             value = decode_value(message.codec, message.body)
@@ -52,9 +62,9 @@ class PendingCalls:
         if message.outcome == "ok":
             pending.future.set_result(value)
             return
-        failure = Failure.from_wire(value).exception()
-        error = CallError(f"{pending.child.stage} raised in the call: {value['summary']}")
-        error.__cause__ = failure
+        failure = Failure.from_wire(value)
+        error = CallError(f"{pending.child.stage} raised in the call: {failure.summary}")
+        error.__cause__ = failure.exception()
         pending.future.set_exception(error)
 
     def down(self, child: Incarnation, reason: Any) -> None:

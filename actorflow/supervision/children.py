@@ -72,6 +72,8 @@ class Child:
     """Killed because its start took longer than it may."""
     journal: Journal = field(default_factory=Journal)
     """What it has left for its successors."""
+    fault: str = ""
+    """What it sent that a stage may not send, for which it is killed."""
     dynamic: bool = False
     """Started by an operation: that its start fails is the operation's error, not the run's."""
 
@@ -154,6 +156,8 @@ def end_of(child: Child, exited: Exited, counters: Mapping[str, int]) -> End:
         counters: the stage's, which tell what it had in hand when it died without a word.
     """
     detail = _detail(exited)
+    if child.fault:
+        detail += f", killed for what it sent: {child.fault}"
     if child.exiting is not None:
         return _end_in_words(child, child.exiting, detail)
     if counters["generation"] == child.generation and counters["callback_since"]:

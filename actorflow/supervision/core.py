@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from actorflow.errors import Broken, Closed
+from actorflow.errors import Broken, Closed, ProtocolError
 from actorflow.protocol import control
 from actorflow.protocol.identity import Incarnation
 from actorflow.protocol.messages import Cast, Message, Reply
@@ -162,10 +162,23 @@ class SupervisorCore(SupervisorState):
         child = self.current(who)
         if child is None:
             return
-        if isinstance(message, Reply):
-            self.calls.reply(message)
-        elif isinstance(message, Cast) and message.scope == control.SYSTEM:
-            self._told(child, control.decode_control(message))
+        try:
+            if isinstance(message, Reply):
+                self.calls.reply(who, message)
+            elif isinstance(message, Cast) and message.scope == control.SYSTEM:
+                self._told(child, control.decode_control(message))
+            else:
+                kind = type(message).__name__
+                raise ProtocolError("unknown_message", f"{kind} is nothing for a supervisor")
+        except ProtocolError as error:
+            self._distrust(child, error)
+
+    def _distrust(self, child: Child, error: ProtocolError) -> None:
+        """A stage that sends its supervisor what it may not is none any more: it is killed."""
+        said = "the stage sent its supervisor what it may not, and is killed"
+        self.log(child, "error", said, reason=str(error))
+        child.fault = str(error)
+        self.runtime.signal(child.incarnation, "kill")
 
     def _told(self, child: Child, record: control.Control) -> None:
         if isinstance(record, control.Ready):
@@ -178,12 +191,13 @@ class SupervisorCore(SupervisorState):
             child.exiting = record
             self._take_result(child, record)
         elif isinstance(record, control.Established):
-            self._linking.established(record.ref)
+            self._linking.established(child, record.ref)
         elif isinstance(record, control.SubscriptionEnded):
-            edge = self.wiring.by_ref(record.ref)
-            if edge is not None:
-                self._linking.over(edge, record.reason)
-                self._drain_on()
+            self._linking.ended(child, record)
+            self._drain_on()
+        else:
+            name = type(record).__name__
+            raise ProtocolError("unknown_message", f"{name} is nothing for a supervisor")
 
     def _ready(self, child: Child, kind: str) -> None:
         child.kind = kind

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from actorflow.errors import Refused
+from actorflow.errors import ProtocolError, Refused
 from actorflow.protocol import control
+from actorflow.protocol.identity import StageId
 from actorflow.protocol.messages import Down
 from actorflow.protocol.reasons import DONE
 from actorflow.supervision.children import Child, ChildState
@@ -77,12 +78,28 @@ class Linking:
             control.encode_control(to_consumer),
         )
 
-    def established(self, ref: int) -> None:
-        """The producer has accepted."""
+    def established(self, producer: Child, ref: int) -> None:
+        """The producer has accepted.
+
+        Raises:
+            ProtocolError: ``bad_ref``: it is another's subscription.
+        """
         edge = self._state.wiring.by_ref(ref)
         if edge is not None:
+            _check_owner(producer, edge.producer, ref)
             edge.state = EdgeState.ESTABLISHED
             self._state.established.resolve(edge, ref)
+
+    def ended(self, consumer: Child, record: control.SubscriptionEnded) -> None:
+        """The consumer has seen the end of a subscription.
+
+        Raises:
+            ProtocolError: ``bad_ref``: it is another's subscription.
+        """
+        edge = self._state.wiring.by_ref(record.ref)
+        if edge is not None:
+            _check_owner(consumer, edge.consumer, record.ref)
+            self.over(edge, record.reason)
 
     def verdict(self, child: Child, reason: Any, *, restarting: bool) -> None:
         """An incarnation has ended: tell everyone linked with it."""
@@ -110,3 +127,8 @@ class Linking:
         """A subscription has ended, or will never begin."""
         self._state.established.reject(edge, Refused(reason))
         self._state.wiring.over(edge, reason)
+
+
+def _check_owner(sender: Child, owner: StageId, ref: int) -> None:
+    if sender.id != owner:
+        raise ProtocolError("bad_ref", f"subscription {ref} is {owner}'s, not {sender.id}'s", ref)

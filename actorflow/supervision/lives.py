@@ -37,6 +37,7 @@ class Lives:
         child.served = False
         child.pid = 0
         child.overdue = False
+        child.fault = ""
         incarnation = child.incarnation
         self._state.runtime.spawn(incarnation, Recovery.spec_of(child))
         self._state.after(child.spec.start_within, lambda: self._start_overdue(incarnation))

@@ -130,8 +130,11 @@ class Experiment:
         if core.wiring.edges:
             edge = random.choice(core.wiring.edges)
             demand = random.randint(1, 5)
+            # A broadcast refuses the later of two; then the one that stays has to end its consumer.
+            broadcast = self.topology.dispatcher(edge.producer.name) == "broadcast"
+            cancel = edge.options.cancel if broadcast else "temporary"
             options = SubscriptionOptions(
-                max_demand=demand, cancel="temporary", extra=edge.options.extra
+                max_demand=demand, cancel=cancel, extra=edge.options.extra
             )
             with suppress(ActorflowError):  # one of the two may have ended by now
                 operations.subscribe(core, str(edge.consumer), str(edge.producer), options)
@@ -150,7 +153,7 @@ class Experiment:
     def _may_be_cancelled(self, edge: Edge) -> bool:
         name = edge.consumer.name
         upstream = [producer for producer, consumer in self.topology.links if consumer == name]
-        dispatchers = [self.topology.stages[each].options.dispatcher for each in upstream]
+        dispatchers = [self.topology.dispatcher(each) for each in upstream]
         anyone = all(each == "demand" for each in dispatchers)
         lossy = self.topology.stages[name].options.delivery == "at_most_once"
         established = edge.state is EdgeState.ESTABLISHED

@@ -169,6 +169,10 @@ class RandomTopology:
         """Whether what a stage had not finished when it fell is lost: ``at_most_once``."""
         return any(s.options.delivery == "at_most_once" for s in self.stages.values())
 
+    def dispatcher(self, producer: str) -> Any:
+        """How a stage dispatches."""
+        return self.stages[producer].options.dispatcher
+
     def consumers(self, producer: str) -> list[str]:
         """Who subscribes to a stage."""
         return [consumer for upstream, consumer in self.links if upstream == producer]

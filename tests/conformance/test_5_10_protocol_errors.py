@@ -67,13 +67,14 @@ def test_s068_a_malformed_subscription_to_a_pure_consumer() -> None:
 
 
 def test_s068_events_for_a_pure_producer() -> None:
-    """They are logged and ignored, and the stage lives."""
+    """They are logged and answered with not_a_consumer, ends excepted; the stage lives."""
     producer = StageHarness(Counter)
     producer.subscribe(1)
     producer.receive(1, Route(1, 1, EVENTS.codec, EVENTS.body))
     producer.receive(1, RouteEos(1, "done"))
     producer.receive(1, Notify(1, EVENTS.codec, EVENTS.body))
     assert [each.level for each in producer.log] == ["error"] * 3
+    assert producer.sent(1) == [Unsubscribe(1, "not_a_consumer")] * 2
     producer.ask(1, 2)
     assert producer.events(1) == [[0, 1]]
 

@@ -28,7 +28,11 @@ RECORDS: list[control.Control] = [
     control.SubscriptionEnded(3, "done"),
     control.LogRecord("info", "hello", {"number": 1, "share": 0.5}),
     control.Exiting("done", {"summary": "x"}, b"result"),
+    control.Snapshot(1, b"state", [{"ref": 3, "seq": 1, "edge": "a", "events": 5}], [], b"", False),
+    control.SnapshotStored(1),
+    control.Acknowledged(99, 1),
 ]
+"""An example of each; what is wrong in every field of it is tried in `test_fuzz_control`."""
 
 
 @pytest.mark.parametrize("record", RECORDS)
