@@ -31,7 +31,9 @@ if TYPE_CHECKING:
     from actorflow.errors import DispatcherError as DispatcherError
     from actorflow.errors import EventNotEncodable as EventNotEncodable
     from actorflow.errors import FrameTooLarge as FrameTooLarge
+    from actorflow.errors import Ignore as Ignore
     from actorflow.errors import IntensityExceeded as IntensityExceeded
+    from actorflow.errors import NoSuchChild as NoSuchChild
     from actorflow.errors import NoSuchStage as NoSuchStage
     from actorflow.errors import NotInStage as NotInStage
     from actorflow.errors import OptionError as OptionError
@@ -60,10 +62,21 @@ if TYPE_CHECKING:
     from actorflow.stage.behaviour import Subscription as Subscription
     from actorflow.stage.calls import LATER as LATER
     from actorflow.stage.calls import Sender as Sender
+    from actorflow.stage.children import ChildTemplate as ChildTemplate
+    from actorflow.stage.held import HeldBatch as HeldBatch
     from actorflow.stage.options import StageOptions as StageOptions
     from actorflow.stage.spec import StageSpec as StageSpec
     from actorflow.stages.iterables import from_iterable as from_iterable
     from actorflow.supervision.children import ChildInfo as ChildInfo
+    from actorflow.supervision.consumer import ConsumerSupervisor as ConsumerSupervisor
+    from actorflow.supervision.consumer import (
+        ProducerConsumerSupervisor as ProducerConsumerSupervisor,
+    )
+    from actorflow.supervision.consumer_calls import (
+        ConsumerSupervisorHandle as ConsumerSupervisorHandle,
+    )
+    from actorflow.supervision.consumer_core import ConsumerChildCounts as ConsumerChildCounts
+    from actorflow.supervision.consumer_core import ConsumerChildInfo as ConsumerChildInfo
     from actorflow.supervision.events import DownMessage as DownMessage
     from actorflow.supervision.events import Outcome as Outcome
     from actorflow.supervision.operations import ChildCounts as ChildCounts
@@ -101,7 +114,9 @@ _HOMES = {
         "DispatcherError",
         "EventNotEncodable",
         "FrameTooLarge",
+        "Ignore",
         "IntensityExceeded",
+        "NoSuchChild",
         "NoSuchStage",
         "NotInStage",
         "OptionError",
@@ -125,10 +140,15 @@ _HOMES = {
     "actorflow.runtime.local.runtime": ("LocalRuntime",),
     "actorflow.stage.behaviour": ("Consumer", "Producer", "ProducerConsumer", "Subscription"),
     "actorflow.stage.calls": ("LATER", "Sender"),
+    "actorflow.stage.children": ("ChildTemplate",),
+    "actorflow.stage.held": ("HeldBatch",),
     "actorflow.stage.options": ("StageOptions",),
     "actorflow.stage.spec": ("StageSpec",),
     "actorflow.stages.iterables": ("from_iterable",),
     "actorflow.supervision.children": ("ChildInfo",),
+    "actorflow.supervision.consumer": ("ConsumerSupervisor", "ProducerConsumerSupervisor"),
+    "actorflow.supervision.consumer_calls": ("ConsumerSupervisorHandle",),
+    "actorflow.supervision.consumer_core": ("ConsumerChildCounts", "ConsumerChildInfo"),
     "actorflow.supervision.events": ("DownMessage", "Outcome"),
     "actorflow.supervision.operations": ("ChildCounts",),
     "actorflow.supervision.specs": (

@@ -14,10 +14,12 @@
     ├── DispatcherError                      somebody's own dispatcher broke a rule
     ├── PartitionError                       a partition function failed for an event
     ├── BadReturn                            a callback returned what it may not return
+    ├── Ignore                               raised by an event's child: nothing is to be done
     ├── NotInStage                           a stage's verb was used outside a running stage
     ├── CallError
     │   ├── CallTimeout (also TimeoutError)  no reply within the deadline
     │   ├── NoSuchStage                      no stage or child of that name
+    │   ├── NoSuchChild                      a ConsumerSupervisor has no such child
     │   └── StageDown                        the called stage ended before it replied
     ├── RunError                             a run did not end well
     │   ├── StageFailed                      a stage raised; carries the remote traceback
@@ -49,7 +51,9 @@ __all__ = [
     "DispatcherError",
     "EventNotEncodable",
     "FrameTooLarge",
+    "Ignore",
     "IntensityExceeded",
+    "NoSuchChild",
     "NoSuchStage",
     "NotInStage",
     "OptionError",
@@ -298,6 +302,18 @@ def _rebuild_bad_return(callback: str, accepted: str, value_text: str) -> BadRet
     return BadReturn(callback, accepted, _Text(value_text))
 
 
+class Ignore(ActorflowError):
+    """Raised by the child of an event, in place of work: nothing is to be done for this event.
+
+    It is OTP's ``ignore``: the child counts as ended in good order.
+
+    Example:
+        >>> def resize(path):
+        ...     if path.endswith(".txt"):
+        ...         raise Ignore("no picture")
+    """
+
+
 class NotInStage(ActorflowError):
     """A stage's verb (`emit`, `notify`, …) was used on an object that no runtime has started."""
 
@@ -312,6 +328,10 @@ class CallTimeout(CallError, TimeoutError):
 
 class NoSuchStage(CallError):
     """There is no stage or child of that name."""
+
+
+class NoSuchChild(CallError):
+    """A `ConsumerSupervisor` has no child of that number, or it is gone already."""
 
 
 class StageDown(CallError):

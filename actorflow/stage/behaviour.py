@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from actorflow.errors import NotInStage
 from actorflow.protocol.identity import Incarnation
+
+if TYPE_CHECKING:
+    from actorflow.stage.children import ChildKind, ChildRuntime, Observer
+    from actorflow.stage.held import HeldBatch
 
 __all__ = [
     "Consumer",
@@ -75,6 +79,21 @@ class StageContext(Protocol):
     def send_after(self, seconds: float, message: Any) -> None:
         """Have `handle_info` called later."""
 
+    def later(self) -> HeldBatch:
+        """Finish the batch in hand later."""
+
+    def after(self, seconds: float, callback: Callable[[], None]) -> None:
+        """Have a callback of the runtime's own called later."""
+
+    def children(self, kind: ChildKind, observe: Observer) -> ChildRuntime:
+        """Where this stage's own children live."""
+
+    def now(self) -> float:
+        """Seconds on the driver's monotonic clock."""
+
+    def stopped(self) -> None:
+        """What `on_stop` left for later is done."""
+
     def finish(self) -> None:
         """Hand over what is buffered, then end."""
 
@@ -104,6 +123,24 @@ class Stage:
     _context: StageContext | None = None
     subscribe_to: Any = ()
     """Producers to subscribe to when the topology names none: names, or maps with ``to``."""
+    finishes_later: bool = False
+    """Whether `handle_events` may return `actorflow.LATER`, see `Consumer.later`."""
+    at_once: int = 1
+    """How many events a stage that finishes later works on at the same time: where its window
+    begins under ``max_demand: auto``."""
+
+    @classmethod
+    def check_arguments(cls, arguments: Mapping[str, Any]) -> None:
+        """Refuse constructor arguments that cannot be right, where a topology is declared.
+
+        It runs in the program that declares, and in ``actorflow check``. The default accepts all.
+
+        Args:
+            arguments: the keyword arguments as declared.
+
+        Raises:
+            OptionError: one of them breaks a rule.
+        """
 
     # --- who am I ------------------------------------------------------------------------------
 
@@ -134,8 +171,11 @@ class Stage:
     def on_start(self) -> None:
         """Called once, in the stage's process, before any event; an exception fails the start."""
 
-    def on_stop(self, reason: Any) -> None:
-        """Called once when the stage ends in an orderly way, with the reason."""
+    def on_stop(self, reason: Any) -> Any:
+        """Called once when the stage ends in an orderly way, with the reason.
+
+        Whoever returns `actorflow.LATER` ends with `stopped`.
+        """
 
     def snapshot(self) -> Any:
         """The state that a successor has to begin with; define it together with `restore`.
@@ -198,6 +238,10 @@ class Stage:
     def stop(self, reason: Any = "normal") -> None:
         """End this stage after the callback in hand; what is not handed over is redelivered."""
         self._running().stop(reason)
+
+    def stopped(self) -> None:
+        """What `on_stop` began, and returned `actorflow.LATER` for, is done: the stage ends."""
+        self._running().stopped()
 
     def set_result(self, value: Any) -> None:
         """Set the stage's answer: in the run's report and in what `run.wait()` returns."""
@@ -312,6 +356,21 @@ class Consumer(Stage):
     def handle_events(self, events: list[Any], subscription: Subscription) -> Any:
         """Take a batch, at least one event. It must return None."""
         raise NotImplementedError(f"{type(self).__name__} must define handle_events")
+
+    def later(self) -> HeldBatch:
+        """Finish the batch in hand later; to be called in `handle_events`, which returns LATER.
+
+        It is for a class that says ``finishes_later = True``. Such a class gets each message as one
+        batch, of at most `max_demand` events. Credit returns for each event that is finished, and
+        the batch is acknowledged when all of them are; until then the stage does not end by itself.
+
+        Returns:
+            a handle; call its ``finished()``, or ``finished(count)``.
+
+        Raises:
+            NotInStage: no `handle_events` is running, or the class does not finish later.
+        """
+        return self._running().later()
 
     def ask(self, subscription: Subscription, count: int) -> None:
         """Ask for `count` more events on a manual subscription."""

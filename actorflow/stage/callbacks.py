@@ -10,15 +10,18 @@ import pickle
 from collections import deque
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from actorflow.errors import BadReturn, ProtocolError
 from actorflow.protocol.identity import Incarnation
 from actorflow.stage.behaviour import Consumer, Stage, StageContext, Subscription
-from actorflow.stage.calls import Sender
+from actorflow.stage.calls import LATER, Sender
 from actorflow.stage.incoming import Ending, Taken
 from actorflow.stage.spec import StageSpec
 from actorflow.stage.work import Work
+
+if TYPE_CHECKING:
+    from actorflow.stage.held import Holding
 
 __all__ = ["Callbacks"]
 
@@ -72,10 +75,17 @@ class Callbacks:
         self._add("on_start", construct, (), done)
 
     def stop(self, reason: Any, stopped: Callable[[], None]) -> None:
-        """Call `on_stop`, then `stopped`; whatever else was to be called is not."""
+        """Call `on_stop`, then `stopped`; whatever else was to be called is not.
+
+        When it returns LATER, the stage itself says when it has stopped.
+        """
+
+        def done(result: Any, seconds: float) -> None:
+            if result is not LATER:
+                stopped()
+
         self.close()
-        work = Work("on_stop", self.live.on_stop, (reason,), lambda *_: stopped())
-        self.queue.append(work)
+        self.queue.append(Work("on_stop", self.live.on_stop, (reason,), done))
 
     # --- events and demand ------------------------------------------------------------------------
 
@@ -87,6 +97,19 @@ class Callbacks:
         arguments = (events, taken.incoming.handle)
         done = partial(handled, taken)
         self.queue.append(Work("handle_events", self._handle_events, arguments, done, len(events)))
+
+    def held_events(self, taken: Taken, holding: Holding) -> None:
+        """Call `handle_events` of a stage that may finish the batch later."""
+        if self._closed:
+            return
+
+        def call() -> Any:
+            return holding.call(self._handle_events, taken)
+
+        def done(result: Any, seconds: float) -> None:
+            holding.handled(taken, result, seconds)
+
+        self.queue.append(Work("handle_events", call, (), done, len(taken.events)))
 
     def demand(self, count: int, met: Callable[[], None]) -> None:
         """Call `handle_demand`, emit what it returns, then `met`."""

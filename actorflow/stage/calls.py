@@ -56,14 +56,15 @@ class Sender:
 
 
 class _Later:
-    """What `handle_call` returns when the answer comes later, through `Sender.reply`."""
+    """What a callback returns when what it was called for is done later."""
 
     def __repr__(self) -> str:
         return "actorflow.LATER"
 
 
 LATER = _Later()
-"""Return this from `handle_call` to answer later with ``sender.reply(value)``."""
+"""Return this from a callback to be done later: from `handle_call`, by ``sender.reply``; from
+`handle_events`, by the handle that `Consumer.later` gives; from `on_stop`, by `Stage.stopped`."""
 
 
 def answer_system_call(machine: StageMachine, question: Any, sender: Sender) -> None:

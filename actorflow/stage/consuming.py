@@ -16,7 +16,8 @@ from actorflow.errors import ProtocolError
 from actorflow.protocol.codec import decode_events, decode_value
 from actorflow.protocol.control import Link, ProducerFinished, SubscriptionEnded, encode_control
 from actorflow.protocol.delivery import Lineage
-from actorflow.protocol.demand import SubscriptionOptions, window_for
+from actorflow.protocol.demand import SubscriptionOptions, Window, window_for
+from actorflow.protocol.held import HeldWindow
 from actorflow.protocol.identity import Incarnation
 from actorflow.protocol.messages import (
     VERSION,
@@ -106,6 +107,8 @@ class ConsumingHalf:
         self._streams = Streams()
         self._dirty: set[int] = set()
         self._queues = queues
+        self.new_window: Callable[[SubscriptionOptions], Window] = window_for
+        """Makes the window of a new subscription; a stage that finishes later has its own."""
         self._port = port
         self._owner = owner
         self._counters = counters
@@ -123,7 +126,8 @@ class ConsumingHalf:
         options = SubscriptionOptions.from_wire(link.options)
         peer = Incarnation.parse(link.peer)
         handle = Subscription(link.ref, "producer", peer, link.options)
-        incoming = Incoming(handle, link.ref, options, window_for(options), ask_prefix(link.ref))
+        window = self.new_window(options)
+        incoming = Incoming(handle, link.ref, options, window, ask_prefix(link.ref))
         old = self.subscriptions.get(link.replaces) if link.replaces is not None else None
         if old is not None:
             old.replaced = True
@@ -296,6 +300,32 @@ class ConsumingHalf:
                 self.lineage.handled(taken.origin, emitted)
         if count and not incoming.ended:
             self.ask(incoming, count)
+        elif incoming.finished > incoming.acknowledged:
+            self._mark_dirty(incoming)
+        if incoming.ended:
+            self._forget_when_over(incoming)
+
+    def finished_later(
+        self, taken: Taken, count: int, seconds: float, *, emitted: int | None
+    ) -> None:
+        """Events of a batch whose callback returned before are finished: refill, acknowledge.
+
+        Args:
+            taken: the batch.
+            count: how many of its events.
+            seconds: how long they took, added up.
+            emitted: when these were its last events, how many the stage has emitted in all.
+        """
+        incoming = taken.incoming
+        window = incoming.window
+        ask = window.finished(count, seconds) if isinstance(window, HeldWindow) else 0
+        if emitted is not None and taken.origin is not None:
+            self.lineage.handled(taken.origin, emitted)
+        elif emitted is not None:
+            incoming.finished = incoming.in_order.finish(taken.seq)
+            incoming.open_batches -= 1
+        if ask and not incoming.ended:
+            self.ask(incoming, ask)
         elif incoming.finished > incoming.acknowledged:
             self._mark_dirty(incoming)
         if incoming.ended:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from actorflow.errors import NotInStage, OptionError
@@ -13,7 +13,9 @@ from actorflow.stage.behaviour import StageContext, Subscription
 from actorflow.stage.outgoing import OutgoingState
 
 if TYPE_CHECKING:
+    from actorflow.stage.children import ChildKind, ChildRuntime, Observer
     from actorflow.stage.consuming import ConsumingHalf
+    from actorflow.stage.held import HeldBatch
     from actorflow.stage.machine import StageMachine
     from actorflow.stage.producing import ProducingHalf
 
@@ -81,6 +83,22 @@ class RunningStage(StageContext):
             raise OptionError("seconds", "a number from 0", seconds)
         self._machine.info_after(seconds, message)
 
+    def later(self) -> HeldBatch:
+        """The handle on the batch in hand."""
+        return self._machine.later()
+
+    def after(self, seconds: float, callback: Callable[[], None]) -> None:
+        """Have `callback` called later."""
+        self._machine.call_after(seconds, callback)
+
+    def children(self, kind: ChildKind, observe: Observer) -> ChildRuntime:
+        """Where this stage's own children live."""
+        return self._machine.children(kind, observe)
+
+    def now(self) -> float:
+        """Seconds on the driver's monotonic clock."""
+        return self._machine.now()
+
     def finish(self) -> None:
         """Hand over what is buffered, then end."""
         self._machine.begin_finish(DONE)
@@ -88,6 +106,10 @@ class RunningStage(StageContext):
     def stop(self, reason: Any) -> None:
         """End after the callback in hand."""
         self._machine.stop(reason)
+
+    def stopped(self) -> None:
+        """What `on_stop` left for later is done."""
+        self._machine.stopped()
 
     def set_result(self, value: Any) -> None:
         """Keep the stage's answer for its last words; raises here what cannot be pickled."""

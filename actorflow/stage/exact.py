@@ -19,6 +19,7 @@ from actorflow.protocol.delivery import UnfinishedBatch
 from actorflow.protocol.edges import EdgeStore
 from actorflow.protocol.identity import Incarnation
 from actorflow.stage import producing, subscribers
+from actorflow.stage.children import ChildKind, ChildRuntime, Observer
 from actorflow.stage.counters import Counter
 from actorflow.stage.keeping import Outputs
 from actorflow.stage.outgoing import Outgoing
@@ -103,6 +104,10 @@ class HeldPort:
     def close(self, link: int) -> None:
         """As the driver's."""
         self._port.close(link)
+
+    def children(self, kind: ChildKind, observe: Observer) -> ChildRuntime:
+        """As the driver's."""
+        return self._port.children(kind, observe)
 
     def drain(self, link: int) -> None:
         """As the driver's."""

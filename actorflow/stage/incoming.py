@@ -7,6 +7,7 @@ from typing import Any
 
 from actorflow.protocol.delivery import Origin
 from actorflow.protocol.demand import SubscriptionOptions, Window
+from actorflow.protocol.held import FinishedInOrder
 from actorflow.protocol.reasons import DONE
 from actorflow.stage.behaviour import Subscription
 
@@ -42,6 +43,8 @@ class Incoming:
     broken: bool = False
     replaced: bool = False
     """Another subscription takes its place, so that its end is nobody's end."""
+    in_order: FinishedInOrder = field(default_factory=FinishedInOrder)
+    """Of a consumer that finishes batches later than they are handled: up to where all are."""
     ref: int = field(init=False)
     """The subscription's name."""
 

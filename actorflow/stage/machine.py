@@ -11,9 +11,11 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from actorflow.errors import OptionError, ProtocolError, Refused
+from actorflow.errors import NotInStage, OptionError, ProtocolError, Refused
 from actorflow.protocol import control
+from actorflow.protocol.demand import SubscriptionOptions, Window
 from actorflow.protocol.failure import Failure
+from actorflow.protocol.held import held_window_for
 from actorflow.protocol.identity import Incarnation
 from actorflow.protocol.messages import RouteEos, decode, encode
 from actorflow.protocol.reasons import DONE, plain
@@ -21,10 +23,12 @@ from actorflow.stage import consuming, producing, subscribers
 from actorflow.stage.acknowledging import Acknowledging
 from actorflow.stage.behaviour import Stage, Subscription, kind_of, takes_snapshots
 from actorflow.stage.callbacks import Callbacks
+from actorflow.stage.children import ChildKind, ChildRuntime, Observer
 from actorflow.stage.consuming import ConsumingHalf
 from actorflow.stage.context import RunningStage
 from actorflow.stage.counters import Counter
 from actorflow.stage.exact import ExactProducingHalf
+from actorflow.stage.held import HeldBatch, Holding
 from actorflow.stage.incoming import Ending, Incoming, Taken
 from actorflow.stage.joint import Joint
 from actorflow.stage.keeping import SNAPSHOT, Keeping, Outputs
@@ -79,6 +83,7 @@ class StageMachine:
         self._said: set[str] = set()
         self._finish_reason: Any = None
         self._exact = spec.options.delivery == EXACTLY_ONCE
+        self._stop_reason: Any = None
         self._callbacks = Callbacks(child)
         self._orders = Orders(self, self._callbacks, port)
         interval = spec.options.poll_interval
@@ -88,6 +93,7 @@ class StageMachine:
         self._joint = self._make_joint()
         self._keeping = self._make_keeping()
         self._handled = self._consumed if self._joint is None else self._joint.handled
+        self._holding = self._make_holding() if spec.behaviour.finishes_later else None
         if self.producing is not None:
             self._callbacks.emit = self.producing.emit
         # Looked at before every work item, so without a call.
@@ -213,11 +219,16 @@ class StageMachine:
         if self.stopping:
             return
         self.stopping = True
-        why = plain(reason)
+        self._stop_reason = plain(reason)
         if self.behaviour is None:
-            self._exit(why, None, 0)
+            self._stopped()
         else:
-            self._callbacks.stop(why, lambda: self._stopped(why))
+            self._callbacks.stop(self._stop_reason, self._stopped)
+
+    def stopped(self) -> None:
+        """What `on_stop` left for later is done: the stage ends."""
+        if self.stopping and not self.ended:
+            self._stopped()
 
     def begin_finish(self, reason: Any) -> None:
         """Hand over what is in hand and buffered, then end with this reason."""
@@ -255,6 +266,31 @@ class StageMachine:
         """
         if self.behaviour is not None:
             self._callbacks.info(message)
+
+    def now(self) -> float:
+        """Seconds on the driver's monotonic clock."""
+        return self._now()
+
+    def call_after(self, seconds: float, callback: Callable[[], None]) -> None:
+        """Have `callback` called in so many seconds; what it raises ends the stage."""
+        self._timers.add(self._now() + seconds, callback)
+
+    def later(self) -> HeldBatch:
+        """The handle on the batch in hand, to finish it later.
+
+        Raises:
+            NotInStage: the class of this stage does not say `finishes_later`, or none is in hand.
+        """
+        if self._holding is None:
+            raise NotInStage(
+                f"{self.child.stage} finishes a batch when handle_events returns; a class that"
+                " finishes later says so: finishes_later = True"
+            )
+        return self._holding.later()
+
+    def children(self, kind: ChildKind, observe: Observer) -> ChildRuntime:
+        """Where children of this stage live, in the hands of whoever drives this machine."""
+        return self._port.children(kind, observe)
 
     def log(self, level: str, event: str, values: dict[str, Any]) -> None:
         """Ship a log line to the host; when it does not keep up, count the line as dropped."""
@@ -303,7 +339,9 @@ class StageMachine:
     def _make_consuming(self) -> ConsumingHalf:
         owner = consuming.Owner(
             subscribe=self._subscribes_to_producer,
-            take=lambda taken: self._callbacks.events(taken, self._handled),
+            take=self._take_held
+            if self._spec.behaviour.finishes_later
+            else lambda taken: self._callbacks.events(taken, self._handled),
             notified=lambda message, incoming: self._callbacks.notified(message, incoming.handle),
             ending=self._ending,
             info=self._info_in_turn,
@@ -313,6 +351,24 @@ class StageMachine:
         )
         queues = self.kind == "producer_consumer"
         return ConsumingHalf(self._port, owner, self._counters, queues=queues)
+
+    def _make_holding(self) -> Holding | None:
+        if self.consuming is None:
+            return None
+        if self._keeping is not None:
+            # A snapshot covers batches in order and whole; these are finished in any order.
+            rule = "one that keeps no snapshots: a stage that finishes batches later has none"
+            raise OptionError("delivery", rule, self._spec.options.delivery)
+        self.consuming.new_window = self._held_window
+        return Holding(self.consuming, self.producing, self._callbacks.returned)
+
+    def _held_window(self, options: SubscriptionOptions) -> Window:
+        at_once = self.behaviour.at_once if self.behaviour is not None else 1
+        return held_window_for(options, at_once)
+
+    def _take_held(self, taken: Taken) -> None:
+        assert self._holding is not None
+        self._callbacks.held_events(taken, self._holding)
 
     def _make_joint(self) -> Joint | None:
         if self.producing is None or self.consuming is None:
@@ -435,7 +491,7 @@ class StageMachine:
     def _try_finish(self) -> None:
         """End once nothing is waiting, in hand, or unacknowledged."""
         half = self.producing
-        if self._inbound:
+        if self._inbound or (self._holding is not None and self._holding.open):
             return
         if half is not None:
             if not half.flushed:
@@ -445,8 +501,8 @@ class StageMachine:
             return
         self.stop(self._finish_reason)
 
-    def _stopped(self, reason: Any) -> None:
-        self._exit(reason, None, 0)
+    def _stopped(self) -> None:
+        self._exit(self._stop_reason, None, 0)
 
     def _exit(self, reason: Any, failure: dict[str, Any] | None, status: int) -> None:
         if self.consuming is not None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from actorflow.stage.children import ChildKind, ChildRuntime, Observer
 
 __all__ = ["CONTROL_LINK", "Port", "Work"]
 
@@ -49,6 +52,9 @@ class Port(Protocol):
 
     def close(self, link: int) -> None:
         """Nothing more is sent on this link or expected from it; what is queued still leaves."""
+
+    def children(self, kind: ChildKind, observe: Observer) -> ChildRuntime:
+        """Where children of the stage live, to be told of through `observe`."""
 
     def drain(self, link: int) -> None:
         """The peer is dead: feed everything it wrote to the machine now, then its end."""

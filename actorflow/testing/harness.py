@@ -6,7 +6,7 @@ reads what the stage answered; time passes when the test says so.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from actorflow.errors import NotInStage
@@ -30,10 +30,12 @@ from actorflow.protocol.messages import (
 )
 from actorflow.runtime.simulated.clock import FakeClock
 from actorflow.stage.behaviour import Stage
+from actorflow.stage.children import ChildEnded, ChildKind, ChildRuntime, Observer
 from actorflow.stage.machine import StageMachine
 from actorflow.stage.options import StageOptions
 from actorflow.stage.spec import StageSpec
 from actorflow.stage.work import CONTROL_LINK, Work
+from actorflow.testing.offspring import PlayedChildren
 from actorflow.testing.recording import Called, Recording
 from actorflow.topology.planning import class_options
 
@@ -100,6 +102,8 @@ class StageHarness(Recording):
         self.seconds_per_event = seconds_per_event
         self.error: BaseException | None = None
         """The exception that ended the stage."""
+        self.offspring: PlayedChildren | None = None
+        """The children of a stage that has some; the test says when and how each ends."""
         self._seq: dict[int, int] = {}
         self._calls = 0
         self._encoder = Encoder("harness")
@@ -362,6 +366,16 @@ class StageHarness(Recording):
         if found is None:
             raise NotInStage(f"{self.child} has not started")
         return found
+
+    def children(self, kind: ChildKind, observe: Observer) -> ChildRuntime:
+        """The stage opens the place where its children live: in the test's hands."""
+
+        def tell(endings: Sequence[ChildEnded]) -> None:
+            self._guarded(lambda: observe(endings))
+            self._settle()
+
+        self.offspring = PlayedChildren(kind, self.clock, tell)
+        return self.offspring
 
     def drain(self, link: int) -> None:
         """The stage reads a dead peer's link to its end."""

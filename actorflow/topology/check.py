@@ -170,6 +170,7 @@ def check(
     for draft in drafts.values():
         if draft.use is not None:
             _check_options(draft, report)
+            _check_finishing(draft, defaults, report)
             _check_state(draft, draft.use, report)
             if draft.args is not None:
                 check_arguments(draft.use, draft.args, draft.path, report)
@@ -204,6 +205,19 @@ def _edges(draft: Draft, report: Report) -> list[_Edge] | None:
         _Edge(draft, place, subscription, where, by_class=True)
         for place, subscription in enumerate(subscriptions)
     ]
+
+
+def _check_finishing(draft: Draft, defaults: Defaults, report: Report) -> None:
+    """Report snapshots of a stage that finishes batches in any order: they cover them in order."""
+    use = draft.use
+    if use is None or not use.finishes_later:
+        return
+    if takes_snapshots(use) or draft.delivery(defaults) == EXACTLY_ONCE:
+        message = (
+            f"{use.__name__} finishes batches later than it takes them, so it can have no"
+            f" snapshots and not be {EXACTLY_ONCE}"
+        )
+        report.add((*draft.path, "use"), message)
 
 
 def _check_options(draft: Draft, report: Report) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from actorflow.errors import OptionError
 from actorflow.stage.behaviour import Consumer, Producer, ProducerConsumer, Stage, kind_of
 from actorflow.topology.imports import CannotImport, import_object
-from actorflow.topology.report import Path, Report, described, did_you_mean, show
+from actorflow.topology.report import Path, Report, described, did_you_mean, explain, show
 from actorflow.topology.rules import BAD, Leaf
 
 __all__ = ["BASES", "StageClass", "check_arguments"]
@@ -110,3 +110,22 @@ def check_arguments(
         elif needed and each.name not in args:
             where: Path = (*path, "args") if args else path
             report.add(where, f"argument {each.name!r} of {constructor} is missing", key=True)
+    _check_values(behaviour, args, path, report)
+
+
+def _check_values(
+    behaviour: type[Stage], args: Mapping[Any, Any], path: Path, report: Report
+) -> None:
+    """Report what the class itself refuses of its arguments, at the key that it names."""
+    try:
+        behaviour.check_arguments(args)
+    except OptionError as error:
+        place = next(
+            (
+                (name, error.option)
+                for name, value in args.items()
+                if isinstance(value, Mapping) and error.option in value
+            ),
+            (error.option,) if error.option in args else (),
+        )
+        report.add((*path, "args", *place), f"{error.option} {explain(error)}")

@@ -19,6 +19,7 @@ from actorflow.protocol.control import SYSTEM
 from actorflow.protocol.demand import SubscriptionOptions
 from actorflow.supervision import operations
 from actorflow.supervision.children import ChildInfo
+from actorflow.supervision.consumer_calls import ConsumerSupervisorHandle
 from actorflow.supervision.core import SupervisorCore
 from actorflow.supervision.events import DownMessage, Outcome, SupervisorEvent
 from actorflow.supervision.runtime import Runtime
@@ -202,6 +203,16 @@ class Run:
     def delete_child(self, stage: str) -> None:
         """Forget an ended child."""
         self._supervisor.act(lambda core: operations.delete_child(core, stage), CALL_TIMEOUT)
+
+    def consumer_supervisor(self, stage: str) -> ConsumerSupervisorHandle:
+        """The operations of a `ConsumerSupervisor` in this run: its children, by hand.
+
+        Args:
+            stage: the stage's name, or ``"name/index"``.
+        """
+        return ConsumerSupervisorHandle(
+            lambda request, timeout: self.call(stage, request, timeout=timeout)
+        )
 
     # --- subscriptions ----------------------------------------------------------------------------
 

@@ -15,6 +15,8 @@ from actorflow.protocol.identity import Incarnation
 from actorflow.runtime.local.control import ControlSocket
 from actorflow.runtime.local.pipes import PipeLink
 from actorflow.runtime.local.poller import READABLE, WRITABLE, new_poller
+from actorflow.runtime.local.posting import Mailbox
+from actorflow.stage.children import ChildKind, ChildRuntime, Observer
 from actorflow.stage.counters import Counter
 from actorflow.stage.machine import StageMachine
 from actorflow.stage.work import CONTROL_LINK, Work
@@ -64,6 +66,8 @@ class StageLoop:
         self._poller.register(self._control_descriptor, READABLE)
         self._looked = 0
         self._hot: PipeLink | None = None
+        self._watchers: dict[int, Callable[[int], None]] = {}
+        self._mailbox: Mailbox | None = None
         self.machine = StageMachine(child, spec, self, counters, time.monotonic)
 
     def run(self) -> int:
@@ -136,6 +140,44 @@ class StageLoop:
                 self._at_end(pipe)
                 return
             self._feed(pipe, data)
+
+    # --- what else there is to wait for -----------------------------------------------------------
+
+    def watch(
+        self, descriptor: int, callback: Callable[[int], None], events: int = READABLE
+    ) -> None:
+        """Have `callback` called when a descriptor is ready; what it raises ends the stage."""
+        self._watchers[descriptor] = callback
+        self._poller.register(descriptor, events)
+
+    def unwatch(self, descriptor: int) -> None:
+        """Watch a descriptor no more; to be called before it is closed."""
+        del self._watchers[descriptor]
+        self._poller.unregister(descriptor)
+
+    def after(self, seconds: float, callback: Callable[[], None]) -> None:
+        """Have `callback` called in so many seconds."""
+        self.machine.call_after(seconds, callback)
+
+    def post(self, callback: Callable[[], None]) -> None:
+        """Have `callback` called soon, from any thread; `children` has made the way for it."""
+        if self._mailbox is not None:
+            self._mailbox.post(callback)
+
+    def children(self, kind: ChildKind, observe: Observer) -> ChildRuntime:
+        """Where the stage's own children live."""
+        from actorflow.runtime.local.children import children_of_kind
+
+        if kind.name in ("thread", "task"):
+            self._mailbox = Mailbox()
+            self.watch(self._mailbox.fileno(), self._take_posted)
+        stage = self.machine.child.stage
+        return children_of_kind(kind, str(stage), self, observe, self.machine.log)
+
+    def _take_posted(self, events: int) -> None:
+        assert self._mailbox is not None
+        for callback in self._mailbox.take():
+            callback()
 
     @property
     def congested(self) -> bool:
@@ -230,7 +272,11 @@ class StageLoop:
                 continue
             pipe = self._by_descriptor.get(descriptor)
             if pipe is None:
-                self._not_a_link(descriptor)
+                watcher = self._watchers.get(descriptor)
+                if watcher is not None:
+                    self._guarded(watcher, events)
+                else:
+                    self._not_a_link(descriptor)
                 continue
             if descriptor == pipe.reader:
                 self._read(pipe)

@@ -12,6 +12,9 @@ from actorflow.runtime.simulated.process import SimulatedProcess
 __all__ = ["CrashAt", "CrashPlan", "Faults"]
 
 
+_LEAST = {"crashes": 0, "within": 1, "spawn_failures": 0, "children": 0}
+
+
 @dataclass(frozen=True, slots=True)
 class CrashAt:
     """Kill a stage at a step of the run.
@@ -41,6 +44,8 @@ class Faults:
         points: for a name given to `actorflow.testing.fault_point`, at which of its passes (from 1)
             the process is killed.
         spawn_failures: how many of the first processes cannot be made.
+        children: of the children that a `ConsumerSupervisor` starts, one in so many is killed
+            before it is done, which ones the seed chooses; 0 for none.
 
     Raises:
         OptionError: a number breaks its rule.
@@ -56,9 +61,10 @@ class Faults:
     stages: tuple[str, ...] | None = None
     points: Mapping[str, int] = field(default_factory=dict)
     spawn_failures: int = 0
+    children: int = 0
 
     def __post_init__(self) -> None:
-        for option, least in (("crashes", 0), ("within", 1), ("spawn_failures", 0)):
+        for option, least in _LEAST.items():
             value = getattr(self, option)
             if type(value) is not int or value < least:
                 raise OptionError(option, f"an integer of at least {least}", value)

@@ -15,6 +15,7 @@ from actorflow.protocol.identity import Incarnation
 from actorflow.protocol.messages import encode
 from actorflow.runtime.simulated.actors import Actor
 from actorflow.runtime.simulated.channel import Channel
+from actorflow.runtime.simulated.children import SimulatedChildren
 from actorflow.runtime.simulated.setting import (
     LAST_WORDS,
     NANOSECONDS,
@@ -24,6 +25,7 @@ from actorflow.runtime.simulated.setting import (
     LinkEnd,
     Setting,
 )
+from actorflow.stage.children import ChildKind, ChildRuntime, Observer
 from actorflow.stage.counters import Counter
 from actorflow.stage.machine import StageMachine
 from actorflow.stage.place import Place
@@ -196,6 +198,24 @@ class SimulatedProcess:
                 end.inbound.drain()
             finally:
                 self._nested -= 1
+
+    def children(self, kind: ChildKind, observe: Observer) -> ChildRuntime:
+        """Where children of the stage live: in virtual time."""
+        machine, schedule = self.machine, self._setting.schedule
+        assert machine is not None
+
+        def lasts() -> float:
+            # One in three takes no time; a stage that restarts them must not depend on it.
+            return schedule.among(3) and schedule.among(100) / 1000
+
+        deaths = self._setting.child_deaths
+        return SimulatedChildren(
+            self._setting.clock,
+            machine.call_after,
+            observe,
+            lasts,
+            lambda: deaths > 0 and not schedule.among(deaths),
+        )
 
     def _release(self, link: int) -> None:
         end = self.ends.pop(link, None)

@@ -70,6 +70,7 @@ class Setting:
         witness: is told what happens.
         points: how often each fault point has been passed.
         fatal_points: at which pass of a fault point the process is killed.
+        child_deaths: one in so many children of stages is killed; 0 for none.
         crashed: which incarnations a fault has killed, in order.
     """
 
@@ -79,4 +80,5 @@ class Setting:
     witness: Witness = field(default_factory=Witness)
     points: dict[str, int] = field(default_factory=dict)
     fatal_points: Mapping[str, int] = field(default_factory=dict)
+    child_deaths: int = 0
     crashed: list[str] = field(default_factory=list)

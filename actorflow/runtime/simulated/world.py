@@ -124,6 +124,7 @@ class World(Runtime):
             ReadySet(),
             self._witness,
             fatal_points=self.faults.points,
+            child_deaths=self.faults.children,
         )
         self._clock = self._setting.clock
         self._schedule = schedule
