@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 import signal
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from typing import Any
 
@@ -41,12 +41,18 @@ class End:
         normal: whether that is an orderly end.
         error: the exception to show, or None.
         detail: pid, signal or status, memory: whatever is known.
+        pid: the process, 0 when there was none.
+        status: its exit status, or None.
+        signal: the number of the signal that it died of, or None.
     """
 
     reason: Any
     normal: bool
     error: BaseException | None
     detail: str
+    pid: int = 0
+    status: int | None = None
+    signal: int | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -155,6 +161,11 @@ def end_of(child: Child, exited: Exited, counters: Mapping[str, int]) -> End:
         exited: how its process ended.
         counters: the stage's, which tell what it had in hand when it died without a word.
     """
+    end = _end_of(child, exited, counters)
+    return replace(end, pid=exited.pid or child.pid, status=exited.status, signal=exited.signal)
+
+
+def _end_of(child: Child, exited: Exited, counters: Mapping[str, int]) -> End:
     detail = _detail(exited)
     if child.fault:
         detail += f", killed for what it sent: {child.fault}"

@@ -115,7 +115,7 @@ class SupervisorCore(SupervisorState):
     def _broken(self, observation: RuntimeBroken) -> None:
         for child in self.children.values():
             if child.alive:
-                end = End("killed", False, None, observation.detail)
+                end = End("killed", False, None, observation.detail, child.pid)
                 child.end, child.state = end, ChildState.ENDED
                 self.calls.down(child.incarnation, end.reason)
                 self.monitors.down(child, restarting=False)

@@ -91,8 +91,13 @@ class DownMessage:
         monitor: the monitor's number.
         child: the incarnation that ended.
         reason: why, plain data.
-        error: its exception or kill, or None.
+        error: its exception, with the traceback of its process as the cause, or its kill; None for
+            an end without either.
         restarting: whether a successor is started.
+        pid: its process, 0 when it never had one.
+        status: the process's exit status, or None when it died of a signal.
+        signal: the signal's number, or None.
+        detail: pid, status or signal, memory, and what else is known, for a person.
     """
 
     monitor: int
@@ -100,6 +105,10 @@ class DownMessage:
     reason: Any
     error: BaseException | None
     restarting: bool
+    pid: int = 0
+    status: int | None = None
+    signal: int | None = None
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,24 +6,76 @@ import itertools
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, Protocol, TypeGuard
 
+import pykka
+
+from actorflow.errors import OptionError
 from actorflow.protocol.identity import StageId
-from actorflow.supervision.children import Child
+from actorflow.supervision.children import Child, ChildState
 from actorflow.supervision.events import DownMessage
 
-__all__ = ["Monitors"]
+__all__ = ["DownQueue", "MonitorTarget", "Monitors", "teller"]
 
 _logger = logging.getLogger("actorflow.supervisor")
+
+
+class DownQueue(Protocol):
+    """A queue for messages from another thread, such as `queue.Queue` and `queue.SimpleQueue`."""
+
+    def put_nowait(self, item: Any) -> None:
+        """Take a message, or raise when there is no room."""
+
+
+MonitorTarget = Callable[[DownMessage], object] | DownQueue | pykka.ActorRef[Any]
+"""Where a `DownMessage` may go."""
+
+
+def teller(target: MonitorTarget) -> Callable[[DownMessage], object]:
+    """The function that hands a `DownMessage` to a monitor's target.
+
+    Args:
+        target: a callback, a queue, or the reference of a pykka actor.
+
+    Raises:
+        OptionError: it is none of them.
+
+    Example:
+        >>> import queue
+        >>> downs = queue.SimpleQueue()
+        >>> teller(downs)("a message")
+        >>> downs.get_nowait()
+        'a message'
+    """
+    if isinstance(target, pykka.ActorRef):
+        return target.tell
+    if _is_queue(target):
+        return target.put_nowait
+    if callable(target):
+        return target
+    rule = "a callback, a queue with put_nowait, or a pykka actor's reference"
+    hint = ""
+    if _is_of_asyncio(target):
+        hint = "it belongs to one thread; give a callback that uses loop.call_soon_threadsafe"
+    raise OptionError("target", rule, target, hint)
+
+
+def _is_queue(target: object) -> TypeGuard[DownQueue]:
+    return hasattr(target, "put_nowait") and not _is_of_asyncio(target)
+
+
+def _is_of_asyncio(target: object) -> bool:
+    return any(each.__module__.partition(".")[0] == "asyncio" for each in type(target).__mro__)
 
 
 @dataclass(frozen=True, slots=True)
 class _Monitor:
     stage: StageId
-    callback: Callable[[DownMessage], None]
+    tell: Callable[[DownMessage], object]
 
 
 class Monitors:
-    """Callbacks that get one `DownMessage` for each incarnation of a stage that ends.
+    """Who gets one `DownMessage` for each incarnation of a stage that ends.
 
     A monitor is over with the last one, whose stage has no successor.
     """
@@ -32,12 +84,17 @@ class Monitors:
         self._monitors: dict[int, _Monitor] = {}
         self._numbers = itertools.count(1)
 
-    def add(self, child: Child, callback: Callable[[DownMessage], None]) -> int:
-        """Monitor a stage; one that has ended already is told of at once, as in OTP."""
+    def add(self, child: Child, target: MonitorTarget) -> int:
+        """Monitor a stage; of one that has ended already it is told at once, as in OTP.
+
+        Raises:
+            OptionError: the target is none.
+        """
+        monitor = _Monitor(child.id, teller(target))
         number = next(self._numbers)
-        self._monitors[number] = _Monitor(child.id, callback)
-        if child.end is not None and child.ended_for_good:
-            self._tell(number, child, restarting=False)
+        self._monitors[number] = monitor
+        if child.end is not None and not child.alive:
+            self._tell(number, child, restarting=child.state is ChildState.RESTARTING)
         return number
 
     def remove(self, number: int) -> bool:
@@ -49,15 +106,34 @@ class Monitors:
         for number in [n for n, each in self._monitors.items() if each.stage == child.id]:
             self._tell(number, child, restarting=restarting)
 
+    def forget(self, stage: StageId) -> None:
+        """A stage is gone with its name: nothing of it can end any more."""
+        for number in [n for n, each in self._monitors.items() if each.stage == stage]:
+            del self._monitors[number]
+
     def _tell(self, number: int, child: Child, *, restarting: bool) -> None:
-        monitor = self._monitors[number]
+        monitor = self._monitors.get(number)
+        if monitor is None:
+            return  # a callback before it, for the same end, has removed it
         if not restarting:
             del self._monitors[number]
         end = child.end
         assert end is not None
-        message = DownMessage(number, child.incarnation, end.reason, end.error, restarting)
+        message = DownMessage(
+            number,
+            child.incarnation,
+            end.reason,
+            end.error,
+            restarting,
+            pid=end.pid,
+            status=end.status,
+            signal=end.signal,
+            detail=end.detail,
+        )
         try:
-            monitor.callback(message)
-        except Exception:
-            # The callback is the program's; its mistake must not end the run.
+            monitor.tell(message)
+        except pykka.ActorDeadError:
+            _logger.warning("the monitor of %s is an actor that has ended", child.id)
+        except (Exception, SystemExit, KeyboardInterrupt):
+            # The callback or queue is the program's; its mistake must not end the run.
             _logger.exception("the monitor of %s failed", child.id)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +15,7 @@ from actorflow.protocol.reasons import plain
 from actorflow.stage.behaviour import kind_of
 from actorflow.supervision.children import Child, ChildInfo, ChildState
 from actorflow.supervision.core import SupervisorCore
-from actorflow.supervision.events import DownMessage
+from actorflow.supervision.monitors import MonitorTarget
 from actorflow.supervision.specs import ChildSpec, shutdown_seconds
 from actorflow.supervision.wiring import Edge
 
@@ -253,12 +252,15 @@ def info(core: SupervisorCore, stage: str, message: Any) -> None:
     core.info(find(core, stage), message)
 
 
-def monitor(core: SupervisorCore, stage: str, callback: Callable[[DownMessage], None]) -> int:
-    """Have `callback` called when a stage ends, exactly once per incarnation.
+def monitor(core: SupervisorCore, stage: str, target: MonitorTarget) -> int:
+    """Have a `DownMessage` go to `target` when a stage ends, exactly once per incarnation.
 
-    For a stage that has ended already it is called at once.
+    Of a stage that has ended already it is told at once.
+
+    Raises:
+        OptionError: the target is no callback, queue or actor.
     """
-    return core.monitors.add(find(core, stage), callback)
+    return core.monitors.add(find(core, stage), target)
 
 
 def _reaches(core: SupervisorCore, start: StageId, goal: StageId) -> bool:

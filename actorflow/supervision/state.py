@@ -88,6 +88,7 @@ class SupervisorState:
         self.wiring.remove(child.id)
         if self.children.pop(child.id, None) is not None:
             self.tree.remove(child.id)
+            self.monitors.forget(child.id)
 
     def rewire(self, child: Child) -> None:
         """Its declared subscriptions are to be in place again."""

@@ -22,6 +22,7 @@ from actorflow.supervision import operations
 from actorflow.supervision.children import ChildInfo
 from actorflow.supervision.core import SupervisorCore
 from actorflow.supervision.events import Outcome, SupervisorEvent
+from actorflow.supervision.monitors import MonitorTarget
 from actorflow.supervision.runtime import Observation, Runtime
 from actorflow.supervision.specs import Plan
 
@@ -126,6 +127,19 @@ class Supervisor(pykka.ThreadingActor):
     def count_children(self) -> operations.ChildCounts:
         """How many children there are, live and restarting."""
         return operations.count_children(self._core)
+
+    def monitor(self, stage: str, target: MonitorTarget) -> int:
+        """Have a `DownMessage` go to a callback, a queue or an actor whenever a stage ends.
+
+        Example::
+
+            supervisor.proxy().monitor("count", self.actor_ref).get(timeout=5)
+        """
+        return operations.monitor(self._core, stage, target)
+
+    def demonitor(self, monitor: int) -> bool:
+        """End a monitor; returns whether there was one."""
+        return self._core.monitors.remove(monitor)
 
     # --- within -----------------------------------------------------------------------------------
 

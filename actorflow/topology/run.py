@@ -21,7 +21,8 @@ from actorflow.supervision import operations
 from actorflow.supervision.children import ChildInfo
 from actorflow.supervision.consumer_calls import ConsumerSupervisorHandle
 from actorflow.supervision.core import SupervisorCore
-from actorflow.supervision.events import DownMessage, Outcome, SupervisorEvent
+from actorflow.supervision.events import Outcome, SupervisorEvent
+from actorflow.supervision.monitors import MonitorTarget
 from actorflow.supervision.runtime import Runtime
 from actorflow.supervision.specs import ChildSpec, Plan
 from actorflow.supervision.supervisor import SupervisorHandle
@@ -285,10 +286,27 @@ class Run:
         )
         return dict(found)
 
-    def monitor(self, stage: str, callback: Callable[[DownMessage], None]) -> int:
-        """Have `callback` called, from the supervisor's thread, whenever the stage ends."""
+    def monitor(self, stage: str, target: MonitorTarget) -> int:
+        """Have a `DownMessage` delivered whenever the stage ends, once for each of its processes.
+
+        It comes after everything that the process had sent. Of a stage that has ended already it
+        comes at once. A target that raises, is full or has ended costs a log line and nothing else.
+
+        Args:
+            stage: ``"count"``, or ``"count/1"`` for one replica.
+            target: a callback, which is called on the supervisor's thread and must not wait; a
+                queue with ``put_nowait``, such as `queue.SimpleQueue`; or the reference of a pykka
+                actor, which is told.
+
+        Returns:
+            the monitor's number, for `demonitor`.
+
+        Raises:
+            NoSuchStage: there is no such stage.
+            OptionError: the target is none of these.
+        """
         return self._supervisor.act(
-            lambda core: operations.monitor(core, stage, callback), CALL_TIMEOUT
+            lambda core: operations.monitor(core, stage, target), CALL_TIMEOUT
         )
 
     def demonitor(self, monitor: int) -> bool:
