@@ -56,6 +56,8 @@ if TYPE_CHECKING:
     from actorflow.protocol.identity import Incarnation as Incarnation
     from actorflow.protocol.identity import StageId as StageId
     from actorflow.runtime.local.runtime import LocalRuntime as LocalRuntime
+    from actorflow.stage.answers import FORWARD as FORWARD
+    from actorflow.stage.answers import HOLD as HOLD
     from actorflow.stage.behaviour import Consumer as Consumer
     from actorflow.stage.behaviour import Producer as Producer
     from actorflow.stage.behaviour import ProducerConsumer as ProducerConsumer
@@ -138,6 +140,7 @@ _HOMES = {
     "actorflow.protocol.demand": ("SubscriptionOptions",),
     "actorflow.protocol.identity": ("Incarnation", "StageId"),
     "actorflow.runtime.local.runtime": ("LocalRuntime",),
+    "actorflow.stage.answers": ("FORWARD", "HOLD"),
     "actorflow.stage.behaviour": ("Consumer", "Producer", "ProducerConsumer", "Subscription"),
     "actorflow.stage.calls": ("LATER", "Sender"),
     "actorflow.stage.children": ("ChildTemplate",),

@@ -28,6 +28,7 @@ class StageStatistics:
         asks_in, asks_out: asks taken and sent.
         demand_in, demand_out: events asked for, by its consumers and by it.
         buffered: events that wait for demand.
+        held: demand that the stage holds: while it accumulates, or by its `handle_demand`.
         unacknowledged: events sent and not yet acknowledged.
         redelivered: events sent again because a consumer had not finished them.
         discarded: events that a full buffer dropped.
@@ -52,6 +53,7 @@ class StageStatistics:
     demand_in: int
     demand_out: int
     buffered: int
+    held: int
     unacknowledged: int
     redelivered: int
     discarded: int
@@ -106,6 +108,7 @@ _PLAIN = (
     "demand_in",
     "demand_out",
     "buffered",
+    "held",
     "unacknowledged",
     "redelivered",
     "discarded",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from actorflow.errors import NotInStage
 from actorflow.protocol.identity import Incarnation
+from actorflow.stage.answers import FORWARD, Answer
 
 if TYPE_CHECKING:
     from actorflow.stage.children import ChildKind, ChildRuntime, Observer
@@ -93,6 +94,9 @@ class StageContext(Protocol):
 
     def stopped(self) -> None:
         """What `on_stop` left for later is done."""
+
+    def forward(self, count: int | None) -> int:
+        """Ask the producers for demand that is held."""
 
     def finish(self) -> None:
         """Hand over what is buffered, then end."""
@@ -391,6 +395,57 @@ class ProducerConsumer(_Producing, Consumer):
     def handle_events(self, events: list[Any], subscription: Subscription) -> Iterable[Any] | None:
         """Take a batch; returns the events made from it, or None."""
         raise NotImplementedError(f"{type(self).__name__} must define handle_events")
+
+    def handle_demand(self, demand: int) -> Iterable[Any] | Answer | None:
+        """Decide about demand: override it to answer, hold or pass on what consumers want.
+
+        Without it the stage keeps its own windows full, whatever its consumers want. With it, its
+        producers are asked for what this callback leaves unanswered: nothing while there is no
+        demand, never more than a subscription's `max_demand`, and every producer for all of it.
+
+        Args:
+            demand: how many events consumers want beyond what is buffered and what was put to this
+                callback before, at least 1.
+
+        Returns:
+            events, which go to the consumers, or None: the rest is asked of the producers; or
+            `actorflow.HOLD`: it is not, until `forward` is called, or events emitted later meet it;
+            or `actorflow.FORWARD`: the subscriptions go by their own windows, as without this
+            callback, until it answers something else.
+
+        Example:
+            >>> from actorflow.testing import StageHarness
+            >>> class Cache(ProducerConsumer):
+            ...     def __init__(self):
+            ...         self.known = ["a", "b", "c"]
+            ...     def handle_demand(self, demand):
+            ...         answers, self.known = self.known[:demand], self.known[demand:]
+            ...         return answers
+            ...     def handle_events(self, events, subscription):
+            ...         return events
+            >>> cache = StageHarness(Cache)
+            >>> cache.link_to_producer(1, max_demand=10)
+            >>> cache.subscribe(2)
+            >>> cache.ask(2, 4)
+            >>> cache.events(2), cache.asks(1)
+            ([['a', 'b', 'c']], [1])
+        """
+        return FORWARD
+
+    def forward(self, count: int | None = None) -> int:
+        """Ask the producers for demand that `handle_demand` holds.
+
+        Args:
+            count: how much, from 0; None for all of it.
+
+        Returns:
+            how much it was: no more than is held.
+
+        Raises:
+            OptionError: `count` is no such number.
+            NotInStage: the stage has no `handle_demand` of its own, so it holds none.
+        """
+        return self._running().forward(count)
 
 
 def takes_snapshots(behaviour: type[Stage]) -> bool:

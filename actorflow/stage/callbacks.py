@@ -120,6 +120,17 @@ class Callbacks:
 
         self._add("handle_demand", self.live.handle_demand, (count,), done)  # type: ignore[attr-defined]
 
+    def decide(
+        self, count: int, begun: Callable[[int], None], decided: Callable[[Any], None]
+    ) -> None:
+        """Call a producer-consumer's `handle_demand`: `begun` before it, `decided` after it."""
+
+        def call(count: int) -> Any:
+            begun(count)
+            return self.live.handle_demand(count)  # type: ignore[attr-defined]
+
+        self._add("handle_demand", call, (count,), lambda result, _: decided(result))
+
     def drop_demand(self) -> None:
         """Demand that is queued is not to be met any more."""
         kept = [work for work in self.queue if work.label != "handle_demand"]

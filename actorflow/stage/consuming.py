@@ -145,7 +145,9 @@ class ConsumingHalf:
         if manual:
             incoming.window = None
         elif incoming.window is not None and not incoming.ended:
-            self.ask(incoming, incoming.window.open())
+            count = incoming.window.open()
+            if count:
+                self.ask(incoming, count)
 
     def ask(self, incoming: Incoming, count: int) -> None:
         """Ask for more, acknowledging on the way what is finished."""

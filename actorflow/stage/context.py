@@ -99,6 +99,13 @@ class RunningStage(StageContext):
         """Seconds on the driver's monotonic clock."""
         return self._machine.now()
 
+    def forward(self, count: int | None) -> int:
+        """Ask the producers for demand that is held."""
+        hook = self._machine.demand_hook
+        if hook is None:
+            raise NotInStage(f"{self.name} has no handle_demand, so it holds no demand to forward")
+        return hook.forward(count)
+
     def finish(self) -> None:
         """Hand over what is buffered, then end."""
         self._machine.begin_finish(DONE)

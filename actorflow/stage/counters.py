@@ -44,6 +44,7 @@ class Counter(IntEnum):
     LOST = 23
     LOG_DROPPED = 24
     ACKNOWLEDGED = 25
+    HELD = 26
 
 
 def named(slot: Sequence[int]) -> Mapping[str, int]:

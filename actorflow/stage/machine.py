@@ -27,6 +27,8 @@ from actorflow.stage.children import ChildKind, ChildRuntime, Observer
 from actorflow.stage.consuming import ConsumingHalf
 from actorflow.stage.context import RunningStage
 from actorflow.stage.counters import Counter
+from actorflow.stage.demand_hook import DecidingExactHalf, DecidingHalf, DemandHook, decides
+from actorflow.stage.discarding import Discarding
 from actorflow.stage.exact import ExactProducingHalf
 from actorflow.stage.held import HeldBatch, Holding
 from actorflow.stage.incoming import Ending, Incoming, Taken
@@ -80,19 +82,22 @@ class StageMachine:
         self._timers = Timers()
         self.peers: dict[int, Incarnation] = {}
         self._ready = False
-        self._said: set[str] = set()
         self._finish_reason: Any = None
         self._exact = spec.options.delivery == EXACTLY_ONCE
         self._stop_reason: Any = None
         self._callbacks = Callbacks(child)
+        self.demand_hook = (
+            DemandHook(self._callbacks, counters) if decides(spec.behaviour) else None
+        )
         self._orders = Orders(self, self._callbacks, port)
         interval = spec.options.poll_interval
+        self._discarding = Discarding(self._callbacks, self.log, spec.options.buffer_size)
         self._polling = Polling(interval, self._timers, now, self._unmet, self._demand)
         self.producing = self._make_producing() if self.kind != "consumer" else None
         self.consuming = self._make_consuming() if self.kind != "producer" else None
         self._joint = self._make_joint()
         self._keeping = self._make_keeping()
-        self._handled = self._consumed if self._joint is None else self._joint.handled
+        self._handled = self._handler()
         self._holding = self._make_holding() if spec.behaviour.finishes_later else None
         if self.producing is not None:
             self._callbacks.emit = self.producing.emit
@@ -318,12 +323,14 @@ class StageMachine:
     # --- the halves' owners -----------------------------------------------------------------------
 
     def _make_producing(self) -> ProducingHalf:
+        hook = self.demand_hook
+        demand = self._demand if self.kind == "producer" else None
         owner = producing.Owner(
-            demand=self._demand if self.kind == "producer" else None,
-            owed=self._polling.wanted,
-            discarded=self._discarded,
-            unheard=self._unheard,
-            unassigned=self._unassigned,
+            demand=demand if hook is None else hook.demand,
+            owed=self._polling.wanted if hook is None else hook.refill,
+            discarded=self._discarding.full,
+            unheard=self._discarding.unheard,
+            unassigned=self._discarding.unassigned,
             info=self._callbacks.info,
             progressed=self._progressed,
         )
@@ -333,7 +340,9 @@ class StageMachine:
             lost=self._lost,
             progressed=self._progressed,
         )
-        kind = ExactProducingHalf if self._exact else ProducingHalf
+        kind: type[ProducingHalf] = ExactProducingHalf if self._exact else ProducingHalf
+        if hook is not None:
+            kind = DecidingExactHalf if self._exact else DecidingHalf
         return kind(self._spec, self._port, self._counters, owner, relations)
 
     def _make_consuming(self) -> ConsumingHalf:
@@ -355,6 +364,9 @@ class StageMachine:
     def _make_holding(self) -> Holding | None:
         if self.consuming is None:
             return None
+        if self.demand_hook is not None:
+            rule = "False for a class with a handle_demand: each has windows of its own"
+            raise OptionError("finishes_later", rule, True)
         if self._keeping is not None:
             # A snapshot covers batches in order and whole; these are finished in any order.
             rule = "one that keeps no snapshots: a stage that finishes batches later has none"
@@ -412,44 +424,37 @@ class StageMachine:
             if next_ is not None:
                 self._queue.appendleft(next_)
 
+    def _handler(self) -> Callable[[Taken, Any, float], None]:
+        """What takes the result of `handle_events`."""
+        hook, half = self.demand_hook, self.producing
+        if self._joint is None or self.consuming is None:
+            return self._consumed
+        if hook is None or not isinstance(half, DecidingHalf):
+            return self._joint.handled
+        hook.join(half, self.consuming, self._joint)
+        return hook.handled
+
     def _consumer_subscribes(self, outgoing: Outgoing) -> None:
-        self._said.clear()
+        self._discarding.somebody_came()
         subscribers = self.producer_half().subscribers
         self._callbacks.subscribed(outgoing.handle, lambda _: subscribers.established(outgoing))
 
     def _subscribes_to_producer(self, incoming: Incoming) -> None:
-        half = self.consumer_half()
-        self._callbacks.subscribed(
-            incoming.handle, lambda manual: half.opened(incoming, manual=manual)
-        )
+        half, hook = self.consumer_half(), self.demand_hook
+
+        def agreed(manual: bool) -> None:
+            half.opened(incoming, manual=manual)
+            if hook is not None:
+                hook.refill()
+
+        self._callbacks.subscribed(incoming.handle, agreed)
 
     def _ending(self, ending: Ending) -> None:
         self._callbacks.ending(ending, self.consumer_half().over)
 
-    def _discarded(self, events: list[Any]) -> None:
-        detail = {"discarded": len(events), "buffer_size": self._spec.options.buffer_size}
-        text = "the buffer is full, events were discarded"
-        self._callbacks.discarded(events, lambda: self.log("warning", text, detail))
-
     def _lost(self, count: int, consumer: Subscription) -> None:
         detail = {"lost": count, "consumer": str(consumer.peer)}
         self.log("warning", "a consumer has left with events that nobody else gets", detail)
-
-    def _unheard(self, events: list[Any]) -> None:
-        """As the option says: counted, and one quiet line until somebody subscribes."""
-        text = "there is no consumer, events are discarded"
-        self._callbacks.discarded(events, lambda: self._say_once("info", text))
-
-    def _unassigned(self, events: list[Any]) -> None:
-        """A partition is nobody's: counted, and one line until somebody subscribes."""
-        text = "nobody has their partition, events are discarded"
-        self._callbacks.discarded(events, lambda: self._say_once("warning", text))
-
-    def _say_once(self, level: str, text: str) -> None:
-        """Log a line that would come with each batch; again when somebody has subscribed."""
-        if text not in self._said:
-            self._said.add(text)
-            self.log(level, text, {})
 
     def _info_in_turn(self, message: Any) -> None:
         if self.producing is not None:

@@ -37,6 +37,7 @@ from actorflow.stage.work import Port
 # Looking a member of an enumeration up takes longer than counting.
 _ASKS_IN, _DEMAND_IN = int(Counter.ASKS_IN), int(Counter.DEMAND_IN)
 _UNACKNOWLEDGED, _ACKNOWLEDGED = int(Counter.UNACKNOWLEDGED), int(Counter.ACKNOWLEDGED)
+_HELD = int(Counter.HELD)
 _BUFFERED, _DISCARDED = int(Counter.BUFFERED), int(Counter.DISCARDED)
 
 __all__ = ["Owner", "ProducingHalf"]
@@ -182,6 +183,7 @@ class ProducingHalf:
             self._serve_ready()
         if self._accumulating:
             self._held.asks.append(count)
+            self._counters[_HELD] += count
             return
         if not self.buffer.empty:
             self._drain()
@@ -240,6 +242,7 @@ class ProducingHalf:
         self._accumulating = False
         self._drain()
         asks, self._held.asks = self._held.asks, []
+        self._counters[_HELD] = 0
         for count in asks:
             self.release(count)
         self.release()

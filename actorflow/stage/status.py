@@ -9,6 +9,7 @@ from actorflow.protocol.reasons import shown
 from actorflow.stage.behaviour import Stage
 
 if TYPE_CHECKING:
+    from actorflow.stage.demand_hook import DemandHook
     from actorflow.stage.machine import StageMachine
     from actorflow.stage.producing import ProducingHalf
 
@@ -27,7 +28,7 @@ def status_of(machine: StageMachine) -> dict[str, Any]:
         "stage": str(machine.child),
         "type": machine.kind,
         "state": {key: shown(value) for key, value in _state_of(machine.behaviour).items()},
-        "producing": _producing(half) if half is not None else None,
+        "producing": _producing(half, machine.demand_hook) if half is not None else None,
         "producers": [
             {"ref": each.ref, "stage": str(each.handle.peer), "finished": each.finished}
             for each in incoming
@@ -35,8 +36,10 @@ def status_of(machine: StageMachine) -> dict[str, Any]:
     }
 
 
-def _producing(half: ProducingHalf) -> Mapping[str, Any]:
+def _producing(half: ProducingHalf, hook: DemandHook | None) -> Mapping[str, Any]:
+    decided = {} if hook is None else {"held": hook.held, "forwarded": hook.forwarded}
     return {
+        **decided,
         "dispatcher": half.dispatcher.name,
         **half.dispatcher.describe(),
         "demand": half.mode,

@@ -101,6 +101,7 @@ class Checker(Witness):
             )
             self._judge("the buffer is consistent", laws.buffer_is_consistent(half.buffer))
             self._judge("demand is released", laws.demand_is_released(machine))
+            self._judge("what is forwarded is asked", laws.forwarded_is_asked(machine))
             self._judge("the store is contiguous", laws.store_is_contiguous(half))
             evaporated = laws.no_event_evaporates(process, self.ledger, base)
             self._judge("no event evaporates", evaporated)

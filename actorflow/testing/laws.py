@@ -17,6 +17,7 @@ from actorflow.dispatch.partition import PartitionDispatcher
 from actorflow.dispatch.partition_queue import Waiting
 from actorflow.errors import ActorflowError
 from actorflow.protocol.demand import AutoWindow
+from actorflow.protocol.driven import Driven
 from actorflow.runtime.simulated.process import SimulatedProcess
 from actorflow.stage.buffer import Buffer, Chunk
 from actorflow.stage.consuming import ConsumingHalf, _Message
@@ -34,6 +35,7 @@ __all__ = [
     "credit_is_conserved",
     "demand_is_released",
     "dispatcher_is_consistent",
+    "forwarded_is_asked",
     "never_more_than_asked",
     "no_event_evaporates",
     "store_is_contiguous",
@@ -94,13 +96,20 @@ def credit_is_conserved(flow: Flow) -> Iterator[str]:
 def window_holds(flow: Flow, consuming: ConsumingHalf) -> Iterator[str]:
     """Law 5: what is open stays within the window, and a refill brings it back to the top."""
     incoming = consuming.subscriptions.get(flow.ref)
-    window = None if incoming is None else incoming.window
+    if incoming is None or incoming.broken:
+        return  # what is asked on a link that is at its end nobody hears, and nobody counts
+    window = incoming.window
     if window is None or not flow.asked:
         return
     flow.widest = max(flow.widest, window.max_demand)
     if not 0 <= window.outstanding <= flow.widest:
         yield f"ref {flow.ref}: {window.outstanding} outstanding in a window of {flow.widest}"
     open_here = flow.asked - flow.handled
+    if isinstance(window, Driven) and not window.free:
+        # It asks for what is wanted; whether that was asked for is a law of its own.
+        if open_here > flow.widest:
+            yield f"ref {flow.ref}: {open_here} open, must be at most {flow.widest}"
+        return
     lowest = 0 if isinstance(window, AutoWindow) else window.min_demand
     if not lowest < open_here <= flow.widest:
         yield (
@@ -193,6 +202,30 @@ def demand_is_released(machine: StageMachine) -> Iterator[str]:
         yield f"demand for {capacity}, of which only {half.requested} was passed on"
     if half.requested < 0:
         yield f"requested is {half.requested}"
+
+
+def forwarded_is_asked(machine: StageMachine) -> Iterator[str]:
+    """What a demand hook forwards is under way from each producer, as far as its window allows."""
+    hook, half, consuming = machine.demand_hook, machine.producing, machine.consuming
+    if hook is None or half is None or consuming is None:
+        return
+    if half.finishing or hook.free or hook.deciding:
+        return
+    if hook.held < 0 or hook.held > half.requested:
+        yield f"{hook.held} held of {half.requested} requested"
+    wanted = min(hook.forwarded, half.dispatcher.capacity)
+    for incoming in consuming.subscriptions.values():
+        window = incoming.window
+        if not isinstance(window, Driven) or not window.opened:
+            continue
+        if incoming.ended or incoming.broken:
+            continue
+        under_way = window.outstanding + window.taken
+        if under_way < min(wanted, window.max_demand):
+            yield (
+                f"ref {incoming.ref}: {wanted} forwarded, {under_way} under way in a window of"
+                f" {window.max_demand}"
+            )
 
 
 def store_is_contiguous(half: ProducingHalf) -> Iterator[str]:

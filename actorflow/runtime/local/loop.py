@@ -412,5 +412,5 @@ def begin_counting(child: Incarnation, counters: MutableSequence[int]) -> None:
     counters[Counter.STARTED_SINCE] = time.monotonic_ns()
     for counter in (Counter.ENDED, Counter.CALLBACK_SINCE, Counter.CALLBACK_EVENTS):
         counters[counter] = 0
-    for counter in (Counter.BUFFERED, Counter.UNACKNOWLEDGED):
+    for counter in (Counter.BUFFERED, Counter.UNACKNOWLEDGED, Counter.HELD):
         counters[counter] = 0

@@ -117,7 +117,7 @@ class SimulatedProcess:
         counters[Counter.GENERATION] = self.child.generation
         counters[Counter.PID] = self.pid
         counters[Counter.STARTED_SINCE] = int(self._setting.clock() * NANOSECONDS)
-        for gauge in (Counter.BUFFERED, Counter.UNACKNOWLEDGED, Counter.ENDED):
+        for gauge in (Counter.BUFFERED, Counter.UNACKNOWLEDGED, Counter.HELD, Counter.ENDED):
             counters[gauge] = 0
         self.down.attach(self)
         try:
