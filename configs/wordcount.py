@@ -57,6 +57,14 @@ class Merge(Consumer):
         for counts in events:
             self.counts.update(counts)
 
+    def snapshot(self) -> Counter[str]:
+        """What a successor begins with when this process is killed."""
+        return self.counts
+
+    def restore(self, state: Counter[str]) -> None:
+        """Begin with that."""
+        self.counts = state
+
     def on_stop(self, reason: Any) -> None:
         """Leave the result behind."""
         self.set_result(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from actorflow.errors import NotInStage, OptionError
 from actorflow.protocol.codec import dump
 from actorflow.protocol.messages import MAX_COUNT
-from actorflow.protocol.reasons import DONE, plain
+from actorflow.protocol.reasons import plain
 from actorflow.stage.behaviour import StageContext, Subscription
 from actorflow.stage.outgoing import OutgoingState
 
@@ -108,7 +108,7 @@ class RunningStage(StageContext):
 
     def finish(self) -> None:
         """Hand over what is buffered, then end."""
-        self._machine.begin_finish(DONE)
+        self._machine.finish()
 
     def stop(self, reason: Any) -> None:
         """End after the callback in hand."""

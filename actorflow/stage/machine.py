@@ -242,9 +242,13 @@ class StageMachine:
             if self.producing is not None:
                 self.producing.finishing = True
                 self._callbacks.drop_demand()
-            if self._keeping is not None:
-                self._keeping.finishing = True
-                self._keeping.changed()
+
+    def finish(self) -> None:
+        """The behaviour has no more to produce: a successor of it would have none either."""
+        if self._keeping is not None:
+            self._keeping.finishing = True
+            self._keeping.changed()
+        self.begin_finish(DONE)
 
     def set_demand(self, mode: str) -> None:
         """Let a producer accumulate or forward.

@@ -11,7 +11,7 @@ import hashlib
 import pickle
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -95,26 +95,44 @@ class CheckpointFile:
         with self._explained("cannot be read"):
             return self._kept()
 
-    def keep(self, snapshots: Iterable[tuple[str, Snapshot]]) -> None:
-        """Keep some snapshots, each with its stage's name, all or none of them.
+    def keep(self, stage: str, snapshot: Snapshot) -> None:
+        """Keep a stage's snapshot, within a `transaction`."""
+        database = self._database
+        row = (stage, snapshot.state, snapshot.buffer, int(snapshot.finishing))
+        database.execute("insert or replace into stages values (?, ?, ?, ?)", row)
+        database.executemany(
+            "insert or replace into covered values (?, ?, ?)",
+            [(stage, each["edge"], each["events"]) for each in snapshot.inputs],
+        )
+        for each in snapshot.outputs:
+            self._keep_edge(stage, each)
+
+    def keep_end(self, stage: str, reason: Any, result: bytes | None) -> None:
+        """A stage has come to its orderly end, with this result, pickled."""
+        row = (stage, pickle.dumps(reason), result)
+        self._database.execute("insert or replace into ended values (?, ?, ?)", row)
+
+    def finish(self) -> None:
+        """The run has ended with success: the next one begins anew."""
+        self._database.execute("update about set finished = 1")
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        """What is written within is kept all together, or none of it.
 
         Raises:
             CheckpointError: the disk is full, say; nothing was kept, and it may be tried again.
         """
-        with self._transaction():
-            for stage, snapshot in snapshots:
-                self._keep(stage, snapshot)
-
-    def keep_end(self, stage: str, reason: Any, result: bytes | None) -> None:
-        """A stage has come to its orderly end, with this result, pickled."""
-        with self._transaction() as database:
-            row = (stage, pickle.dumps(reason), result)
-            database.execute("insert or replace into ended values (?, ?, ?)", row)
-
-    def finish(self) -> None:
-        """The run has ended with success: the next one begins anew."""
-        with self._transaction() as database:
-            database.execute("update about set finished = 1")
+        with self._explained("cannot be written"):
+            self._database.execute("begin immediate")
+            try:
+                yield
+                self._database.execute("commit")
+            except BaseException:
+                # A full disk may have rolled it back already.
+                if self._database.in_transaction:
+                    self._database.execute("rollback")
+                raise
 
     def close(self) -> None:
         """Let go of the file. May be repeated."""
@@ -148,7 +166,8 @@ class CheckpointFile:
         return bool(row[0])
 
     def _begin(self, fingerprint: str, name: str) -> None:
-        with self._transaction() as database:
+        database = self._database
+        with self.transaction():
             for table in ("about", "stages", "ended", "covered", "edges", "batches"):
                 database.execute(f"drop table if exists {table}")
             for statement in filter(str.strip, _SCHEMA.split(";")):
@@ -193,17 +212,6 @@ class CheckpointFile:
             kept[stage] = Kept(restored, True, pickle.loads(reason), result)
         return kept
 
-    def _keep(self, stage: str, snapshot: Snapshot) -> None:
-        database = self._database
-        row = (stage, snapshot.state, snapshot.buffer, int(snapshot.finishing))
-        database.execute("insert or replace into stages values (?, ?, ?, ?)", row)
-        database.executemany(
-            "insert or replace into covered values (?, ?, ?)",
-            [(stage, each["edge"], each["events"]) for each in snapshot.inputs],
-        )
-        for each in snapshot.outputs:
-            self._keep_edge(stage, each)
-
     def _keep_edge(self, stage: str, said: Mapping[str, Any]) -> None:
         database, edge = self._database, said["edge"]
         if said.get("closed"):
@@ -223,19 +231,6 @@ class CheckpointFile:
         )
         row = (stage, edge, said["consumer"], said["sent"])
         database.execute("insert or replace into edges values (?, ?, ?, ?)", row)
-
-    @contextlib.contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._explained("cannot be written"):
-            self._database.execute("begin immediate")
-            try:
-                yield self._database
-                self._database.execute("commit")
-            except BaseException:
-                # A full disk may have rolled it back already.
-                if self._database.in_transaction:
-                    self._database.execute("rollback")
-                raise
 
     @contextlib.contextmanager
     def _explained(self, what: str) -> Iterator[None]:

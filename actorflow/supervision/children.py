@@ -103,15 +103,21 @@ class Child:
         """Whether it ran, has ended, and no successor is on its way."""
         return self.state is ChildState.ENDED and self.generation > 0
 
-    def take_result(self, exiting: Exiting) -> None:
-        """Keep the answer that an incarnation left behind.
+    def take_result(self, result: bytes | None) -> None:
+        """Keep the answer that an incarnation left behind, pickled.
 
         Raises:
             Exception: whatever the user's class raises when its object is made again here.
         """
-        if exiting.result is not None:
-            self.result = pickle.loads(exiting.result)
+        if result is not None:
+            self.result = pickle.loads(result)
             self.has_result = True
+
+    def ended_before(self, reason: Any) -> None:
+        """It had come to its orderly end before the host of an earlier run died."""
+        self.generation = 1
+        self.was_ready = True
+        self.end = End(reason, True, None, "ended in an earlier run")
 
 
 @dataclass(frozen=True, slots=True)

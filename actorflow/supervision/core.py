@@ -7,7 +7,7 @@ its own; whatever takes time is a later observation. What follows from one is de
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from actorflow.errors import Broken, Closed, ProtocolError
@@ -15,6 +15,7 @@ from actorflow.protocol import control
 from actorflow.protocol.identity import Incarnation
 from actorflow.protocol.messages import Cast, Message, Reply
 from actorflow.protocol.reasons import DONE
+from actorflow.supervision.checkpoint import Kept
 from actorflow.supervision.children import Child, ChildInfo, ChildState, End
 from actorflow.supervision.draining import Drain
 from actorflow.supervision.ends import Ends
@@ -71,8 +72,13 @@ class SupervisorCore(SupervisorState):
     def start(self) -> None:
         """Start every child; they are linked as they become ready."""
         for child in self.in_order():
-            self.spawn(child)
+            if child.end is None:
+                self.spawn(child)
         self._check_end()
+
+    def resume(self, kept: Mapping[str, Kept]) -> None:
+        """Go on from an earlier run's checkpoint; before `start`."""
+        self._recovery.resume(kept)
 
     def stop(self, reason: Any = "shutdown", *, status: str = "stopped") -> None:
         """Stop every child, the last started first; then the run is over."""
@@ -189,7 +195,7 @@ class SupervisorCore(SupervisorState):
             self._recovery.take(child, record)
         elif isinstance(record, control.Exiting):
             child.exiting = record
-            self._take_result(child, record)
+            self.take_result(child, record.result)
         elif isinstance(record, control.Established):
             self._linking.established(child, record.ref)
         elif isinstance(record, control.SubscriptionEnded):
@@ -220,14 +226,6 @@ class SupervisorCore(SupervisorState):
         self._recovery.ended(child)
         self._drain_on()
         self._check_end()
-
-    def _take_result(self, child: Child, exiting: control.Exiting) -> None:
-        try:
-            child.take_result(exiting)
-        except Exception as error:  # noqa: BLE001
-            # The user's class cannot be made again here; that must not end the others.
-            said = "the stage's result cannot be read here"
-            self.log(child, "error", said, error=f"{type(error).__name__}: {error}")
 
     # --- for operations ---------------------------------------------------------------------------
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Protocol
 
 from actorflow.errors import ProtocolError
 from actorflow.protocol.control import Snapshot, SnapshotStored
 from actorflow.stage.spec import StageSpec
+from actorflow.supervision.checkpoint import Kept
 from actorflow.supervision.children import Child
+from actorflow.supervision.journal import Journal
 from actorflow.supervision.state import SupervisorState
 
 __all__ = ["InMemory", "Recovery", "SnapshotStore"]
@@ -48,6 +50,18 @@ class Recovery:
         self._state = state
         self._store = store
 
+    def resume(self, kept: Mapping[str, Kept]) -> None:
+        """Go on from an earlier run's checkpoint: before anything is started."""
+        for child in self._state.children.values():
+            found = kept.get(str(child.id))
+            if found is None:
+                continue
+            if found.restored is not None:
+                child.journal = Journal.resumed(found.restored)
+            if found.ended:
+                child.ended_before(found.reason)
+                self._state.take_result(child, found.result)
+
     def take(self, child: Child, snapshot: Snapshot) -> None:
         """Keep a snapshot and say so. A child that sends what is none is killed: it would wait."""
         try:
@@ -68,6 +82,8 @@ class Recovery:
     def ended(self, child: Child) -> None:
         """A child has come to its end; when that was an orderly one it has no successor."""
         end = child.end
+        if self._state.draining or self._state.stopping:
+            return  # it was made to end, and goes on in the next run
         if end is not None and end.normal and child.ended_for_good:
             result = child.exiting.result if child.exiting is not None else None
             self._store.keep_end(str(child.id), end.reason, result)

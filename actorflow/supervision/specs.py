@@ -231,6 +231,7 @@ class Plan:
         partitions: for each stage with a partition dispatcher, its partitions in order.
         auto_shutdown: whether the end of significant children ends the run, in order.
         supervisors: the supervisors below the run's own, each before those inside it.
+        checkpoint: the file that keeps what stages leave for their successors; None for none.
     """
 
     name: str
@@ -243,6 +244,7 @@ class Plan:
     partitions: Mapping[str, Sequence[Hashable]] = field(default_factory=dict)
     auto_shutdown: str = "never"
     supervisors: Sequence[SupervisorSpec] = ()
+    checkpoint: str | None = None
 
     def __post_init__(self) -> None:
         _choice("strategy", self.strategy, STRATEGIES)

@@ -107,6 +107,15 @@ class SupervisorState:
                 found.setdefault(child.id.name, [None] * replicas)[child.id.index] = child.result
         return found
 
+    def take_result(self, child: Child, result: bytes | None) -> None:
+        """Keep the answer that a child left behind, pickled."""
+        try:
+            child.take_result(result)
+        except Exception as error:  # noqa: BLE001
+            # The user's class cannot be made again here; that must not end the others.
+            said = "the stage's result cannot be read here"
+            self.log(child, "error", said, error=f"{type(error).__name__}: {error}")
+
     # --- messages ---------------------------------------------------------------------------------
 
     def tell(self, child: Child, record: control.Control) -> None:

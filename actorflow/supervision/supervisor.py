@@ -18,7 +18,10 @@ from typing import Any, Protocol, TypeVar, overload
 import pykka
 
 from actorflow.errors import Broken, CallTimeout, Closed, OptionError, Refused
+from actorflow.protocol.reasons import DONE
 from actorflow.supervision import operations
+from actorflow.supervision.checkpoint import CheckpointFile
+from actorflow.supervision.checkpoint_writer import Checkpointing
 from actorflow.supervision.children import ChildInfo
 from actorflow.supervision.core import SupervisorCore
 from actorflow.supervision.events import Outcome, SupervisorEvent
@@ -91,7 +94,12 @@ class Supervisor(pykka.ThreadingActor):
         self._listener = listener
         self._outcome: Future[Outcome] = outcome if outcome is not None else Future()
         self._gone: Future[None] = gone if gone is not None else Future()
-        self._core = SupervisorCore(topology.plan(), self._runtime, self._report)
+        plan = topology.plan()
+        file = CheckpointFile(plan.checkpoint, plan) if plan.checkpoint is not None else None
+        self._checkpoint = Checkpointing(file, self._later) if file is not None else None
+        self._core = SupervisorCore(plan, self._runtime, self._report, self._checkpoint)
+        if file is not None:
+            self._core.resume(file.kept())
 
     # --- pykka's side -----------------------------------------------------------------------------
 
@@ -170,6 +178,13 @@ class Supervisor(pykka.ThreadingActor):
         else:
             future.set_result(result)
 
+    def _later(self, act: Callable[[], None]) -> None:
+        """Have something done in the actor's thread, if it still lives then."""
+        try:
+            self.actor_ref.tell(Operation(lambda _: act(), Future()))
+        except pykka.ActorDeadError:
+            _logger.debug("a snapshot was kept after the supervisor's end")
+
     def _guarded(self, act: Callable[[], None]) -> None:
         """An actor whose `tell` raises would just end; here that ends the run, and says why."""
         try:
@@ -190,10 +205,17 @@ class Supervisor(pykka.ThreadingActor):
         if isinstance(event, Outcome):
             # Every stage has ended: close first, so that whoever waits finds nothing left behind.
             self._runtime.close()
+            # One that was drained, or failed, goes on where it stopped.
+            self._close_checkpoint(finished=event.status == DONE and not self._core.draining)
             self._settle(event)
+
+    def _close_checkpoint(self, *, finished: bool) -> None:
+        if self._checkpoint is not None:
+            self._checkpoint.close(finished=finished)
 
     def _close(self, error: Exception) -> None:
         self._runtime.close()
+        self._close_checkpoint(finished=False)
         self._settle(Outcome("stopped", error, self._core.results()))
         self._core.abandon(error)
         self._gone.set_result(None)

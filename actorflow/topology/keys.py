@@ -412,6 +412,12 @@ TOPOLOGY = Table(
             "Supervisors of some of the stages, with rules of their own; they nest.",
             default="{}",
         ),
+        Key(
+            "checkpoint",
+            Text("the path of a file"),
+            "The file that keeps snapshots, so that the same command goes on from the last.",
+            default="nothing",
+        ),
         Key("defaults", DEFAULTS, "What holds where a stage says nothing itself.", default="{}"),
         Key(
             "stages",

@@ -65,6 +65,8 @@ class Topology:
         defaults: what holds where a stage says nothing itself.
         import_paths: folders that go first on the import path of every stage.
         supervisors: the supervisors declared so far; `supervise` adds one.
+        checkpoint: the file that keeps snapshots, so that the same topology, started again after
+            its host died, goes on from the last; None for no such file.
 
     Raises:
         OptionError: an argument breaks its rule.
@@ -88,6 +90,7 @@ class Topology:
     defaults: Defaults = field(default_factory=Defaults, kw_only=True)
     import_paths: tuple[str, ...] = field(default=(), kw_only=True)
     supervisors: tuple[SupervisorDeclaration, ...] = field(default=(), kw_only=True)
+    checkpoint: str | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         TOPOLOGY.check(name=self.name)
@@ -96,6 +99,8 @@ class Topology:
         refuse_unless_all("stages", self.stages, StageDeclaration)
         refuse_unless_all("import_paths", self.import_paths, str)
         refuse_unless_all("supervisors", self.supervisors, SupervisorDeclaration)
+        if self.checkpoint is not None:
+            TOPOLOGY.check(checkpoint=self.checkpoint)
 
     def stage(
         self,

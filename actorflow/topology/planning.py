@@ -83,6 +83,7 @@ def plan_of(topology: Topology) -> Plan:
         auto_shutdown=topology.supervisor.auto_shutdown,
         supervisors=tuple(each.spec() for each in outermost_first(topology.supervisors)),
         import_paths=topology.import_paths,
+        checkpoint=topology.checkpoint,
         preload=_modules(by_name[name].use for name in order if by_name[name].source is None),
     )
 

@@ -162,6 +162,7 @@ def _topology(
         supervisors=tuple(each.declaration() for each in nested),
         defaults=defaults,
         import_paths=folders,
+        checkpoint=read.get("checkpoint"),
     )
 
 
