@@ -79,6 +79,11 @@ class PartitionDispatcher(Dispatcher):
         self._stale = False
 
     @property
+    def names(self) -> tuple[Hashable, ...]:
+        """The partitions, in order."""
+        return tuple(self._partitions)
+
+    @property
     def capacity(self) -> int:
         """The total credit, less what waits for partitions without."""
         free = sum(part.credit - part.events for part in self._partitions.values())

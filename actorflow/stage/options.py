@@ -7,9 +7,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from actorflow.dispatch.base import Dispatcher
 from actorflow.errors import OptionError
 
-__all__ = ["DELIVERY_MODES", "DEMAND_MODES", "EXACTLY_ONCE", "NO_CONSUMERS", "StageOptions"]
+__all__ = [
+    "DELIVERY_MODES",
+    "DEMAND_MODES",
+    "EXACTLY_ONCE",
+    "NO_CONSUMERS",
+    "DispatcherOption",
+    "StageOptions",
+]
+
+DispatcherOption = str | type[Dispatcher] | Dispatcher | Mapping[Any, Any]
+"""What describes a dispatcher: see `StageOptions`."""
 
 EXACTLY_ONCE = "exactly_once"
 DELIVERY_MODES = ("at_least_once", "at_most_once", EXACTLY_ONCE)
@@ -32,7 +43,8 @@ class StageOptions:
             restarted or declared and still to come: ``"buffer"``, or ``"discard"``, which counts
             them and tells `handle_discarded`.
         dispatcher: ``"demand"``, ``"broadcast"``, or a map with one of these names or
-            ``"partition"`` as its key and the dispatcher's options as its value.
+            ``"partition"`` as its key and the dispatcher's options as its value. A dispatcher of
+            your own: its class or its ``"module:Class"`` in the place of the name, or an instance.
         demand: ``"forward"``, or ``"accumulate"`` to hold demand until told otherwise.
         poll_interval: seconds after which a producer with unmet demand is asked again, or None.
         delivery: ``"at_least_once"``, ``"at_most_once"`` or ``"exactly_once"``.
@@ -49,7 +61,7 @@ class StageOptions:
     buffer_size: int | None = 10_000
     buffer_keep: str = "last"
     when_no_consumers: str = "buffer"
-    dispatcher: str | Mapping[str, Any] = "demand"
+    dispatcher: DispatcherOption = "demand"
     demand: str = "forward"
     poll_interval: float | None = None
     delivery: str = "at_least_once"

@@ -15,6 +15,7 @@ from typing import Any
 
 from actorflow.dispatch.base import Dispatched, Told
 from actorflow.dispatch.build import build_dispatcher
+from actorflow.dispatch.guard import guarded
 from actorflow.errors import CannotServe, EventNotEncodable, PartitionError
 from actorflow.protocol.codec import Encoder, encode_value
 from actorflow.protocol.delivery import Unfinished, UnfinishedBatch
@@ -98,7 +99,7 @@ class ProducingHalf:
         relations: subscribers.Owner,
     ) -> None:
         options = spec.options
-        self.dispatcher = build_dispatcher(options.dispatcher)
+        self.dispatcher = guarded(build_dispatcher(options.dispatcher))
         self.buffer = Buffer(options.buffer_size, options.buffer_keep)
         self.outgoing = OutgoingSubscriptions(
             port,

@@ -5,6 +5,7 @@ from actorflow.runtime.simulated.faults import CrashAt, Faults
 from actorflow.runtime.simulated.schedule import Conditions
 from actorflow.runtime.simulated.stall import Endless, Evidence, Stalled
 from actorflow.runtime.simulated.witness import Witness
+from actorflow.testing.dispatchers import check_dispatcher
 from actorflow.testing.harness import StageHarness
 from actorflow.testing.laws import LawBroken
 from actorflow.testing.points import Gate, fault_point, spend
@@ -27,6 +28,7 @@ __all__ = [
     "StageHarness",
     "Stalled",
     "Witness",
+    "check_dispatcher",
     "fault_point",
     "run",
     "simulate",

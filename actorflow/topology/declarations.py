@@ -12,6 +12,7 @@ from typing import Any, Literal, TypedDict
 from actorflow.errors import OptionError, Problem, TopologyError
 from actorflow.protocol.demand import SubscriptionOptions
 from actorflow.stage.behaviour import Stage
+from actorflow.stage.options import DispatcherOption
 from actorflow.stage.place import ProgramSource
 from actorflow.supervision.specs import Backoff, Intensity, SupervisorSpec
 from actorflow.topology.keys import (
@@ -166,6 +167,7 @@ class SubscribeTo:
             the first, replica 1 the second, and so on.
         selector: which events to take from a producer that broadcasts: a function at the top level
             of a module, or its ``"module:function"``.
+        extra: options for a dispatcher of your own, plain data by name.
 
     Raises:
         OptionError: a value breaks its rule.
@@ -181,6 +183,7 @@ class SubscribeTo:
     cancel: str | None = field(default=None, kw_only=True)
     partition: Hashable | None = field(default=None, kw_only=True)
     selector: Any = field(default=None, kw_only=True)
+    extra: Mapping[str, Any] | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         SUBSCRIPTION.check(**{"to": self.to, **_given(_values(self))})
@@ -188,6 +191,8 @@ class SubscribeTo:
             self.options(Defaults())
         if callable(self.selector):
             object.__setattr__(self, "selector", _importable("selector", self.selector))
+        if self.extra is not None:
+            _refuse_bad_extra(self.extra)
 
     def options(self, defaults: Defaults) -> SubscriptionOptions:
         """The subscription's options with a topology's defaults filled in.
@@ -200,8 +205,9 @@ class SubscribeTo:
             "min_demand": self.min_demand,
             "cancel": defaults.cancel if self.cancel is None else self.cancel,
         }
-        extra = {"partition": self.partition, "selector": self.selector}
-        return SubscriptionOptions(**_given(given), extra=_given(extra))
+        known = {"partition": self.partition, "selector": self.selector}
+        extra = {**(self.extra or {}), **_given(known)}
+        return SubscriptionOptions(**_given(given), extra=extra)
 
     @classmethod
     def of(cls, entry: object) -> SubscribeTo:
@@ -304,7 +310,7 @@ class StageKeywords(TypedDict, total=False):
     buffer_size: int | None
     buffer_keep: str
     when_no_consumers: str
-    dispatcher: str | Mapping[str, Any]
+    dispatcher: DispatcherOption
     demand: str
     poll_interval: float | None
     delivery: str
@@ -359,6 +365,17 @@ def _given(options: Mapping[str, Any]) -> dict[str, Any]:
 
 def _unknown(what: str, names: Iterable[object], known: Iterable[str], path: str) -> list[Problem]:
     return [Problem(f"unknown {what} {name!r}{did_you_mean(name, known)}", path) for name in names]
+
+
+def _refuse_bad_extra(extra: object) -> None:
+    """Options of one's own have names, and not those of the others."""
+    taken = ("max_demand", "min_demand", "cancel", "partition", "selector", "version")
+    if not isinstance(extra, Mapping) or not all(isinstance(name, str) for name in extra):
+        raise OptionError("extra", "a map from names to plain data", extra)
+    for name in extra:
+        if name in taken:
+            raise OptionError("extra", "options of your own", name, f"{name} has a key of its own")
+    SubscriptionOptions(extra=extra)
 
 
 def _importable(option: str, function: Any) -> str:

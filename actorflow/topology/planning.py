@@ -7,6 +7,7 @@ from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from actorflow.dispatch.partition import PartitionDispatcher
 from actorflow.protocol.identity import StageId
 from actorflow.stage.behaviour import Stage, kind_of
 from actorflow.stage.options import StageOptions
@@ -208,6 +209,8 @@ def partition_names(dispatcher: object) -> tuple[Hashable, ...] | None:
         >>> partition_names({"partition": {"partitions": 2}}), partition_names("demand")
         ((0, 1), None)
     """
+    if isinstance(dispatcher, PartitionDispatcher):
+        return dispatcher.names
     if not isinstance(dispatcher, Mapping) or "partition" not in dispatcher:
         return None
     partitions = dispatcher["partition"]["partitions"]

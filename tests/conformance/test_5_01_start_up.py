@@ -119,10 +119,10 @@ def test_s003_a_buffer_size_below_0() -> None:
 
 @pytest.mark.parametrize("behaviour", [Counter, Same])
 def test_s003_a_dispatcher_that_is_none(behaviour: type[Stage]) -> None:
-    """A dispatcher is a name, or a map of one name to its options; the error says so."""
+    """A dispatcher is a name or a class, or a map of one to its options; the error says so."""
     with pytest.raises(OptionError) as caught:
         StageHarness(behaviour, dispatcher=0)
-    text = "dispatcher must be a name, or a map of one name to its options, got 0"
+    text = "dispatcher must be a name or a class, or a map of one of them to its options, got 0"
     assert str(caught.value) == text
 
 

@@ -42,21 +42,37 @@ def test_a_dispatcher_of_ones_own() -> None:
     assert build_dispatcher(mine) is mine
 
 
+NAMES = "one of demand, broadcast, partition, or a class of your own, as it is or as 'module:Class'"
+FORMS = "a name or a class, or a map of one of them to its options"
+
+
 @pytest.mark.parametrize(
     ("description", "message"),
     [
         (
             "brodcast",
-            "one of demand, broadcast, partition, got 'brodcast'; did you mean broadcast?",
+            f"{NAMES}, got 'brodcast'; did you mean broadcast?",
         ),
-        ("zzz", "one of demand, broadcast, partition, got 'zzz'"),
-        (0, "a name, or a map of one name to its options, got 0"),
-        (None, "a name, or a map of one name to its options, got None"),
-        ({}, "a name, or a map of one name to its options, got {}"),
-        ({"demand": 5}, "a name, or a map of one name to its options, got {'demand': 5}"),
-        ({"demand": {}, "broadcast": {}}, "a name, or a map of one name to its options"),
+        (
+            "zzz",
+            f"{NAMES}, got 'zzz'",
+        ),
+        (0, f"{FORMS}, got 0"),
+        (None, f"{FORMS}, got None"),
+        ({}, f"{FORMS}, got {{}}"),
+        (
+            {"demand": 5},
+            f"{FORMS}, got {{'demand': 5}}",
+        ),
+        (
+            {"demand": {}, "broadcast": {}},
+            FORMS,
+        ),
         ({"demand": {"shufle": True}}, "demand with its options, got {'shufle': True}"),
-        ({5: {}}, "one of demand, broadcast, partition, got 5"),
+        (
+            {5: {}},
+            f"{NAMES}, got 5",
+        ),
     ],
 )
 def test_a_bad_description_is_refused(description: Any, message: str) -> None:

@@ -68,7 +68,7 @@ def fields(owner: Any) -> set[str]:
         (SUPERVISOR, fields(SupervisorOptions)),
         (DEFAULTS, fields(Defaults)),
         (SUBSCRIPTION, fields(SubscribeTo)),
-        (SUBSCRIPTION, fields(SubscriptionOptions) - {"extra"} | {"to", "partition", "selector"}),
+        (SUBSCRIPTION, fields(SubscriptionOptions) | {"to", "partition", "selector"}),
         (STAGE, fields(StageDeclaration) - {"name", "options", "source"} | fields(StageOptions)),
         (
             STAGE,

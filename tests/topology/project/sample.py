@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any
 
+from actorflow import DemandDispatcher
 from actorflow.stage.behaviour import Consumer, Producer, ProducerConsumer, Stage
 
 limit = 3
@@ -91,3 +92,10 @@ class NotAStage:
 def parity(event: int) -> str:
     """Which partition a number belongs to."""
     return "odd" if event % 2 else "even"
+
+
+class Turns(DemandDispatcher):
+    """A dispatcher, of one's own."""
+
+    def __init__(self, *, size: int) -> None:
+        super().__init__(chunk=size)
