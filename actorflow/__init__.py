@@ -38,11 +38,13 @@ if TYPE_CHECKING:
     from actorflow.errors import NotInStage as NotInStage
     from actorflow.errors import OptionError as OptionError
     from actorflow.errors import PartitionError as PartitionError
+    from actorflow.errors import PartitionLost as PartitionLost
     from actorflow.errors import PlatformUnsupported as PlatformUnsupported
     from actorflow.errors import Problem as Problem
     from actorflow.errors import ProtocolError as ProtocolError
     from actorflow.errors import Refused as Refused
     from actorflow.errors import RunError as RunError
+    from actorflow.errors import SkewExceeded as SkewExceeded
     from actorflow.errors import StageDown as StageDown
     from actorflow.errors import StageFailed as StageFailed
     from actorflow.errors import StageKilled as StageKilled
@@ -123,11 +125,13 @@ _HOMES = {
         "NotInStage",
         "OptionError",
         "PartitionError",
+        "PartitionLost",
         "PlatformUnsupported",
         "Problem",
         "ProtocolError",
         "Refused",
         "RunError",
+        "SkewExceeded",
         "StageDown",
         "StageFailed",
         "StageKilled",

@@ -13,6 +13,8 @@
     │   └── CannotServe                      a dispatcher ends one subscription
     ├── DispatcherError                      somebody's own dispatcher broke a rule
     ├── PartitionError                       a partition function failed for an event
+    ├── PartitionLost                        a join waits for a partition that is gone
+    ├── SkewExceeded                         a join's inputs are too far apart
     ├── BadReturn                            a callback returned what it may not return
     ├── Ignore                               raised by an event's child: nothing is to be done
     ├── NotInStage                           a stage's verb was used outside a running stage
@@ -58,11 +60,13 @@ __all__ = [
     "NotInStage",
     "OptionError",
     "PartitionError",
+    "PartitionLost",
     "PlatformUnsupported",
     "Problem",
     "ProtocolError",
     "Refused",
     "RunError",
+    "SkewExceeded",
     "StageDown",
     "StageFailed",
     "StageKilled",
@@ -276,6 +280,47 @@ class PartitionError(ActorflowError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.problem, self.event, self.partitions)
+
+
+class PartitionLost(ActorflowError):
+    """A partition is gone that others wait for, so that a result will not be complete.
+
+    Args:
+        partition: the stage, ``"count/1"``.
+        reason: why it ended.
+        windows: the windows that lack its report.
+    """
+
+    def __init__(self, partition: str, reason: object, windows: list[Any]) -> None:
+        which = (
+            f"window {windows[0]!r} lacks" if len(windows) == 1 else f"{len(windows)} windows lack"
+        )
+        super().__init__(f"partition {partition} is gone ({reason}); {which} its report")
+        self.partition = partition
+        self.reason = reason
+        self.windows = windows
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.partition, self.reason, self.windows)
+
+
+class SkewExceeded(ActorflowError):
+    """The inputs of a join are so far apart that waiting for the slowest takes too much memory.
+
+    Args:
+        limit: how much may wait.
+        what: of what.
+        laggard: the stage that is waited for.
+    """
+
+    def __init__(self, limit: int, what: str, laggard: str) -> None:
+        super().__init__(f"more than {limit} {what}: {laggard} is too far behind the others")
+        self.limit = limit
+        self.what = what
+        self.laggard = laggard
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.limit, self.what, self.laggard)
 
 
 class BadReturn(ActorflowError):
