@@ -103,13 +103,14 @@ class Callbacks:
         if self._closed:
             return
 
-        def call() -> Any:
-            return holding.call(self._handle_events, taken)
+        def call(*arguments: Any) -> Any:
+            return holding.call(taken, self._handle_events, arguments)
 
         def done(result: Any, seconds: float) -> None:
             holding.handled(taken, result, seconds)
 
-        self.queue.append(Work("handle_events", call, (), done, len(taken.events)))
+        arguments = (taken.events, taken.incoming.handle)
+        self.queue.append(Work("handle_events", call, arguments, done, len(taken.events)))
 
     def demand(self, count: int, met: Callable[[], None]) -> None:
         """Call `handle_demand`, emit what it returns, then `met`."""

@@ -71,11 +71,11 @@ class Holding:
         self._taken: Taken | None = None
         self._in_hand: HeldBatch | None = None
 
-    def call(self, handle_events: Callable[..., Any], taken: Taken) -> Any:
+    def call(self, taken: Taken, handle_events: Callable[..., Any], arguments: Any) -> Any:
         """Have a batch handled; while the callback runs, `later` is about this batch."""
         self._taken, self._in_hand = taken, None
         try:
-            return handle_events(taken.events, taken.incoming.handle)
+            return handle_events(*arguments)
         finally:
             self._taken = None
 

@@ -311,12 +311,12 @@ class Zygote:
             )
 
     def _end_group(self, pid: int) -> None:
-        """Kill what a stage forked and left behind.
+        """Kill what a stage, or an orphan of one, forked and left behind.
 
-        With it go the copies of the stage's links, whose end of file its neighbours wait for.
+        With a stage's group go the copies of its links, whose end of file its neighbours wait for.
+        An orphan that led a group was a child of a `ConsumerSupervisor` that died.
         """
-        if pid in self._keys:
-            _kill_group(pid)
+        _kill_group(pid)
 
     def _report(self, record: Record) -> None:
         self._host.send(encode_record(record))
