@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from actorflow.dispatch.demand import DemandDispatcher as DemandDispatcher
     from actorflow.dispatch.hashing import stable_hash as stable_hash
     from actorflow.dispatch.partition import PartitionDispatcher as PartitionDispatcher
+    from actorflow.dispatch.ready import ReadyDispatcher as ReadyDispatcher
     from actorflow.errors import ActorflowError as ActorflowError
     from actorflow.errors import BadReturn as BadReturn
     from actorflow.errors import Broken as Broken
@@ -69,7 +70,9 @@ if TYPE_CHECKING:
     from actorflow.stage.children import ChildTemplate as ChildTemplate
     from actorflow.stage.held import HeldBatch as HeldBatch
     from actorflow.stage.options import StageOptions as StageOptions
+    from actorflow.stage.routing import MembersRefused as MembersRefused
     from actorflow.stage.spec import StageSpec as StageSpec
+    from actorflow.stages.broker import Broker as Broker
     from actorflow.stages.iterables import from_iterable as from_iterable
     from actorflow.supervision.children import ChildInfo as ChildInfo
     from actorflow.supervision.consumer import ConsumerSupervisor as ConsumerSupervisor
@@ -83,11 +86,13 @@ if TYPE_CHECKING:
     from actorflow.supervision.consumer_core import ConsumerChildInfo as ConsumerChildInfo
     from actorflow.supervision.events import DownMessage as DownMessage
     from actorflow.supervision.events import Outcome as Outcome
+    from actorflow.supervision.joining import RouterInfo as RouterInfo
     from actorflow.supervision.operations import ChildCounts as ChildCounts
     from actorflow.supervision.specs import Backoff as Backoff
     from actorflow.supervision.specs import ChildSpec as ChildSpec
     from actorflow.supervision.specs import Intensity as Intensity
     from actorflow.supervision.specs import Plan as Plan
+    from actorflow.supervision.specs import RouterSpec as RouterSpec
     from actorflow.supervision.specs import SubscriptionSpec as SubscriptionSpec
     from actorflow.supervision.specs import SupervisorSpec as SupervisorSpec
     from actorflow.supervision.supervisor import Supervisor as Supervisor
@@ -106,6 +111,7 @@ _HOMES = {
     "actorflow.dispatch.demand": ("DemandDispatcher",),
     "actorflow.dispatch.hashing": ("stable_hash",),
     "actorflow.dispatch.partition": ("PartitionDispatcher",),
+    "actorflow.dispatch.ready": ("ReadyDispatcher",),
     "actorflow.errors": (
         "ActorflowError",
         "BadReturn",
@@ -150,19 +156,23 @@ _HOMES = {
     "actorflow.stage.children": ("ChildTemplate",),
     "actorflow.stage.held": ("HeldBatch",),
     "actorflow.stage.options": ("StageOptions",),
+    "actorflow.stage.routing": ("MembersRefused",),
     "actorflow.stage.spec": ("StageSpec",),
     "actorflow.stages.iterables": ("from_iterable",),
+    "actorflow.stages.broker": ("Broker",),
     "actorflow.supervision.children": ("ChildInfo",),
     "actorflow.supervision.consumer": ("ConsumerSupervisor", "ProducerConsumerSupervisor"),
     "actorflow.supervision.consumer_calls": ("ConsumerSupervisorHandle",),
     "actorflow.supervision.consumer_core": ("ConsumerChildCounts", "ConsumerChildInfo"),
     "actorflow.supervision.events": ("DownMessage", "Outcome"),
+    "actorflow.supervision.joining": ("RouterInfo",),
     "actorflow.supervision.operations": ("ChildCounts",),
     "actorflow.supervision.specs": (
         "Backoff",
         "ChildSpec",
         "Intensity",
         "Plan",
+        "RouterSpec",
         "SubscriptionSpec",
         "SupervisorSpec",
     ),

@@ -12,6 +12,7 @@ from actorflow.dispatch.base import Dispatcher
 from actorflow.dispatch.broadcast import BroadcastDispatcher
 from actorflow.dispatch.demand import DemandDispatcher
 from actorflow.dispatch.partition import PartitionDispatcher
+from actorflow.dispatch.ready import ReadyDispatcher
 from actorflow.errors import OptionError
 from actorflow.protocol.failure import Failure
 
@@ -21,6 +22,7 @@ DISPATCHERS: dict[str, type[Dispatcher]] = {
     "demand": DemandDispatcher,
     "broadcast": BroadcastDispatcher,
     "partition": PartitionDispatcher,
+    "ready": ReadyDispatcher,
 }
 
 _RULE = (

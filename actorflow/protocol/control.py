@@ -24,9 +24,11 @@ __all__ = [
     "Established",
     "Exiting",
     "Expect",
+    "ExpectNoMore",
     "Finish",
     "Link",
     "LogRecord",
+    "Members",
     "ProducerFinished",
     "Ready",
     "SetDemand",
@@ -87,6 +89,26 @@ class Expect:
 
 
 @dataclass(frozen=True, slots=True)
+class ExpectNoMore:
+    """To a consumer: these stages, which it waits for, will not be linked with it after all."""
+
+    producers: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Members:
+    """From a manager: these stages are to be its members, or no more.
+
+    Args:
+        change: ``"set"``, ``"add"`` or ``"remove"``.
+        stages: names, ``"numbers"`` or ``"numbers/1"``.
+    """
+
+    change: str
+    stages: list[str]
+
+
+@dataclass(frozen=True, slots=True)
 class ProducerFinished:
     """To a consumer: the producer it is declared to subscribe to has already finished."""
 
@@ -98,10 +120,18 @@ class ProducerFinished:
 
 @dataclass(frozen=True, slots=True)
 class CancelSubscription:
-    """To a consumer: end this subscription with this reason."""
+    """To a consumer: end this subscription with this reason.
+
+    Args:
+        ref: the subscription.
+        reason: why it ends.
+        replaced: whether another has taken its place, or it is taken away by the supervisor, so
+            that no cancel mode applies.
+    """
 
     ref: int
     reason: Any = "normal"
+    replaced: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +251,7 @@ class Acknowledged:
 Control = (
     Link
     | Expect
+    | ExpectNoMore
     | ProducerFinished
     | CancelSubscription
     | SetDemand
@@ -229,6 +260,7 @@ Control = (
     | Ready
     | Established
     | SubscriptionEnded
+    | Members
     | LogRecord
     | Exiting
     | Snapshot
@@ -241,6 +273,7 @@ _RECORDS: dict[str, type[Control]] = {
     for record in (
         Link,
         Expect,
+        ExpectNoMore,
         ProducerFinished,
         CancelSubscription,
         SetDemand,
@@ -249,6 +282,7 @@ _RECORDS: dict[str, type[Control]] = {
         Ready,
         Established,
         SubscriptionEnded,
+        Members,
         LogRecord,
         Exiting,
         Snapshot,

@@ -113,6 +113,12 @@ class StageContext(Protocol):
     def outstanding(self) -> Mapping[Subscription, int]:
         """What each consumer has asked for and not got."""
 
+    def send_behind(self, message: Any) -> None:
+        """Have `handle_info` called when what was emitted so far has left."""
+
+    def change_members(self, change: str, stages: Iterable[str]) -> None:
+        """Ask the supervisor for other members."""
+
     def log_record(self, level: str, event: str, values: dict[str, Any]) -> None:
         """Ship a log line to the host."""
 
@@ -313,6 +319,33 @@ class _Producing(Stage):
     def notify(self, message: Any) -> None:
         """Tell every consumer something, in order with the events and without demand."""
         self._running().notify(message)
+
+    def send_behind(self, message: Any) -> None:
+        """Have `handle_info(message)` called once all that was emitted so far has left."""
+        self._running().send_behind(message)
+
+    # --- a manager of other producers -------------------------------------------------------------
+
+    def add_members(self, stages: Iterable[str]) -> None:
+        """Have everyone who subscribes to this stage joined directly with these producers too.
+
+        What cannot be, such as an unknown stage, comes back to `handle_info` as a `MembersRefused`.
+
+        Args:
+            stages: names, ``"numbers"`` (every replica) or ``"numbers/1"``.
+
+        Raises:
+            OptionError: one of them is no name.
+        """
+        self._running().change_members("add", stages)
+
+    def remove_members(self, stages: Iterable[str]) -> None:
+        """Have those who subscribe to this stage ask these producers no more."""
+        self._running().change_members("remove", stages)
+
+    def set_members(self, stages: Iterable[str]) -> None:
+        """Have these producers, and no others, as members; as `add_members` otherwise."""
+        self._running().change_members("set", stages)
 
 
 class Producer(_Producing):

@@ -158,10 +158,22 @@ class ConsumingHalf:
             counters[_ASKS_OUT] += 1
             counters[_DEMAND_OUT] += count
 
-    def cancel(self, ref: int, reason: Any) -> None:
-        """Ask the producer to end a subscription; its answer ends it here."""
+    def expect_no_more(self, producers: list[str]) -> None:
+        """These stages' streams do not belong to this stage's input after all."""
+        for producer in producers:
+            self._stream_gone(producer)
+
+    def cancel(self, ref: int, reason: Any, *, replaced: bool = False) -> None:
+        """Ask the producer to end a subscription; its answer ends it here.
+
+        Args:
+            ref: the subscription.
+            reason: why.
+            replaced: whether it is taken away, so that no cancel mode applies.
+        """
         incoming = self.subscriptions.get(ref)
         if incoming is not None and not incoming.ended:
+            incoming.replaced = incoming.replaced or replaced
             self._port.send(incoming.link, encode(Unsubscribe(ref, plain(reason))))
 
     def producer_finished(self, record: ProducerFinished) -> None:
@@ -369,7 +381,9 @@ class ConsumingHalf:
         incoming.reason = plain(ending.reason)
         if self.reach is None:
             self._tell_end(incoming)
-        if not ending.restarting and not incoming.replaced:
+        if incoming.replaced:
+            self._stream_gone(str(incoming.handle.peer.stage))
+        elif not ending.restarting:
             self._stream_over(incoming, ending.reason)
         self._forget_when_over(incoming)
 
@@ -429,6 +443,17 @@ class ConsumingHalf:
             self._owner.stop(reason)
         elif streams.ended and not streams.expected:
             self._owner.exhausted(streams.reason)
+
+    def _stream_gone(self, stage: str) -> None:
+        """A stream is not waited for any longer, unless there is another from the same stage."""
+        others = (each for each in self.subscriptions.values() if not each.ended)
+        if any(str(other.handle.peer.stage) == stage for other in others):
+            return
+        streams = self._streams
+        if stage in streams.expected:
+            streams.expected.discard(stage)
+            if streams.ended and not streams.expected:
+                self._owner.exhausted(streams.reason)
 
     def _mark_dirty(self, incoming: Incoming) -> None:
         if not self._dirty:

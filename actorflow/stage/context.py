@@ -11,6 +11,7 @@ from actorflow.protocol.messages import MAX_COUNT
 from actorflow.protocol.reasons import plain
 from actorflow.stage.behaviour import StageContext, Subscription
 from actorflow.stage.outgoing import OutgoingState
+from actorflow.stage.routing import member_names
 
 if TYPE_CHECKING:
     from actorflow.stage.children import ChildKind, ChildRuntime, Observer
@@ -129,6 +130,15 @@ class RunningStage(StageContext):
     def outstanding(self) -> Mapping[Subscription, int]:
         """What each consumer has asked for and not got."""
         return self._producing("see demand").outstanding()
+
+    def send_behind(self, message: Any) -> None:
+        """Have `handle_info` called when what was emitted so far has left."""
+        self._producing("send behind events").info(message)
+
+    def change_members(self, change: str, stages: Iterable[str]) -> None:
+        """Ask the supervisor for other members."""
+        self._producing("have members")
+        self._machine.change_members(change, member_names("stages", stages))
 
     def log_record(self, level: str, event: str, values: dict[str, Any]) -> None:
         """Ship a log line to the host."""

@@ -264,6 +264,10 @@ class StageMachine:
             raise Refused("not_a_producer", f"{self.child.stage} is a {kind}: its mode is fixed")
         self.producing.set_mode(mode)
 
+    def change_members(self, change: str, stages: list[str]) -> None:
+        """Ask the supervisor for other members."""
+        self._tell(control.Members(change, stages))
+
     def info_after(self, seconds: float, message: Any) -> None:
         """Have `handle_info` called in so many seconds."""
         self._timers.add(self._now() + seconds, lambda: self._callbacks.info(message))

@@ -19,6 +19,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Orders"]
 
+_ABOUT_SUBSCRIPTIONS = (
+    control.Link,
+    control.Expect,
+    control.ExpectNoMore,
+    control.ProducerFinished,
+    control.CancelSubscription,
+)
+
 
 class Orders:
     """Takes a supervisor's messages for one machine.
@@ -67,18 +75,8 @@ class Orders:
 
     def _obey(self, record: control.Control) -> None:
         machine = self._machine
-        if isinstance(record, control.Link):
-            self._linked(record)
-        elif isinstance(record, control.Expect):
-            if machine.consuming is not None:
-                machine.consuming.expect(record.producers)
-            if machine.producing is not None:
-                machine.producing.expect_edges(record.edges)
-                machine.producing.subscribers.expect(record.consumers)
-        elif isinstance(record, control.ProducerFinished):
-            self._producer_finished(record)
-        elif isinstance(record, control.CancelSubscription):
-            machine.consumer_half().cancel(record.ref, record.reason)
+        if isinstance(record, _ABOUT_SUBSCRIPTIONS):
+            self._relate(record)
         elif isinstance(record, control.SetDemand):
             self._set_demand(record.mode)
         elif isinstance(record, control.Finish):
@@ -91,6 +89,25 @@ class Orders:
             machine.producer_half().subscribers.acknowledged(record.ref, record.seq)
         else:
             raise ProtocolError("unknown_message", f"{record!r} is not for a stage")
+
+    def _relate(self, record: control.Control) -> None:
+        """Obey what is about subscriptions."""
+        machine = self._machine
+        if isinstance(record, control.Link):
+            self._linked(record)
+        elif isinstance(record, control.Expect):
+            if machine.consuming is not None:
+                machine.consuming.expect(record.producers)
+            if machine.producing is not None:
+                machine.producing.expect_edges(record.edges)
+                machine.producing.subscribers.expect(record.consumers)
+        elif isinstance(record, control.ExpectNoMore):
+            machine.consumer_half().expect_no_more(record.producers)
+        elif isinstance(record, control.ProducerFinished):
+            self._producer_finished(record)
+        elif isinstance(record, control.CancelSubscription):
+            half = machine.consumer_half()
+            half.cancel(record.ref, record.reason, replaced=record.replaced)
 
     def _linked(self, record: control.Link) -> None:
         self._port.open(record.ref)

@@ -20,6 +20,7 @@ from actorflow.supervision.children import Child, ChildInfo, ChildState, End
 from actorflow.supervision.draining import Drain
 from actorflow.supervision.ends import Ends
 from actorflow.supervision.events import ChildReady, Outcome, StageLogged, SupervisorEvent
+from actorflow.supervision.joining import Joining
 from actorflow.supervision.linking import Linking
 from actorflow.supervision.lives import Lives
 from actorflow.supervision.recovery import InMemory, Recovery, SnapshotStore
@@ -60,12 +61,14 @@ class SupervisorCore(SupervisorState):
         super().__init__(plan, runtime, report)
         self._recovery = Recovery(self, store if store is not None else InMemory())
         self._linking = Linking(self)
+        self._joining = Joining(self, self._linking)
         self._lives = Lives(self, self._linking)
         self._revivals = Revivals(self, self._lives)
         self._ends = Ends(self, self._lives, self._linking, self._revivals, self._root_ended)
         self._drain = Drain(self.children, self.wiring)
         self._failure: BaseException | None = None
         self._stop_status = "stopped"
+        self._joining.settle()
 
     # --- the run ----------------------------------------------------------------------------------
 
@@ -151,6 +154,10 @@ class SupervisorCore(SupervisorState):
 
     def observe(self, observation: Observation) -> None:
         """Take what the runtime saw."""
+        self._take(observation)
+        self._joining.settle()
+
+    def _take(self, observation: Observation) -> None:
         if isinstance(observation, Received):
             self._received(observation.child, observation.message)
         elif isinstance(observation, Started):
@@ -201,6 +208,8 @@ class SupervisorCore(SupervisorState):
         elif isinstance(record, control.SubscriptionEnded):
             self._linking.ended(child, record)
             self._drain_on()
+        elif isinstance(record, control.Members):
+            self._joining.requested(child, record)
         else:
             name = type(record).__name__
             raise ProtocolError("unknown_message", f"{name} is nothing for a supervisor")
@@ -241,6 +250,16 @@ class SupervisorCore(SupervisorState):
     def terminate(self, child: Child, reason: Any = "shutdown") -> None:
         """Ask a child to stop; SIGTERM at half of its `shutdown` time, SIGKILL at its end."""
         self._lives.terminate(child, reason)
+
+    @property
+    def linking(self) -> Linking:
+        """Subscriptions between children."""
+        return self._linking
+
+    @property
+    def joining(self) -> Joining:
+        """Managers, their members and subscribers."""
+        return self._joining
 
     def connect(self, edge: Edge) -> None:
         """Link an edge when both ends run, or say that its producer has finished."""

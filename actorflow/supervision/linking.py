@@ -8,7 +8,7 @@ from actorflow.errors import ProtocolError, Refused
 from actorflow.protocol import control
 from actorflow.protocol.identity import StageId
 from actorflow.protocol.messages import Down
-from actorflow.protocol.reasons import DONE
+from actorflow.protocol.reasons import DONE, plain
 from actorflow.supervision.children import Child, ChildState
 from actorflow.supervision.state import SupervisorState
 from actorflow.supervision.wiring import Edge, EdgeState
@@ -54,12 +54,8 @@ class Linking:
         if edge.live or consumer.state is not ChildState.RUNNING:
             return
         if producer.state is ChildState.ENDED:
-            ref = self._state.wiring.linking(edge)
             reason = producer.end.reason if producer.end else DONE
-            peer = str(producer.incarnation)
-            record = control.ProducerFinished(ref, peer, edge.options.to_wire(), reason)
-            self._state.tell(consumer, record)
-            self.over(edge, reason)
+            self._say_finished(edge, producer, consumer, reason)
         elif producer.state is ChildState.RUNNING:
             self._link(edge, producer, consumer)
 
@@ -77,6 +73,14 @@ class Linking:
             control.encode_control(to_producer),
             control.encode_control(to_consumer),
         )
+
+    def _say_finished(self, edge: Edge, producer: Child, consumer: Child, reason: Any) -> None:
+        """Tell a consumer that a subscription which it waits for has come to its end before."""
+        ref = self._state.wiring.linking(edge)
+        peer = str(producer.incarnation)
+        record = control.ProducerFinished(ref, peer, edge.options.to_wire(), reason)
+        self._state.tell(consumer, record)
+        self.over(edge, reason)
 
     def established(self, producer: Child, ref: int) -> None:
         """The producer has accepted.
@@ -116,12 +120,56 @@ class Linking:
                 self._state.send(peer, Down(0, who, reason, restarting))
             if edge.live:
                 self._state.established.reject(edge, Refused(reason))
-            if restarting and edge.state is not EdgeState.OVER:
+            if edge.leaving:
+                self._left(edge, child, reason)
+            elif restarting and edge.state is not EdgeState.OVER:
                 self._state.wiring.lost(edge)
             elif edge.live or (edge.state is EdgeState.WANTED and not edge.declared):
                 self.over(edge, reason)
             elif is_producer:
                 self.connect(edge)
+
+    def drop(self, edge: Edge, reason: Any) -> None:
+        """Take a subscription away: for its consumer that is nobody's end, it only asks no more."""
+        self._part(edge, reason, replaced=True)
+
+    def leave(self, edge: Edge, reason: Any) -> None:
+        """End a subscription; its cancel mode decides what that does to the consumer."""
+        self._part(edge, reason, replaced=False)
+
+    def _part(self, edge: Edge, reason: Any, *, replaced: bool) -> None:
+        consumer = self._state.children[edge.consumer]
+        producer = self._state.children[edge.producer]
+        edge.leaving, edge.declared = True, False
+        if edge.live:
+            order = control.CancelSubscription(edge.ref, plain(reason), replaced)
+            self._state.tell(consumer, order)
+            return
+        wanted = edge.state is EdgeState.WANTED
+        if wanted and not replaced and consumer.state is ChildState.RUNNING:
+            self._say_finished(edge, producer, consumer, plain(reason))
+            return
+        self.over(edge, reason)
+        if not wanted or self._still_joined(edge):
+            return
+        if consumer.state is ChildState.RUNNING:
+            self._state.tell(consumer, control.ExpectNoMore([str(edge.producer)]))
+        else:
+            # A producer keeps the place of a consumer that is being restarted: not any more.
+            who = str(consumer.incarnation)
+            self._state.send(producer, Down(0, who, plain(reason), False))
+
+    def _left(self, edge: Edge, child: Child, reason: Any) -> None:
+        """One end of a subscription that is being taken away has ended before it was."""
+        self.over(edge, reason)
+        if edge.consumer == child.id and not self._still_joined(edge):
+            producer = self._state.children[edge.producer]
+            self._state.send(producer, Down(0, str(child.incarnation), reason, False))
+
+    def _still_joined(self, edge: Edge) -> bool:
+        """Whether the two stages have another subscription that is to stay."""
+        others = self._state.wiring.between(edge.consumer, edge.producer)
+        return any(not each.leaving and each.state is not EdgeState.OVER for each in others)
 
     def over(self, edge: Edge, reason: Any) -> None:
         """A subscription has ended, or will never begin."""

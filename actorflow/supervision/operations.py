@@ -10,14 +10,13 @@ from typing import Any
 from actorflow.errors import Closed, NoSuchStage, OptionError, Refused
 from actorflow.protocol import control
 from actorflow.protocol.demand import SubscriptionOptions
-from actorflow.protocol.identity import StageId
 from actorflow.protocol.reasons import plain
 from actorflow.stage.behaviour import kind_of
 from actorflow.supervision.children import Child, ChildInfo, ChildState
 from actorflow.supervision.core import SupervisorCore
 from actorflow.supervision.monitors import MonitorTarget
 from actorflow.supervision.specs import ChildSpec, shutdown_seconds
-from actorflow.supervision.wiring import Edge
+from actorflow.supervision.wiring import Edge, fated
 
 __all__ = [
     "ChildCounts",
@@ -26,6 +25,7 @@ __all__ = [
     "cast",
     "count_children",
     "delete_child",
+    "ensure_open",
     "find",
     "info",
     "monitor",
@@ -102,7 +102,7 @@ def start_child(core: SupervisorCore, spec: ChildSpec) -> Future[ChildInfo]:
         Refused: ``already_started``: a child of that name exists; the error names the holder.
         Closed: the supervisor is stopping.
     """
-    _open(core)
+    ensure_open(core)
     holder = core.children.get(spec.stage.id)
     if holder is not None:
         detail = f"{spec.stage.id} is {holder.state.name.lower()} as process {holder.pid}"
@@ -135,7 +135,7 @@ def restart_child(core: SupervisorCore, stage: str) -> Future[ChildInfo]:
     Raises:
         Refused: ``running``: it has not ended.
     """
-    _open(core)
+    ensure_open(core)
     child = find(core, stage)
     if child.state is not ChildState.ENDED:
         raise Refused("running", f"{child.id} is {child.state.name.lower()}; terminate it first")
@@ -169,30 +169,39 @@ def _start(core: SupervisorCore, child: Child) -> Future[ChildInfo]:
 
 
 def subscribe(
-    core: SupervisorCore, consumer: str, producer: str, options: SubscriptionOptions
+    core: SupervisorCore,
+    consumer: str,
+    producer: str,
+    options: SubscriptionOptions,
+    shared_fate: bool | None = None,
 ) -> Future[int]:
     """Subscribe one stage to another; the future has the ref once the producer has accepted (B22).
+
+    To a manager, it is joined with each of its members besides.
 
     Raises:
         Refused: ``not_a_producer`` or ``not_a_consumer``: one of them cannot (B10).
         NoSuchStage: there is no such stage.
     """
-    _open(core)
+    ensure_open(core)
     to, of = find(core, producer), find(core, consumer)
     if kind_of(to.spec.stage.behaviour) == "consumer":
         raise Refused("not_a_producer", f"{to.id} is a consumer, nobody can subscribe to it")
     if kind_of(of.spec.stage.behaviour) == "producer":
         raise Refused("not_a_consumer", f"{of.id} is a producer, it cannot subscribe")
-    if to.id == of.id or _reaches(core, of.id, to.id):
+    if to.id == of.id or core.wiring.reaches(of.id, to.id):
         raise Refused("cycle", f"{of.id} already feeds {to.id}")
     for child in (to, of):
         if child.state is ChildState.ENDED:
             raise Refused("noproc", f"{child.id} has ended")
-    edge = Edge(of.id, to.id, options, declared=False)
+    fate = fated(options, shared_fate)
+    edge = Edge(of.id, to.id, fate, declared=False, shared_fate=shared_fate)
+    core.joining.check_subscriber(of.id, to.id)
     core.wiring.add(edge)
     future: Future[int] = Future()
     core.established.add(edge, future)
     core.connect(edge)
+    core.joining.settle()
     return future
 
 
@@ -263,19 +272,11 @@ def monitor(core: SupervisorCore, stage: str, target: MonitorTarget) -> int:
     return core.monitors.add(find(core, stage), target)
 
 
-def _reaches(core: SupervisorCore, start: StageId, goal: StageId) -> bool:
-    """Whether events already flow, over any number of stages, from `start` to `goal`."""
-    seen, todo = {start}, [start]
-    while todo:
-        here = todo.pop()
-        if here == goal:
-            return True
-        following = {edge.consumer for edge in core.wiring.edges if edge.producer == here} - seen
-        seen |= following
-        todo.extend(following)
-    return False
+def ensure_open(core: SupervisorCore) -> None:
+    """Refuse an operation on a run that is over or stopping.
 
-
-def _open(core: SupervisorCore) -> None:
+    Raises:
+        Closed: it is.
+    """
     if core.stopping or core.outcome is not None:
         raise Closed(f"the run {core.plan.name!r} is over or stopping")

@@ -20,6 +20,7 @@ __all__ = [
     "ChildSpec",
     "Intensity",
     "Plan",
+    "RouterSpec",
     "StageSpec",
     "SubscriptionSpec",
     "SupervisorSpec",
@@ -145,11 +146,44 @@ def shutdown_seconds(shutdown: float | str) -> float:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubscriptionSpec:
-    """A declared subscription: every replica of `consumer` to every replica of `producer`."""
+    """A declared subscription: every replica of `consumer` to every replica of `producer`.
+
+    Args:
+        consumer: a stage's name.
+        producer: a stage's name.
+        options: demand, cancel mode and what the dispatcher wants.
+        shared_fate: for a subscription to a manager of members (see `RouterSpec`), whether the
+            consumer ends when one of them ends badly and for good, by its cancel mode: True, the
+            manager and each member; False, none of them; None, the manager alone.
+    """
 
     consumer: str
     producer: str
     options: SubscriptionOptions = field(default_factory=SubscriptionOptions)
+    shared_fate: bool | None = None
+
+    def __post_init__(self) -> None:
+        if self.shared_fate is not None and type(self.shared_fate) is not bool:
+            raise OptionError("shared_fate", "true, false or null", self.shared_fate)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouterSpec:
+    """A manager of members: whoever subscribes to it is joined directly with each of its members.
+
+    Args:
+        manager: a producing stage's name.
+        members: names of producing stages, each ``"numbers"`` (every replica) or ``"numbers/1"``.
+        ends_with_members: whether the manager is to finish when all its members have ended.
+
+    Example:
+        >>> RouterSpec(manager="broker", members=("left", "right")).ends_with_members
+        True
+    """
+
+    manager: str
+    members: Sequence[str] = ()
+    ends_with_members: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -232,6 +266,7 @@ class Plan:
         auto_shutdown: whether the end of significant children ends the run, in order.
         supervisors: the supervisors below the run's own, each before those inside it.
         checkpoint: the file that keeps what stages leave for their successors; None for none.
+        routers: the managers of members, and who these are at the start.
     """
 
     name: str
@@ -245,6 +280,7 @@ class Plan:
     auto_shutdown: str = "never"
     supervisors: Sequence[SupervisorSpec] = ()
     checkpoint: str | None = None
+    routers: Sequence[RouterSpec] = ()
 
     def __post_init__(self) -> None:
         _choice("strategy", self.strategy, STRATEGIES)
@@ -273,8 +309,8 @@ class Plan:
         """
         options = subscription.options
         names = self.partitions.get(subscription.producer)
-        if names is None or "partition" in options.extra:
-            return options
+        if names is None or "partition" in options.extra or index >= len(names):
+            return options  # without a partition of its own the producer refuses it, by name
         return replace(options, extra={**options.extra, "partition": names[index]})
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import Any
 
@@ -12,7 +12,7 @@ from actorflow.protocol.demand import SubscriptionOptions
 from actorflow.protocol.identity import StageId
 from actorflow.supervision.specs import Plan
 
-__all__ = ["Edge", "EdgeState", "Wiring"]
+__all__ = ["Edge", "EdgeState", "Wiring", "fated"]
 
 
 class EdgeState(Enum):
@@ -25,9 +25,22 @@ class EdgeState(Enum):
     OVER = auto()
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Edge:
-    """A subscription that the supervisor looks after; each linking gets a ref of its own."""
+    """A subscription that the supervisor looks after; each linking gets a ref of its own.
+
+    Args:
+        consumer: who takes events.
+        producer: who gives them.
+        options: demand, cancel mode and what the dispatcher wants.
+        declared: whether it is made again when one of the two is started again after its end.
+        ref: the subscription's name while it is linked, 0 before it ever was.
+        state: where it stands.
+        reason: why it ended.
+        via: the manager that joined the two (see `routing`), or None.
+        shared_fate: of a subscription to a manager: see `SubscriptionSpec`.
+        leaving: whether the supervisor is taking it away; it is not linked again.
+    """
 
     consumer: StageId
     producer: StageId
@@ -38,6 +51,9 @@ class Edge:
     """Which of the subscriptions of the same two stages it is."""
     state: EdgeState = EdgeState.WANTED
     reason: Any = None
+    via: StageId | None = None
+    shared_fate: bool | None = None
+    leaving: bool = False
 
     @property
     def name(self) -> str:
@@ -48,6 +64,16 @@ class Edge:
     def live(self) -> bool:
         """Whether there is a link."""
         return self.state in (EdgeState.LINKED, EdgeState.ESTABLISHED)
+
+
+def fated(options: SubscriptionOptions, shared_fate: bool | None) -> SubscriptionOptions:
+    """The options of a subscription to a manager: a fate that is not shared ends nobody.
+
+    Example:
+        >>> fated(SubscriptionOptions(), False).cancel
+        'temporary'
+    """
+    return replace(options, cancel="temporary") if shared_fate is False else options
 
 
 class Wiring:
@@ -66,7 +92,8 @@ class Wiring:
             for consumer in (each for each in ids if each.name == subscription.consumer):
                 options = plan.options_for(subscription, consumer.index)
                 for producer in (each for each in ids if each.name == subscription.producer):
-                    self.add(Edge(consumer, producer, options))
+                    fate = subscription.shared_fate
+                    self.add(Edge(consumer, producer, fated(options, fate), shared_fate=fate))
 
     def add(self, edge: Edge) -> None:
         """One more subscription."""
@@ -88,12 +115,30 @@ class Wiring:
         """The edge whose current ref this is."""
         return self._by_ref.get(ref)
 
+    def reaches(self, start: StageId, goal: StageId) -> bool:
+        """Whether events flow, over any number of stages, from `start` to `goal`."""
+        seen, todo = {start}, [start]
+        while todo:
+            here = todo.pop()
+            if here == goal:
+                return True
+            following = {edge.consumer for edge in self.downstream(here)} - seen
+            seen |= following
+            todo.extend(following)
+        return False
+
     def over(self, edge: Edge, reason: Any) -> None:
         """The subscription has ended for good. A dynamic one is forgotten."""
         edge.state = EdgeState.OVER
         edge.reason = reason
         self._by_ref.pop(edge.ref, None)
         if not edge.declared:
+            self.forget(edge)
+
+    def forget(self, edge: Edge) -> None:
+        """Remove an edge that is not linked; it need not be there any more."""
+        self._by_ref.pop(edge.ref, None)
+        if edge in self.edges:
             self.edges.remove(edge)
 
     def lost(self, edge: Edge) -> None:
@@ -114,6 +159,10 @@ class Wiring:
     def upstream(self, consumer: StageId) -> list[Edge]:
         """The edges to a consumer's producers."""
         return [edge for edge in self.edges if edge.consumer == consumer]
+
+    def between(self, consumer: StageId, producer: StageId) -> list[Edge]:
+        """The edges from one stage to another."""
+        return [e for e in self.edges if e.consumer == consumer and e.producer == producer]
 
     def downstream(self, producer: StageId) -> list[Edge]:
         """The edges to a producer's consumers."""

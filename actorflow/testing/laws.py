@@ -15,6 +15,7 @@ from actorflow.dispatch.broadcast import BroadcastDispatcher
 from actorflow.dispatch.demand import DemandDispatcher
 from actorflow.dispatch.partition import PartitionDispatcher
 from actorflow.dispatch.partition_queue import Waiting
+from actorflow.dispatch.ready import ReadyDispatcher
 from actorflow.errors import ActorflowError
 from actorflow.protocol.demand import AutoWindow
 from actorflow.protocol.driven import Driven
@@ -158,6 +159,10 @@ def dispatcher_is_consistent(dispatcher: Dispatcher) -> Iterator[str]:
             yield f"demand: credits {given}, capacity {capacity}"
         if dispatcher._chunk is None and given != sorted(given, reverse=True):
             yield f"demand: credits are out of order: {given}"
+    elif isinstance(dispatcher, ReadyDispatcher):
+        given = [place.credit for place in dispatcher._places.values()]
+        if max(given, default=0) != capacity or min(given, default=0) < 0:
+            yield f"ready: credits {given}, capacity {capacity}"
     elif isinstance(dispatcher, BroadcastDispatcher):
         given = [place.credit for place in dispatcher._places.values()]
         lowest = 0 if dispatcher._expected else min(given, default=0)

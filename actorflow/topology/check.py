@@ -13,6 +13,7 @@ from actorflow.stage.place import ProgramSource
 from actorflow.topology.classes import BASES, check_arguments
 from actorflow.topology.imports import on_import_path
 from actorflow.topology.keys import STAGE
+from actorflow.topology.members import check_members, directly
 from actorflow.topology.model import Defaults, SubscribeTo, Topology
 from actorflow.topology.planning import (
     class_options,
@@ -42,6 +43,7 @@ class Draft:
         source: what it reads when it lives in the program.
         restart: when it is started again, where it says so.
         significant: whether its end may shut its supervisor down.
+        members: the producers that it manages; None when it manages none.
     """
 
     name: str
@@ -54,6 +56,7 @@ class Draft:
     source: ProgramSource | None = None
     restart: str | None = None
     significant: bool = False
+    members: tuple[str, ...] | None = None
 
     @property
     def path(self) -> Path:
@@ -118,6 +121,7 @@ def problems_of(topology: Topology) -> list[Problem]:
             source=declared.source,
             restart=declared.restart,
             significant=declared.significant,
+            members=declared.members,
         )
         if declared.source is not None and declared.source.used_up:
             why = declared.source.used_up
@@ -180,7 +184,8 @@ def check(
     for of_one in edges.values():
         for edge in of_one:
             _check_edge(edge, drafts, defaults, report)
-        _check_twice(of_one, report)
+        _check_twice(of_one, drafts, report)
+    check_members(drafts, report)
     _check_cycles(edges, drafts, report)
 
 
@@ -298,6 +303,8 @@ def _check_edge(
     elif producer.kind is not None:
         _check_dispatcher_options(edge, producer, report)
         _check_delivery(edge, producer, defaults, report)
+    if subscription.shared_fate is not None and producer.members is None:
+        edge.add(report, "shared_fate", f"{producer.name!r} has no members; use cancel")
 
 
 def _check_delivery(edge: _Edge, producer: Draft, defaults: Defaults, report: Report) -> None:
@@ -318,7 +325,7 @@ def _check_dispatcher_options(edge: _Edge, producer: Draft, report: Report) -> N
     if subscription.selector is not None and kind in ("demand", "partition"):
         message = f"{producer.name!r} has a {kind} dispatcher; only broadcast has selectors"
         edge.add(report, "selector", message)
-    if kind in ("demand", "broadcast"):
+    if kind in ("demand", "broadcast", "ready"):
         if subscription.partition is not None:
             message = f"{producer.name!r} has a {kind} dispatcher and no partitions"
             edge.add(report, "partition", message)
@@ -351,11 +358,17 @@ def _counted(number: int, thing: str) -> str:
     return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
-def _check_twice(edges: list[_Edge], report: Report) -> None:
+def _check_twice(edges: list[_Edge], drafts: Mapping[str, Draft], report: Report) -> None:
     """Report a subscription that is there already: a slip, or refused by the producer."""
     seen: list[SubscribeTo] = []
+    named = [edge.subscription.to for edge in edges]
+    managers = [drafts[name] for name in named if name in drafts and drafts[name].members]
     for edge in edges:
         one = edge.subscription
+        manager = next((m.name for m in managers if one.to in (m.members or ())), None)
+        if manager is not None:
+            message = f"{one.to!r} is a member of {manager!r}, which is subscribed to as well"
+            edge.add(report, "to", message)
         if any(one.to == other.to and one.partition == other.partition for other in seen):
             edge.add(report, "to", f"{one.to!r} is subscribed to twice")
         seen.append(one)
@@ -369,7 +382,7 @@ def _check_cycles(
     reported: set[frozenset[str]] = set()
     # A Producer that subscribes, or a Consumer that is subscribed to, has been reported as such.
     passing = {
-        name: [edge.subscription.to for edge in of]
+        name: list(directly((edge.subscription.to for edge in of), drafts))
         for name, of in edges.items()
         if drafts[name].kind in (None, "producer_consumer")
     }
@@ -383,7 +396,9 @@ def _check_cycles(
         turned = cycle[start:] + cycle[:start]
         producer = turned[1 % len(turned)]
         flow = [first, *reversed(turned[1:]), first]
-        edge = next(edge for edge in edges[first] if edge.subscription.to == producer)
+        edge = next(
+            edge for edge in edges[first] if producer in directly([edge.subscription.to], drafts)
+        )
         message = f"a cycle: {' → '.join(flow)}; each would wait for the one before it"
         edge.add(report, "to", message)
 

@@ -168,6 +168,8 @@ class SubscribeTo:
         selector: which events to take from a producer that broadcasts: a function at the top level
             of a module, or its ``"module:function"``.
         extra: options for a dispatcher of your own, plain data by name.
+        shared_fate: for a stage with members, whose bad ends count for `cancel`: True, its own and
+            its members'; False, nobody's; None, its own alone.
 
     Raises:
         OptionError: a value breaks its rule.
@@ -184,6 +186,7 @@ class SubscribeTo:
     partition: Hashable | None = field(default=None, kw_only=True)
     selector: Any = field(default=None, kw_only=True)
     extra: Mapping[str, Any] | None = field(default=None, kw_only=True)
+    shared_fate: bool | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         SUBSCRIPTION.check(**{"to": self.to, **_given(_values(self))})
@@ -249,6 +252,8 @@ class StageDeclaration:
             ``"brutal_kill"`` or ``"infinity"``.
         start_within: seconds from its start until it must be ready, from 0.
         subscribe_to: the stages to take events from; None for what the class says.
+        members: the producers that those who subscribe to it are joined with; None for a stage
+            that manages no others.
         options: those fields of `StageOptions` that are given, by name.
         source: what `use` reads when the stage lives in the program, or None.
         backoff: how long its restarts wait; None for not at all.
@@ -267,6 +272,7 @@ class StageDeclaration:
     shutdown: float | str | None = None
     start_within: float | None = None
     subscribe_to: tuple[SubscribeTo, ...] | None = None
+    members: tuple[str, ...] | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     source: ProgramSource | None = None
     backoff: Backoff | None = None
@@ -283,6 +289,8 @@ class StageDeclaration:
             refuse_unless("backoff", self.backoff, Backoff)
         if self.subscribe_to is not None:
             refuse_unless_all("subscribe_to", self.subscribe_to, SubscribeTo)
+        if self.members is not None:
+            refuse_unless_all("members", self.members, str)
         refuse_unless("options", self.options, Mapping)
         args: object = self.args
         if not isinstance(args, Mapping) or not all(isinstance(name, str) for name in args):

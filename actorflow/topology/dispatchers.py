@@ -61,6 +61,7 @@ DISPATCHER_OPTIONS: dict[str, Table] = {
     "broadcast": Table(
         "the options of the broadcast dispatcher", "stages.NAME.dispatcher.broadcast", ()
     ),
+    "ready": Table("the options of the ready dispatcher", "stages.NAME.dispatcher.ready", ()),
     "partition": Table(
         "the options of the partition dispatcher",
         "stages.NAME.dispatcher.partition",

@@ -20,6 +20,7 @@ from actorflow.supervision.specs import (
     ChildSpec,
     Intensity,
     StageSpec,
+    SubscriptionSpec,
     SupervisorSpec,
 )
 from actorflow.topology.classes import StageClass
@@ -204,6 +205,12 @@ SUBSCRIPTION = Table(
             "What a dispatcher of your own wants to know of this subscription.",
             default="{}",
         ),
+        Key(
+            "shared_fate",
+            Owned(SubscriptionSpec, "shared_fate", {"consumer": "any", "producer": "any"}),
+            "From a stage with members: whose bad ends count for `cancel`; its own and theirs,"
+            " nobody's, or (null) its own alone.",
+        ),
     ),
 )
 
@@ -238,6 +245,13 @@ STAGE = Table(
             "The stages to take events from; each is a name or a map.",
             default="what the class says",
             kinds=("producer_consumer", "consumer"),
+        ),
+        Key(
+            "members",
+            Each(Text("a stage's name"), "a list of stages' names"),
+            "The producers that whoever subscribes to this stage is joined with directly.",
+            default="none",
+            kinds=_EMITTING,
         ),
         Key("restart", _RESTART, "When it is started again: always, after a bad end, or never."),
         Key("shutdown", _SHUTDOWN, "Seconds from being asked to stop until it is killed."),

@@ -115,6 +115,7 @@ class Topology:
         backoff: Backoff | Mapping[str, Any] | None = None,
         significant: bool = False,
         subscribe_to: Iterable[str | SubscribeTo | Mapping[str, Any]] | None = None,
+        members: Iterable[str] | None = None,
         **options: Unpack[StageKeywords],
     ) -> Topology:
         """This topology with one more stage.
@@ -131,6 +132,7 @@ class Topology:
             backoff: how long its restarts wait: a `Backoff` or a map of its options.
             significant: whether its end may shut its supervisor down (`auto_shutdown`).
             subscribe_to: the stages to take events from: names, maps with ``to``, or `SubscribeTo`.
+            members: names of the producers that those who subscribe to it are joined with.
             options: fields of `StageOptions`, such as ``buffer_size``.
 
         Raises:
@@ -148,6 +150,8 @@ class Topology:
             raise OptionError("subscribe_to", "a list of subscriptions", subscribe_to, hint)
         source = use if isinstance(use, ProgramSource) else None
         inline = {} if source is None else source.options
+        if isinstance(members, str):
+            raise OptionError("members", "a list of stages' names", members, "put it in a list")
         declared = StageDeclaration(
             name=name,
             use=use.behaviour if isinstance(use, ProgramSource) else use,
@@ -160,6 +164,7 @@ class Topology:
             backoff=backoff_of(backoff),
             significant=significant,
             subscribe_to=None if subscribe_to is None else tuple(map(SubscribeTo.of, subscribe_to)),
+            members=None if members is None else tuple(members),
             options={**inline, **options},
         )
         return replace(self, stages=(*self.stages, declared))

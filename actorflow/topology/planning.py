@@ -12,10 +12,12 @@ from actorflow.protocol.identity import StageId
 from actorflow.stage.behaviour import Stage, kind_of
 from actorflow.stage.options import StageOptions
 from actorflow.stage.place import ProgramSource
+from actorflow.stages.broker import Broker
 from actorflow.supervision.specs import (
     ChildSpec,
     Intensity,
     Plan,
+    RouterSpec,
     StageSpec,
     SubscriptionSpec,
     shutdown_seconds,
@@ -28,6 +30,7 @@ from actorflow.topology.declarations import (
     SupervisorDeclaration,
 )
 from actorflow.topology.keys import STAGE, stage_option_names
+from actorflow.topology.members import own_dispatcher, strategies
 from actorflow.topology.model import Topology
 
 __all__ = [
@@ -53,8 +56,14 @@ def plan_of(topology: Topology) -> Plan:
         else class_subscriptions(declared.use)
         for declared in topology.stages
     }
-    order = start_order({name: [s.to for s in subs] for name, subs in subscriptions.items()})
-    options = {name: _options(by_name[name], defaults) for name in order}
+    managed = {declared.name: declared.members or () for declared in topology.stages}
+    upstream = {
+        name: [each for s in subs for each in (s.to, *managed[s.to])]
+        for name, subs in subscriptions.items()
+    }
+    order = start_order(upstream)
+    handed_down = strategies(topology.stages)
+    options = {name: _options(by_name[name], defaults, handed_down) for name in order}
     partitions = {name: partition_names(options[name].dispatcher) for name in order}
     supervisors = {stage: each.name for each in topology.supervisors for stage in each.stages}
     return Plan(
@@ -71,6 +80,7 @@ def plan_of(topology: Topology) -> Plan:
                 options=subscription.options(
                     defaults_towards(by_name[subscription.to].source, defaults)
                 ),
+                shared_fate=subscription.shared_fate,
             )
             for name, subscribed in subscriptions.items()
             for subscription in subscribed
@@ -83,6 +93,15 @@ def plan_of(topology: Topology) -> Plan:
         partitions={name: names for name, names in partitions.items() if names is not None},
         auto_shutdown=topology.supervisor.auto_shutdown,
         supervisors=tuple(each.spec() for each in outermost_first(topology.supervisors)),
+        routers=tuple(
+            RouterSpec(
+                manager=declared.name,
+                members=declared.members,
+                ends_with_members=issubclass(declared.use, Broker),
+            )
+            for declared in topology.stages
+            if declared.members is not None
+        ),
         import_paths=topology.import_paths,
         checkpoint=topology.checkpoint,
         preload=_modules(by_name[name].use for name in order if by_name[name].source is None),
@@ -146,8 +165,13 @@ def outermost_first(supervisors: Iterable[SupervisorDeclaration]) -> list[Superv
     return [by_name[name] for name in order]
 
 
-def _options(declared: StageDeclaration, defaults: Defaults) -> StageOptions:
-    return stage_options(declared.use, declared.options, defaults)
+def _options(
+    declared: StageDeclaration, defaults: Defaults, handed_down: Mapping[str, Any]
+) -> StageOptions:
+    given = {**declared.options, **own_dispatcher(declared.use)}
+    if declared.name in handed_down:
+        given["dispatcher"] = handed_down[declared.name]
+    return stage_options(declared.use, given, defaults)
 
 
 def stage_options(use: type[Stage], given: Mapping[str, Any], defaults: Defaults) -> StageOptions:

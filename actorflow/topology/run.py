@@ -26,11 +26,9 @@ from actorflow.supervision.monitors import MonitorTarget
 from actorflow.supervision.runtime import Runtime
 from actorflow.supervision.specs import ChildSpec, Plan
 from actorflow.supervision.supervisor import SupervisorHandle
+from actorflow.topology.changing import CALL_TIMEOUT, RunningChanges
 
 __all__ = ["Run"]
-
-CALL_TIMEOUT = 5.0
-"""Seconds that an operation may take unless its caller says otherwise, as in OTP."""
 
 
 class _Started:
@@ -47,7 +45,7 @@ class _Started:
         return self._runtime
 
 
-class Run:
+class Run(RunningChanges):
     """A running topology. Use it as a context manager: leaving the block stops it.
 
     Every method may be called from any thread. None waits without a limit but `wait`, and that
@@ -74,8 +72,11 @@ class Run:
         self.plan = plan
         self.started_at = time.monotonic()
         self._runtime = runtime
-        self._supervisor = SupervisorHandle(
-            _Started(plan, runtime), listener if listener is not None else event_logger(plan.name)
+        super().__init__(
+            SupervisorHandle(
+                _Started(plan, runtime),
+                listener if listener is not None else event_logger(plan.name),
+            )
         )
         self._outcome = self._supervisor.outcome
         self._children: list[ChildInfo] | None = None
@@ -223,6 +224,7 @@ class Run:
         *,
         to: str,
         options: SubscriptionOptions | None = None,
+        shared_fate: bool | None = None,
         timeout: float = CALL_TIMEOUT,
     ) -> int:
         """Subscribe one running stage to another, and wait until the producer has accepted.
@@ -231,6 +233,7 @@ class Run:
             consumer: the stage that takes events.
             to: the stage that gives them.
             options: demand, cancel mode and what the dispatcher wants.
+            shared_fate: for a stage with members, whose bad ends count (see `SubscribeTo`).
             timeout: seconds to wait for the producer's answer.
 
         Returns:
@@ -241,7 +244,7 @@ class Run:
         """
         chosen = options if options is not None else SubscriptionOptions()
         return self._supervisor.act(
-            lambda core: operations.subscribe(core, consumer, to, chosen), timeout
+            lambda core: operations.subscribe(core, consumer, to, chosen, shared_fate), timeout
         )
 
     def cancel(self, ref: int, reason: Any = "normal") -> None:

@@ -188,7 +188,14 @@ def _draft(name: str, stage: Any, report: Report) -> Draft:
         declared="subscribe_to" in stage,
         restart=good.get("restart"),
         significant=good.get("significant", False),
+        members=_members(good),
     )
+
+
+def _members(good: Mapping[str, Any]) -> tuple[str, ...] | None:
+    if "members" not in good:
+        return None
+    return tuple(name for name in good["members"] if name is not BAD)
 
 
 def _subscription(entry: Any, path: Path, report: Report) -> SubscribeTo | None:
@@ -216,6 +223,7 @@ def _declaration(draft: Draft, stage: Mapping[str, Any]) -> StageDeclaration:
         args=draft.args or {},
         replicas=draft.replicas or 1,
         subscribe_to=tuple(draft.subscribe_to.values()) if draft.declared else None,
+        members=draft.members,
         options=draft.options,
         backoff=backoff_of(stage.get("backoff")),
         significant=draft.significant,

@@ -19,6 +19,8 @@ RECORDS: list[control.Control] = [
     control.Link(3, "consumer", "a/0#1", {"max_demand": 5}, 2, "again"),
     control.Expect(["a/0"], ["b/0"]),
     control.ProducerFinished(3, "a/0#1", {}, "done"),
+    control.ExpectNoMore(["a/0"]),
+    control.Members("add", ["a", "b/1"]),
     control.CancelSubscription(3, ["shutdown", "x"]),
     control.SetDemand("accumulate"),
     control.Finish(),

@@ -68,7 +68,10 @@ def fields(owner: Any) -> set[str]:
         (SUPERVISOR, fields(SupervisorOptions)),
         (DEFAULTS, fields(Defaults)),
         (SUBSCRIPTION, fields(SubscribeTo)),
-        (SUBSCRIPTION, fields(SubscriptionOptions) | {"to", "partition", "selector"}),
+        (
+            SUBSCRIPTION,
+            fields(SubscriptionOptions) | {"to", "partition", "selector", "shared_fate"},
+        ),
         (STAGE, fields(StageDeclaration) - {"name", "options", "source"} | fields(StageOptions)),
         (
             STAGE,

@@ -31,7 +31,7 @@ class Supervised:
 
     def __init__(self, topology: Topology, seed: int = 0) -> None:
         # The sources here never end: a schedule that starves anybody would starve it for ever.
-        fair = Conditions(pick="uniform")
+        fair = Conditions(pick="uniform", haste=0.05)
         self.simulation = Simulation(topology, seed=seed, conditions=fair, laws=True).start()
         self.core = self.simulation.core
         self.until(lambda: all(row.state != "starting" for row in which_children(self.core)))

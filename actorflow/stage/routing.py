@@ -1,0 +1,54 @@
+"""What a stage says about who is to be joined with whom, and what it is told of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from actorflow.errors import OptionError
+
+__all__ = ["MembersRefused", "member_names"]
+
+
+@dataclass(frozen=True, slots=True)
+class MembersRefused:
+    """To a manager's `handle_info`: its members cannot be changed so; they are as they were.
+
+    Args:
+        change: ``"set"``, ``"add"`` or ``"remove"``.
+        stages: the names that it gave.
+        reason: ``"no_such_stage"``, ``"not_a_producer"``, ``"cycle"`` or ``"bad_option"``.
+        detail: the same for a person.
+
+    Example:
+        >>> refused = MembersRefused(
+        ...     change="add", stages=("nobody",), reason="no_such_stage", detail="…"
+        ... )
+        >>> refused.reason
+        'no_such_stage'
+    """
+
+    change: str
+    stages: tuple[str, ...]
+    reason: str
+    detail: str
+
+
+def member_names(option: str, stages: Iterable[str]) -> list[str]:
+    """Check names of stages where they are passed; returns them as a list.
+
+    Raises:
+        OptionError: one is no text, or they are no list.
+
+    Example:
+        >>> member_names("stages", ("left", "right/1"))
+        ['left', 'right/1']
+    """
+    rule = 'a list of stages\' names, such as "numbers" or "numbers/1"'
+    if isinstance(stages, str) or not isinstance(stages, Iterable):
+        raise OptionError(option, rule, stages)
+    names: list[object] = list(stages)
+    checked = [name for name in names if isinstance(name, str) and name]
+    if len(checked) < len(names):
+        raise OptionError(option, rule, names)
+    return checked
