@@ -42,7 +42,10 @@ def test_a_dispatcher_of_ones_own() -> None:
     assert build_dispatcher(mine) is mine
 
 
-NAMES = "one of demand, broadcast, partition, ready, or a class of your own, as it is or as 'module:Class'"
+NAMES = (
+    "one of demand, broadcast, partition, ready, or a class of your own, as it is or as"
+    " 'module:Class'"
+)
 FORMS = "a name or a class, or a map of one of them to its options"
 
 
