@@ -23,6 +23,9 @@ class Place(ABC):
     final = False
     """Whether a bad end of the stage ends the run, because the stage cannot be started again."""
 
+    ends_with_its_input = False
+    """Whether the stage ends with its last subscription, whatever their cancel modes."""
+
     error: BaseException | None = None
     """The exception that ended the stage: the object itself, and not a copy that travelled."""
 

@@ -147,6 +147,8 @@ class Ends:
         if self._state.tree.group(child.id) != [child.id]:
             return False
         consumers = self._consumers_of(child)
+        if any(each.dynamic for each in consumers):
+            return False  # where one has subscribed while the run goes on, another may
         return bool(consumers) and all(
             each.ended_for_good and each.end is not None and each.end.normal for each in consumers
         )

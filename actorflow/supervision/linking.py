@@ -175,6 +175,12 @@ class Linking:
         """A subscription has ended, or will never begin."""
         self._state.established.reject(edge, Refused(reason))
         self._state.wiring.over(edge, reason)
+        consumer = self._state.children.get(edge.consumer)
+        place = consumer.spec.stage.place if consumer is not None else None
+        if consumer is not None and place is not None and place.ends_with_its_input:
+            left = self._state.wiring.upstream(consumer.id)
+            if all(each.state is EdgeState.OVER for each in left):
+                self._state.tell(consumer, control.Finish())
 
 
 def _check_owner(sender: Child, owner: StageId, ref: int) -> None:

@@ -20,6 +20,7 @@ from actorflow.supervision.wiring import Edge, fated
 
 __all__ = [
     "ChildCounts",
+    "begin",
     "call",
     "cancel",
     "cast",
@@ -107,7 +108,7 @@ def start_child(core: SupervisorCore, spec: ChildSpec) -> Future[ChildInfo]:
     if holder is not None:
         detail = f"{spec.stage.id} is {holder.state.name.lower()} as process {holder.pid}"
         raise Refused("already_started", detail)
-    return _start(core, core.add(spec))
+    return begin(core, core.add(spec))
 
 
 def stop(core: SupervisorCore, reason: Any) -> float:
@@ -140,7 +141,7 @@ def restart_child(core: SupervisorCore, stage: str) -> Future[ChildInfo]:
     if child.state is not ChildState.ENDED:
         raise Refused("running", f"{child.id} is {child.state.name.lower()}; terminate it first")
     core.rewire(child)
-    return _start(core, child)
+    return begin(core, child)
 
 
 def delete_child(core: SupervisorCore, stage: str) -> None:
@@ -155,7 +156,7 @@ def delete_child(core: SupervisorCore, stage: str) -> None:
     core.remove(child)
 
 
-def _start(core: SupervisorCore, child: Child) -> Future[ChildInfo]:
+def begin(core: SupervisorCore, child: Child) -> Future[ChildInfo]:
     """Start a child; that its start fails is the operation's error and not the run's."""
     future: Future[ChildInfo] = Future()
     core.ready.add(child, future)

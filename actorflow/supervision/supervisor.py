@@ -10,8 +10,9 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from concurrent.futures import FIRST_COMPLETED, Future
+from concurrent.futures import FIRST_COMPLETED, Future, InvalidStateError
 from concurrent.futures import wait as wait_for
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar, overload
 
@@ -266,6 +267,53 @@ class SupervisorHandle:
             CallTimeout: no result in time; what was begun may still happen.
             Refused: ``own_thread``: a listener's or monitor's callback would wait for itself.
         """
+        future = self._begin(act, timeout)
+        # pykka drops what it had not read when it was stopped; so its end is waited for as well.
+        wait_for((future, self._gone), timeout, FIRST_COMPLETED)
+        return self._answer(future, timeout)
+
+    @overload
+    async def act_async(
+        self, act: Callable[[SupervisorCore], Future[Result]], timeout: float
+    ) -> Result: ...
+
+    @overload
+    async def act_async(
+        self, act: Callable[[SupervisorCore], Result], timeout: float
+    ) -> Result: ...
+
+    async def act_async(self, act: Callable[[SupervisorCore], Any], timeout: float) -> Any:
+        """As `act`, waiting on the running event loop without blocking it."""
+        from actorflow.supervision.awaiting import is_done
+
+        future = self._begin(act, timeout)
+        either: Future[None] = Future()
+        for each in (future, self._gone):
+            each.add_done_callback(lambda _: _finish(either))
+        try:
+            await is_done(either, timeout)
+        finally:
+            if not future.done() and not self._gone.done():
+                future.cancel()
+        return self._answer(future, timeout)
+
+    def begin(self, act: Callable[[SupervisorCore], Result]) -> Future[Result]:
+        """Have something done, and wait for nothing.
+
+        Returns:
+            a future of its result; of `Closed` when the supervisor goes before it has done it.
+        """
+        either: Future[Result] = Future()
+        try:
+            future = self._begin(act, 0)
+        except Closed as closed:
+            either.set_exception(closed)
+            return either
+        self._gone.add_done_callback(lambda _: _close(either))
+        future.add_done_callback(lambda done: _pass_on_first(done, either))
+        return either
+
+    def _begin(self, act: Callable[[SupervisorCore], Any], timeout: float) -> Future[Any]:
         if type(timeout) not in (int, float) or not timeout >= 0:
             raise OptionError("timeout", "a number of seconds from 0", timeout)
         if getattr(_current, "actor", None) == self.reference.actor_urn:
@@ -279,9 +327,10 @@ class SupervisorHandle:
             self.reference.tell(Operation(act, future))
         except pykka.ActorDeadError:
             raise Closed("the supervisor is gone") from None
-        # pykka drops what it had not read when it was stopped; so its end is waited for as well.
-        wait_for((future, self._gone), timeout, FIRST_COMPLETED)
-        if future.done():
+        return future
+
+    def _answer(self, future: Future[Any], timeout: float) -> Any:
+        if future.done() and not future.cancelled():
             return future.result()
         future.cancel()
         if self._gone.done():
@@ -294,6 +343,21 @@ class SupervisorHandle:
             # A listener or monitor is called by the actor itself, which ends when it returns.
             within = getattr(_current, "actor", None) == self.reference.actor_urn
             self.reference.stop(block=not within, timeout=timeout)
+
+
+def _finish(either: Future[None]) -> None:
+    with suppress(InvalidStateError):  # the other one was done before
+        either.set_result(None)
+
+
+def _close(either: Future[Any]) -> None:
+    with suppress(InvalidStateError):
+        either.set_exception(Closed("the supervisor is gone"))
+
+
+def _pass_on_first(done: Future[Any], either: Future[Any]) -> None:
+    with suppress(InvalidStateError):
+        _pass_on(done, either)
 
 
 def _pass_on(done: Future[Any], future: Future[Any]) -> None:

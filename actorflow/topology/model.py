@@ -41,7 +41,8 @@ from actorflow.topology.keys import TOPOLOGY
 if TYPE_CHECKING:
     from actorflow.supervision.events import SupervisorEvent
     from actorflow.supervision.runtime import Runtime
-    from actorflow.topology.run import Run
+    from actorflow.topology.run import Run, Starting
+    from actorflow.topology.streams import AsyncStream, Stream, StreamKeywords
 
 __all__ = [
     "Defaults",
@@ -284,3 +285,80 @@ class Topology:
         from actorflow.topology.run import Run
 
         return Run(self.plan(), self.runtime(), listener)
+
+    def astart(self, listener: Callable[[SupervisorEvent], None] | None = None) -> Starting:
+        """Start every stage from a coroutine, without blocking its event loop.
+
+        `start` blocks for as long as it takes to start a process, some milliseconds.
+
+        Args:
+            listener: is told of every event of the supervisor, from its thread.
+
+        Returns:
+            something to ``await`` for the run, or to use with ``async with``.
+
+        Raises:
+            TopologyError: there are mistakes; it lists all of them.
+
+        Example::
+
+            async with topology.astart() as run:
+                results = await run.wait_async(timeout=60)
+        """
+        from actorflow.topology.run import Run, Starting
+
+        # An asynchronous iterable is bound to the loop that runs here, and not in another thread.
+        plan = self.plan()
+        return Starting(lambda: Run(plan, self.runtime(), listener))
+
+    def stream(self, stage: str, **options: Unpack[StreamKeywords]) -> Stream:
+        """Start every stage, and iterate over the events of one; nothing else has to be closed.
+
+        As `Run.stream`, but the stream is there from the beginning, so that also a stage that
+        broadcasts waits for it. At its end it waits for the rest of the run, whose error it raises;
+        when it is closed or let go of before, the run is stopped.
+
+        Args:
+            stage: its name; all its replicas are meant.
+            options: those of `StreamKeywords`, such as ``max_demand``.
+
+        Raises:
+            OptionError: an option breaks its rule.
+            TopologyError: there are mistakes in the topology; it lists all of them.
+            NoSuchStage: there is no stage of that name.
+            Refused: ``not_a_producer``.
+
+        Example:
+            >>> from actorflow import ProducerConsumer, from_iterable
+            >>> class Double(ProducerConsumer):
+            ...     def handle_events(self, events, subscription):
+            ...         return [2 * event for event in events]
+            >>> topology = (
+            ...     Topology("doubles")
+            ...     .stage("numbers", from_iterable(range(4)))
+            ...     .stage("double", Double, subscribe_to=["numbers"])
+            ... )
+            >>> list(topology.stream("double"))
+            [0, 2, 4, 6]
+        """
+        from actorflow.topology.run import Run
+        from actorflow.topology.streams import Stream, stream_options, whole_run, with_stream
+
+        plan, outlet = with_stream(self.plan(), stage, stream_options(stage, options))
+        run = Run(plan, self.runtime())
+        return Stream(run, run.handle, stage, whole_run(run, outlet), owns_run=True)
+
+    def astream(self, stage: str, **options: Unpack[StreamKeywords]) -> AsyncStream:
+        """As `stream`, for ``async for``.
+
+        Example::
+
+            async for event in topology.astream("double"):
+                print(event)
+        """
+        from actorflow.topology.run import Run
+        from actorflow.topology.streams import AsyncStream, stream_options, whole_run, with_stream
+
+        plan, outlet = with_stream(self.plan(), stage, stream_options(stage, options))
+        run = Run(plan, self.runtime())
+        return AsyncStream(run, run.handle, stage, whole_run(run, outlet), owns_run=True)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import suppress
 from dataclasses import replace
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from actorflow.errors import Closed
 from actorflow.observe.logs import event_logger
@@ -28,7 +28,10 @@ from actorflow.supervision.specs import ChildSpec, Plan
 from actorflow.supervision.supervisor import SupervisorHandle
 from actorflow.topology.changing import CALL_TIMEOUT, RunningChanges
 
-__all__ = ["Run"]
+if TYPE_CHECKING:
+    from actorflow.topology.streams import AsyncStream, Stream, StreamKeywords
+
+__all__ = ["Run", "Starting"]
 
 
 class _Started:
@@ -117,6 +120,20 @@ class Run(RunningChanges):
                 f"the run {self.plan.name!r} is not over after {timeout} s"
             ) from None
 
+    async def wait_async(self, timeout: float | None = None) -> dict[str, Any]:
+        """As `wait`, for an event loop, which is not blocked."""
+        outcome = await self.outcome_async(timeout)
+        if outcome.error is not None and outcome.status == "failed":
+            raise outcome.error
+        return outcome.results
+
+    async def outcome_async(self, timeout: float | None = None) -> Outcome:
+        """As `outcome`, for an event loop, which is not blocked."""
+        from actorflow.supervision.awaiting import is_done
+
+        await is_done(self._outcome, timeout)
+        return self.outcome(0)
+
     @property
     def over(self) -> bool:
         """Whether the run has ended."""
@@ -161,6 +178,23 @@ class Run(RunningChanges):
         """Release everything; a run that is not over is stopped at once."""
         self._supervisor.close(timeout=4 * CALL_TIMEOUT)
 
+    async def drain_async(self, timeout: float | None = None) -> Outcome:
+        """As `drain`, for an event loop, which is not blocked."""
+        from actorflow.supervision.awaiting import is_done
+
+        if not self.over:
+            with suppress(Closed):
+                await self._supervisor.act_async(SupervisorCore.drain, CALL_TIMEOUT)
+        if await is_done(self._outcome, timeout):
+            return self._outcome.result(0)
+        return await self.stop_async()
+
+    async def stop_async(self, reason: Any = "shutdown") -> Outcome:
+        """As `stop`, for an event loop, which is not blocked."""
+        from asyncio import to_thread
+
+        return await to_thread(self.stop, reason)
+
     def __enter__(self) -> Self:
         return self
 
@@ -174,6 +208,71 @@ class Run(RunningChanges):
             self.close()
         else:
             self.stop()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.stop_async()
+
+    # --- streams ----------------------------------------------------------------------------------
+
+    def stream(self, stage: str, **options: Unpack[StreamKeywords]) -> Stream:
+        """A running stage's events as an iterator of this program.
+
+        The program becomes one more consumer of the stage: it subscribes at once, to every replica,
+        and takes its share of the events as the stage's dispatcher deals them. A slow program slows
+        the stage down. An event is finished when the program has asked for the one after its batch;
+        until then it is delivered again should the program go away. The iteration ends when the
+        stage does; a run that fails raises its error in it.
+
+        A stage that nobody else subscribes to waits for the stream, so that no event is missed. One
+        that broadcasts to others does not wait: for that there is `Topology.stream`.
+
+        Args:
+            stage: ``"count"``, all its replicas; or ``"count/1"``.
+            options: those of `StreamKeywords`, such as ``max_demand``.
+
+        Returns:
+            the stream; to end the subscription close it, leave its ``with`` block, or let go of it.
+
+        Raises:
+            OptionError: an option breaks its rule.
+            NoSuchStage: there is no stage of that name.
+            Refused: ``not_a_producer``.
+
+        Example::
+
+            with topology.start() as run:
+                for event in run.stream("double"):
+                    print(event)
+        """
+        from actorflow.topology.streams import Stream, open_stream, stream_options
+
+        opening = open_stream(self._supervisor, stage, stream_options(stage, options))
+        opening.check()
+        return Stream(self, self._supervisor, stage, opening)
+
+    def astream(self, stage: str, **options: Unpack[StreamKeywords]) -> AsyncStream:
+        """As `stream`, for ``async for``; nothing blocks the event loop.
+
+        What `stream` refuses when it is called is raised by the first step.
+
+        Example::
+
+            async with topology.start() as run:
+                async for event in run.astream("double"):
+                    print(event)
+        """
+        from actorflow.topology.streams import AsyncStream, open_stream, stream_options
+
+        opening = open_stream(self._supervisor, stage, stream_options(stage, options))
+        return AsyncStream(self, self._supervisor, stage, opening)
 
     # --- children ---------------------------------------------------------------------------------
 
@@ -338,3 +437,38 @@ class Run(RunningChanges):
     def supervisor(self) -> Any:
         """The supervisor's pykka actor reference, for a host's own actor system."""
         return self._supervisor.reference
+
+    @property
+    def handle(self) -> SupervisorHandle:
+        """The supervisor, for parts of actorflow that have operations of their own."""
+        return self._supervisor
+
+
+class Starting:
+    """A run that is being started: ``await`` it, or use it with ``async with``.
+
+    Args:
+        start: starts it; called once, in a thread of its own.
+    """
+
+    def __init__(self, start: Callable[[], Run]) -> None:
+        self._start = start
+        self._run: Run | None = None
+
+    def __await__(self) -> Generator[Any, None, Run]:
+        from asyncio import to_thread
+
+        return to_thread(self._start).__await__()
+
+    async def __aenter__(self) -> Run:
+        self._run = await self
+        return self._run
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._run is not None:
+            await self._run.stop_async()

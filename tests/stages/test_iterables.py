@@ -33,13 +33,6 @@ class Pass(ProducerConsumer):
         return events
 
 
-class Leave(Consumer):
-    """Ends with its first batch."""
-
-    def handle_events(self, events: list[Any], subscription: Any) -> None:
-        self.stop("normal")
-
-
 def keeping(iterable: Any, replicas: int = 1, **options: Any) -> Topology:
     """An iterable and who takes it."""
     return (
@@ -178,22 +171,6 @@ def test_a23_what_cannot_be_a_source_is_refused_at_the_call(value: Any, hint: st
 
 @pytest.mark.parametrize(
     ("option", "value"),
-    [
-        ("max_demand", 0),
-        ("max_demand", "many"),
-        ("on_cancel", "halt"),
-        ("demand", "hold"),
-        ("dispatcher", "roundrobin"),
-    ],
-)
-def test_s075_a_bad_option_is_refused_while_building(option: str, value: Any) -> None:
-    """As in GenStage's stream with `max_demand` 0: the mistake is seen where it is made."""
-    with pytest.raises(OptionError, match=option):
-        from_iterable([1], **{option: value})
-
-
-@pytest.mark.parametrize(
-    ("option", "value"),
     [("replicas", 2), ("args", {"a": 1}), ("restart", "permanent"), ("restart", "transient")],
 )
 def test_what_has_no_meaning_for_an_iterable_is_refused(option: str, value: Any) -> None:
@@ -253,47 +230,6 @@ def test_a_temporary_one_that_fails_leaves_the_rest_to_its_consumers() -> None:
     run = simulate(topology, check=False)
     assert run.status == "done"
     assert set(run.handled("keep")) == set(range(20))
-
-
-def test_s077_on_cancel_continue_survives_its_last_consumer() -> None:
-    """The default: it waits for the next one."""
-    stage = harness(range(9))
-    stage.subscribe(1)
-    stage.ask(1, 1)
-    stage.unsubscribe(1)
-    stage.hang_up(1)  # without having acknowledged what it got
-    assert stage.exiting is None
-    stage.subscribe(2)
-    stage.ask(2, 2)
-    assert stage.events(2) == [[0], [1]]
-
-
-def test_s077_on_cancel_stop_ends_with_its_last_consumer() -> None:
-    """Not with the first of two; and not while one that died is being started again."""
-    stage = harness(range(9), on_cancel="stop")
-    stage.subscribe(1, "one")
-    stage.subscribe(2, "two")
-    stage.unsubscribe(1)
-    assert stage.exiting is None
-    stage.down("two/0#1", "killed", restarting=True)
-    assert stage.exiting is None
-    stage.subscribe(3, "two/0#2")
-    stage.unsubscribe(3)
-    assert stage.exiting is not None
-    assert stage.exiting.reason == "normal"
-
-
-def test_s077_on_cancel_stop_ends_the_run() -> None:
-    """An endless iterable, and a consumer that has had enough."""
-    endless = (1 for _ in iter(int, 1))
-    for seed in range(5):
-        topology = (
-            Topology("stop")
-            .stage("items", from_iterable(endless, on_cancel="stop"))
-            .stage("leave", Leave, subscribe_to=["items"])
-        )
-        assert simulate(topology, seed=seed).status == "done"
-        endless = (1 for _ in iter(int, 1))
 
 
 # --- nothing is lost ------------------------------------------------------------------------------

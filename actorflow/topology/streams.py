@@ -1,0 +1,430 @@
+"""A running stage's events as an iterator of the calling program, plain and asynchronous."""
+
+from __future__ import annotations
+
+import asyncio
+import weakref
+from collections.abc import Callable, Hashable, Iterator
+from concurrent.futures import Future, wait
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal, Self, TypedDict
+
+from actorflow.errors import Closed, NoSuchStage, OptionError, Refused, StageDown
+from actorflow.protocol.demand import SubscriptionOptions
+from actorflow.protocol.reasons import DONE, is_normal, shown
+from actorflow.stage.behaviour import kind_of
+from actorflow.stages.outlets import Outlet, StreamEnd
+from actorflow.supervision.awaiting import is_done
+from actorflow.supervision.core import SupervisorCore
+from actorflow.supervision.events import Outcome
+from actorflow.supervision.specs import Plan, SubscriptionSpec
+from actorflow.supervision.streams import Attached, attach, stream_child
+from actorflow.supervision.supervisor import SupervisorHandle
+from actorflow.topology.declarations import Defaults, SubscribeTo
+from actorflow.topology.report import did_you_mean
+
+if TYPE_CHECKING:
+    from actorflow.topology.run import Run
+
+__all__ = [
+    "AsyncStream",
+    "Opening",
+    "Stream",
+    "StreamKeywords",
+    "open_stream",
+    "stream_options",
+    "whole_run",
+    "with_stream",
+]
+
+
+class StreamKeywords(TypedDict, total=False):
+    """How a stream subscribes: the options of a declared subscription, each of which has a default.
+
+    Args:
+        max_demand: how many events may be under way to the program, from 1, or ``"auto"``.
+        min_demand: when no more than this many are left it asks again, from 0 to
+            ``max_demand - 1``.
+        cancel: ``"permanent"`` (the default) ends the iteration with the first replica that ends
+            badly or is stopped; ``"transient"`` with one that ends badly; ``"temporary"`` with
+            none.
+        partition: which partition to take, from a stage that partitions.
+        selector: which events to take, from a stage that broadcasts.
+    """
+
+    max_demand: int | Literal["auto"]
+    min_demand: int
+    cancel: str
+    partition: Hashable
+    selector: Any
+
+
+def stream_options(stage: str, given: StreamKeywords) -> SubscriptionOptions:
+    """The options of a stream's subscriptions, by the rules of declared ones.
+
+    Raises:
+        OptionError: an option breaks its rule.
+    """
+    if not isinstance(stage, str):
+        raise OptionError("stage", "a stage's name", stage)
+    return SubscribeTo(stage.partition("/")[0], **given).options(Defaults())
+
+
+CLOSE_WITHIN = 10.0
+"""Seconds that `close` waits for the stream's stage, which ends as soon as it is told to."""
+
+ANSWER_WITHIN = 5.0
+"""Seconds that the supervisor may take to say whether the run goes on."""
+
+
+class _Stream:
+    """What both kinds of stream have in common.
+
+    Args:
+        run: the run whose events they are.
+        supervisor: its supervisor.
+        stage: the stage's name, for errors.
+        opening: where they come out.
+        owns_run: whether the run was started for this stream, and ends with it.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        supervisor: SupervisorHandle,
+        stage: str,
+        opening: Opening,
+        *,
+        owns_run: bool = False,
+    ) -> None:
+        self.run = run
+        self.stage = stage
+        self._supervisor = supervisor
+        self._outlet = outlet = opening.outlet
+        self._gone = opening.gone
+        self._owns_run = owns_run
+        self._batch: Iterator[Any] = iter(())
+        self._over = False
+        # A stream that nobody has any more is closed; what it is closed with must not refer to it.
+        give_up = _give_up_run(run) if owns_run else None
+        self._finalizer = weakref.finalize(self, _abandon, outlet, give_up)
+        self._finalizer.atexit = False
+
+    def _begin_close(self) -> None:
+        self._over = True
+        self._batch = iter(())
+        self._finalizer.detach()
+        self._outlet.abandon()
+
+    def _error(self, end: StreamEnd, outcome: Outcome | None) -> BaseException | None:
+        """What the end of a stream means for who reads it; None for an orderly end.
+
+        Args:
+            end: why nothing more comes.
+            outcome: how the run ended, when that is why.
+        """
+        name = self.run.plan.name
+        error: BaseException | None = None
+        if outcome is not None and outcome.status == "failed":
+            error = outcome.error
+        elif outcome is not None and outcome.status == "stopped":
+            error = Closed(f"the run {name!r} was stopped before its stream was at its end")
+        elif outcome is not None:
+            error = None if self._is_planned() else NoSuchStage(f"{name!r} had no {self.stage!r}")
+        elif end.refusal is not None:
+            error = end.refusal
+        elif end.kind == "cancel" and not is_normal(end.reason):
+            error = Refused(end.reason)
+        elif not is_normal(end.reason):
+            error = StageDown(f"stage {self.stage} ended: {shown(end.reason)}")
+        return error
+
+    def _is_planned(self) -> bool:
+        name = self.stage.partition("/")[0]
+        return any(name == child.stage.id.name for child in self.run.plan.children)
+
+
+class Stream(_Stream):
+    """A stage's events, in the calling program: an iterator, and a context manager.
+
+    `Run.stream` and `Topology.stream` make one. It is closed when the ``with`` block is left, when
+    `close` is called, when the garbage collector finds it, or when the run is over: then its
+    subscription is gone, and its thread. What it had taken and the program was not through with is
+    delivered to the stage's next consumer. One thread may read it at a time.
+    """
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Any:
+        """The next event; waits for it.
+
+        Raises:
+            StopIteration: the stage has come to its end, or the stream was closed.
+            Closed: the run was stopped.
+            Refused: the stage refused the subscription, or ended it for no orderly reason.
+            StageDown: the stage died and is not started again.
+            Exception: the one that ended the run.
+        """
+        for event in self._batch:
+            return event
+        return self._next_batch()
+
+    def _next_batch(self) -> Any:
+        outlet = self._outlet
+        outlet.finish()
+        while not self._over:
+            outlet.wait()
+            events = outlet.take()
+            if events is not None:
+                self._batch = iter(events)
+                return next(self._batch)
+            if outlet.end is not None:
+                self._conclude(outlet.end)
+        raise StopIteration
+
+    def _conclude(self, end: StreamEnd) -> None:
+        run = self.run
+        try:
+            if self._over:
+                return
+            ends = self._owns_run or self._run_ends(end)
+            outcome = run.outcome() if ends else None
+            error = self._error(end, outcome)
+            if error is not None:
+                raise error
+        finally:
+            self.close()
+
+    def _run_ends(self, end: StreamEnd) -> bool:
+        """Whether the stream has ended because its run does."""
+        if end.reason == DONE:
+            return False
+        if end.refusal is not None:
+            return isinstance(end.refusal, Closed)
+        try:
+            return self._supervisor.act(_is_stopping, ANSWER_WITHIN)
+        except Closed:
+            return True
+
+    def close(self) -> None:
+        """End the subscription and wait until nothing of it is left. May be repeated.
+
+        A stream that has the run for itself stops it.
+        """
+        self._begin_close()
+        if self._owns_run:
+            self.run.stop()
+        else:
+            # Its stage may have a callback of ours in hand: never for long, so this has a limit.
+            wait([self._gone], CLOSE_WITHIN)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class AsyncStream(_Stream):
+    """A stage's events for ``async for``: as `Stream`, and nothing blocks the event loop.
+
+    `Run.astream` and `Topology.astream` make one. It belongs to the loop that runs when it is first
+    read.
+    """
+
+    _event: asyncio.Event | None = None
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Any:
+        """The next event; raises what `Stream.__next__` raises, and StopAsyncIteration."""
+        for event in self._batch:
+            return event
+        outlet = self._outlet
+        news = self._listen()
+        outlet.finish()
+        while not self._over:
+            news.clear()
+            events = outlet.take()
+            if events is not None:
+                self._batch = iter(events)
+                return next(self._batch)
+            if outlet.end is not None:
+                await self._conclude(outlet.end)
+            else:
+                await news.wait()
+        raise StopAsyncIteration
+
+    def _listen(self) -> asyncio.Event:
+        if self._event is None:
+            loop = asyncio.get_running_loop()
+            self._event = event = asyncio.Event()
+            self._outlet.watch(lambda: _call_soon(loop, event.set))
+        return self._event
+
+    async def _conclude(self, end: StreamEnd) -> None:
+        run = self.run
+        try:
+            ends = self._owns_run or await self._run_ends(end)
+            error = self._error(end, await run.outcome_async() if ends else None)
+            if error is not None:
+                raise error
+        finally:
+            await self.aclose()
+
+    async def _run_ends(self, end: StreamEnd) -> bool:
+        """Whether the stream has ended because its run does."""
+        if end.reason == DONE:
+            return False
+        if end.refusal is not None:
+            return isinstance(end.refusal, Closed)
+        try:
+            return await self._supervisor.act_async(_is_stopping, ANSWER_WITHIN)
+        except Closed:
+            return True
+
+    async def aclose(self) -> None:
+        """End the subscription and wait until nothing of it is left. May be repeated."""
+        self._begin_close()
+        if self._event is not None:
+            self._event.set()
+        self._outlet.watch(None)
+        if self._owns_run:
+            await self.run.stop_async()
+        else:
+            await is_done(self._gone, CLOSE_WITHIN)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+
+def open_stream(supervisor: SupervisorHandle, stage: str, options: SubscriptionOptions) -> Opening:
+    """Subscribe the program to a stage; waits for nothing.
+
+    What is refused is also what the stream ends with, for who waits for nothing either.
+    """
+    outlet = Outlet()
+    gone: Future[None] = Future()
+
+    def attached(done: Future[Attached]) -> None:
+        error = done.exception()
+        if error is not None:
+            outlet.conclude(StreamEnd("refused", refusal=error))
+            gone.set_result(None)
+        else:
+            done.result().gone.add_done_callback(lambda _: gone.set_result(None))
+
+    begun = supervisor.begin(lambda core: attach(core, stage, outlet, options))
+    begun.add_done_callback(attached)
+    return Opening(outlet, gone, begun)
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """A stream that is being opened.
+
+    Args:
+        outlet: where its events will come out.
+        gone: done when its stage has ended and is forgotten.
+        attached: done when it is subscribed, or was refused.
+    """
+
+    outlet: Outlet
+    gone: Future[None]
+    attached: Future[Attached]
+
+    def check(self) -> None:
+        """Wait until it is attached.
+
+        A run that is over is no mistake here: what has ended in order has nothing more to give, and
+        why another one ended is said by the first step.
+
+        Raises:
+            NoSuchStage: there is no stage of that name.
+            Refused: it is a consumer.
+            TimeoutError: the supervisor does not answer.
+        """
+        with suppress(Closed):
+            self.attached.result(ANSWER_WITHIN)
+
+
+def with_stream(plan: Plan, stage: str, options: SubscriptionOptions) -> tuple[Plan, Outlet]:
+    """A plan with one more stage, in the program, that subscribes to one of the others.
+
+    Raises:
+        NoSuchStage: there is none of that name.
+        Refused: ``not_a_producer``: it is a consumer.
+    """
+    kinds = {child.stage.id.name: kind_of(child.stage.behaviour) for child in plan.children}
+    if stage not in kinds:
+        raise NoSuchStage(f"there is no stage {stage!r}{did_you_mean(stage, kinds)}")
+    if kinds[stage] == "consumer":
+        raise Refused("not_a_producer", f"{stage} is a consumer and emits no events")
+    number = 1
+    while f"stream-{number}" in kinds:
+        number += 1
+    outlet = Outlet()
+    child = stream_child(f"stream-{number}", outlet)
+    subscription = SubscriptionSpec(consumer=child.stage.id.name, producer=stage, options=options)
+    changed = replace(
+        plan,
+        children=(*plan.children, child),
+        subscriptions=(*plan.subscriptions, subscription),
+    )
+    return changed, outlet
+
+
+def whole_run(run: Run, outlet: Outlet) -> Opening:
+    """The opening of a stream that was planned with its run, and ends with it."""
+    gone: Future[None] = Future()
+    run.on_over(lambda: gone.set_result(None))
+    attached: Future[Attached] = Future()
+    attached.set_result(Attached("", gone))
+    return Opening(outlet, gone, attached)
+
+
+def _is_stopping(core: SupervisorCore) -> bool:
+    return core.stopping or core.outcome is not None
+
+
+def _call_soon(loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:
+    try:
+        loop.call_soon_threadsafe(callback)
+    except RuntimeError:
+        # The loop is closed, and with it whoever waited.
+        return
+
+
+def _give_up_run(run: Run) -> Callable[[], None]:
+    """What ends a run whose stream nobody has any more; it is called from the stage's thread."""
+    reference = run.supervisor
+
+    def give_up() -> None:
+        if reference.is_alive():
+            reference.stop(block=False)
+
+    return give_up
+
+
+def _abandon(outlet: Outlet, give_up: Callable[[], None] | None) -> None:
+    """Close a stream that was forgotten; from the garbage collector, so it must not wait."""
+    if give_up is not None:
+        outlet.when_left = give_up
+    outlet.abandon()
