@@ -270,6 +270,7 @@ class _Producing(Stage):
     """What producers and producer-consumers share."""
 
     buffer_size: int | None = 10_000
+    max_unfinished: int | None = 100_000
     buffer_keep: str = "last"
     when_no_consumers: str = "buffer"
     dispatcher: Any = "demand"

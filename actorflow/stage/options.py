@@ -48,6 +48,9 @@ class StageOptions:
         demand: ``"forward"``, or ``"accumulate"`` to hold demand until told otherwise.
         poll_interval: seconds after which a producer with unmet demand is asked again, or None.
         delivery: ``"at_least_once"``, ``"at_most_once"`` or ``"exactly_once"``.
+        max_unfinished: how many events one consumer may have that are not finished to the end,
+            from 1, and a window full at least; then it gets no more until it has finished some.
+            None for no limit.
         codec: ``"auto"``, ``"msgpack"`` or ``"pickle"``: how emitted events are encoded.
 
     Raises:
@@ -65,12 +68,17 @@ class StageOptions:
     demand: str = "forward"
     poll_interval: float | None = None
     delivery: str = "at_least_once"
+    max_unfinished: int | None = 100_000
     codec: str = "auto"
 
     def __post_init__(self) -> None:
         size = self.buffer_size
         if size is not None and (type(size) is not int or size < 0):
             raise OptionError("buffer_size", "an integer of at least 0, or none for no limit", size)
+        most = self.max_unfinished
+        if most is not None and (type(most) is not int or most < 1):
+            rule = "an integer of at least 1, or none for no limit"
+            raise OptionError("max_unfinished", rule, most)
         _one_of("buffer_keep", self.buffer_keep, ("first", "last"))
         _one_of("when_no_consumers", self.when_no_consumers, NO_CONSUMERS)
         _one_of("demand", self.demand, DEMAND_MODES)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from itertools import pairwise
+from math import inf
 from typing import Any
 
 from actorflow.dispatch.base import Delivery
@@ -53,6 +54,10 @@ class Outgoing:
     prefix: bytes
     state: OutgoingState = OutgoingState.ESTABLISHING
     early_asks: int = 0
+    limit: float = inf
+    """How many events may be unfinished; more are sent when there are fewer."""
+    withheld: int = 0
+    """What it has asked for while as many were."""
     inherits: int | None = None
     durable: bool = False
     """Whether the consumer takes snapshots: it has finished what they reflect, and no more."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any
 
 from actorflow.dispatch.base import Dispatched, Told
@@ -19,6 +20,7 @@ from actorflow.dispatch.guard import guarded
 from actorflow.errors import CannotServe, EventNotEncodable, PartitionError
 from actorflow.protocol.codec import Encoder, encode_value
 from actorflow.protocol.delivery import Unfinished, UnfinishedBatch
+from actorflow.protocol.demand import MAX_AUTO, SubscriptionOptions
 from actorflow.protocol.identity import Incarnation
 from actorflow.protocol.messages import Ask
 from actorflow.stage import subscribers
@@ -112,6 +114,7 @@ class ProducingHalf:
         self.emitted = 0
         self.finishing = False
         self._discards = options.when_no_consumers == "discard"
+        self._max_unfinished = options.max_unfinished
         self._accumulating = options.demand == "accumulate"
         self._held = _Held()
         self._owner = owner
@@ -119,6 +122,13 @@ class ProducingHalf:
         self.subscribers = subscribers.Subscribers(self, port, relations, counters)
         discards = self.dispatcher.discards
         self._deal = self._deal_and_discard if discards else self.dispatcher.dispatch
+
+    def limit_for(self, wanted: SubscriptionOptions) -> float:
+        """How many events of one subscription may be unfinished: a window full, at least."""
+        if self._max_unfinished is None:
+            return inf
+        window = MAX_AUTO if wanted.max_demand == "auto" else wanted.max_demand
+        return max(self._max_unfinished, window)
 
     # --- what `exactly_once` does otherwise -------------------------------------------------------
 
@@ -169,10 +179,16 @@ class ProducingHalf:
                 counters[_UNACKNOWLEDGED] -= finished
                 counters[_ACKNOWLEDGED] += finished
                 self._owner.progressed()
+                if outgoing.withheld and outgoing.store.count < outgoing.limit:
+                    withheld, outgoing.withheld = outgoing.withheld, 0
+                    self.credit(outgoing, withheld)
         if message.count:
             counters[_ASKS_IN] += 1
             counters[_DEMAND_IN] += message.count
-            if outgoing.state is OutgoingState.ACTIVE:
+            if outgoing.store.count >= outgoing.limit:
+                # What it wants waits until it has finished some of what it has.
+                outgoing.withheld += message.count
+            elif outgoing.state is OutgoingState.ACTIVE:
                 self.credit(outgoing, message.count)
             elif outgoing.state is OutgoingState.ESTABLISHING:
                 outgoing.early_asks += message.count

@@ -122,7 +122,7 @@ class Subscribers:
             raise ProtocolError("unsupported_version", detail, ref)
         claim = Claim.taken_from(options, peer)
         try:
-            SubscriptionOptions.from_wire(options)
+            wanted = SubscriptionOptions.from_wire(options)
             store = self._half.new_store(claim)
         except OptionError as error:
             self._expect_no_more(peer)
@@ -132,6 +132,7 @@ class Subscribers:
             raise ProtocolError(error.reason, error.detail, ref) from error
         handle = Subscription(ref, "consumer", peer, options)
         outgoing = Outgoing(handle, link, store, route_prefix(ref), durable=claim.durable)
+        outgoing.limit = self._half.limit_for(wanted)
         outgoing.inherits = self._outgoing.awaited(handle, message.replaces)
         self._outgoing.by_ref[ref] = outgoing
         self._owner.subscribe(outgoing)

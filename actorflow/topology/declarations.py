@@ -316,6 +316,7 @@ class StageKeywords(TypedDict, total=False):
     """The fields of `StageOptions`, as keyword arguments that may be left out."""
 
     buffer_size: int | None
+    max_unfinished: int | None
     buffer_keep: str
     when_no_consumers: str
     dispatcher: DispatcherOption

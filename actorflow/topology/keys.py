@@ -267,6 +267,12 @@ STAGE = Table(
             kinds=_EMITTING,
         ),
         Key(
+            "max_unfinished",
+            Owned(StageOptions, "max_unfinished"),
+            "How many events one consumer may have that are not finished; null for no limit.",
+            kinds=_EMITTING,
+        ),
+        Key(
             "buffer_size",
             Owned(StageOptions, "buffer_size"),
             "How many emitted events may wait for demand; null for no limit.",
