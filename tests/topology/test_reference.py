@@ -111,6 +111,7 @@ def test_the_defaults_shown_are_those_that_hold() -> None:
         "delivery",
         "codec",
         "dispatcher",
+        "max_unfinished",
         "buffer_size",
         "buffer_keep",
         "when_no_consumers",
