@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from actorflow.dispatch.partition import PartitionDispatcher as PartitionDispatcher
     from actorflow.dispatch.ready import ReadyDispatcher as ReadyDispatcher
     from actorflow.errors import ActorflowError as ActorflowError
+    from actorflow.errors import AlreadyStarted as AlreadyStarted
     from actorflow.errors import BadReturn as BadReturn
     from actorflow.errors import Broken as Broken
     from actorflow.errors import CallError as CallError
@@ -90,15 +91,18 @@ if TYPE_CHECKING:
     from actorflow.supervision.operations import ChildCounts as ChildCounts
     from actorflow.supervision.specs import Backoff as Backoff
     from actorflow.supervision.specs import ChildSpec as ChildSpec
+    from actorflow.supervision.specs import DynamicSupervisorSpec as DynamicSupervisorSpec
     from actorflow.supervision.specs import Intensity as Intensity
     from actorflow.supervision.specs import Plan as Plan
     from actorflow.supervision.specs import RouterSpec as RouterSpec
     from actorflow.supervision.specs import SubscriptionSpec as SubscriptionSpec
     from actorflow.supervision.specs import SupervisorSpec as SupervisorSpec
+    from actorflow.supervision.subtrees import SupervisorInfo as SupervisorInfo
     from actorflow.supervision.supervisor import Supervisor as Supervisor
     from actorflow.topology.declarations import Defaults as Defaults
     from actorflow.topology.declarations import SubscribeTo as SubscribeTo
     from actorflow.topology.declarations import SupervisorOptions as SupervisorOptions
+    from actorflow.topology.dynamic import DynamicSupervisor as DynamicSupervisor
     from actorflow.topology.model import Topology as Topology
     from actorflow.topology.run import Run as Run
     from actorflow.topology.yaml import load as load
@@ -114,6 +118,7 @@ _HOMES = {
     "actorflow.dispatch.ready": ("ReadyDispatcher",),
     "actorflow.errors": (
         "ActorflowError",
+        "AlreadyStarted",
         "BadReturn",
         "Broken",
         "CallError",
@@ -170,14 +175,17 @@ _HOMES = {
     "actorflow.supervision.specs": (
         "Backoff",
         "ChildSpec",
+        "DynamicSupervisorSpec",
         "Intensity",
         "Plan",
         "RouterSpec",
         "SubscriptionSpec",
         "SupervisorSpec",
     ),
+    "actorflow.supervision.subtrees": ("SupervisorInfo",),
     "actorflow.supervision.supervisor": ("Supervisor",),
     "actorflow.topology.declarations": ("Defaults", "SubscribeTo", "SupervisorOptions"),
+    "actorflow.topology.dynamic": ("DynamicSupervisor",),
     "actorflow.topology.model": ("Topology",),
     "actorflow.topology.run": ("Run",),
     "actorflow.topology.yaml": ("load",),

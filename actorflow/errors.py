@@ -10,6 +10,7 @@
     │   └── Undecodable
     ├── EventNotEncodable                    an emitted event cannot leave its process
     ├── Refused                              the other side said no, with a reason
+    │   └── AlreadyStarted                   a child has that name; carries its row
     │   └── CannotServe                      a dispatcher ends one subscription
     ├── DispatcherError                      somebody's own dispatcher broke a rule
     ├── PartitionError                       a partition function failed for an event
@@ -43,6 +44,7 @@ from typing import Any
 
 __all__ = [
     "ActorflowError",
+    "AlreadyStarted",
     "BadReturn",
     "Broken",
     "CallError",
@@ -321,6 +323,17 @@ class SkewExceeded(ActorflowError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.limit, self.what, self.laggard)
+
+
+class AlreadyStarted(Refused):
+    """A child of that name exists; `holder` is its row, as `which_children` has it."""
+
+    def __init__(self, detail: str, holder: Any = None) -> None:
+        super().__init__("already_started", detail)
+        self.holder = holder
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.detail, self.holder)
 
 
 class BadReturn(ActorflowError):

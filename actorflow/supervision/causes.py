@@ -9,12 +9,13 @@ from actorflow.protocol.failure import Failure
 from actorflow.supervision.children import Child, End
 from actorflow.supervision.specs import SupervisorSpec
 from actorflow.supervision.state import SupervisorState
+from actorflow.supervision.tree import Decision
 
 __all__ = ["intensity_error", "root_cause"]
 
 
 def intensity_error(
-    state: SupervisorState, child: Child, end: End, gave_up: Sequence[SupervisorSpec]
+    state: SupervisorState, child: Child, end: End, decision: Decision
 ) -> IntensityExceeded:
     """The error of a run whose restarts did not help; its cause is what happened in the stage.
 
@@ -22,9 +23,9 @@ def intensity_error(
         state: the supervisor's.
         child: whose end was one too many.
         end: that end.
-        gave_up: the supervisors that it ended, from the inside outward.
+        decision: what it led to: the supervisors that gave up, from the inside outward.
     """
-    said = f"stage {child.id} ended more often than {_allowed(child, gave_up)}"
+    said = f"stage {child.id} ended more often than {_allowed(child, decision.gave_up)}"
     cause = root_cause(state, child)
     if cause is None:
         return IntensityExceeded(f"{said}; it last ended with {end.reason!r}")

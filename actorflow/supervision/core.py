@@ -142,7 +142,7 @@ class SupervisorCore(SupervisorState):
         busy = (
             child.alive or child.state is ChildState.RESTARTING for child in self.children.values()
         )
-        if any(busy):
+        if any(busy) or (self.tree.lasting and not self.stopping and not self.draining):
             return
         status = self._stop_status if self.stopping else DONE
         error = self._failure if status == "failed" else None
@@ -236,6 +236,11 @@ class SupervisorCore(SupervisorState):
         self._drain_on()
         self._check_end()
 
+    def kill_supervisor(self, name: str) -> None:
+        """A supervisor has ended badly, and its parent decides."""
+        self._ends.supervisor_killed(name)
+        self._check_end()
+
     # --- for operations ---------------------------------------------------------------------------
 
     def spawn(self, child: Child) -> None:
@@ -246,6 +251,7 @@ class SupervisorCore(SupervisorState):
         """Stop a child for good, also one that was to be started again."""
         self._lives.give_up(child, reason)
         self._revivals.forget(child)
+        self.forget_if_over(child)
 
     def terminate(self, child: Child, reason: Any = "shutdown") -> None:
         """Ask a child to stop; SIGTERM at half of its `shutdown` time, SIGKILL at its end."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from actorflow.errors import StartFailed
+from actorflow.errors import IntensityExceeded, StartFailed
 from actorflow.protocol import control
 from actorflow.protocol.reasons import DONE
 from actorflow.supervision.causes import intensity_error
@@ -16,6 +16,7 @@ from actorflow.supervision.lives import Lives
 from actorflow.supervision.revivals import Revivals
 from actorflow.supervision.runtime import Exited
 from actorflow.supervision.state import SupervisorState
+from actorflow.supervision.tree import Decision
 
 __all__ = ["Ends"]
 
@@ -66,6 +67,7 @@ class Ends:
         self._state.ready.reject(child, failed)
         self._state.gone.resolve(child, None)
         self._revivals.gone(child.id)
+        self._state.forget_if_over(child)
 
     def _decide(self, child: Child, exited: Exited, end: End, *, asked: bool) -> None:
         """Say what becomes of it."""
@@ -106,13 +108,24 @@ class Ends:
         if comes_back:
             child.state = ChildState.RESTARTING
         self._down(child, end.reason, restarting=comes_back)
+        self._carry_out(decision, lambda: intensity_error(self._state, child, end, decision))
+
+    def supervisor_killed(self, name: str) -> None:
+        """A supervisor was made to end badly."""
+        now, draining = self._state.runtime.now(), self._state.draining
+        decision = self._state.tree.killed(name, now=now, patient=not draining)
+        self._state.report(SupervisorEnded(name, "killed", name in decision.revived))
+        said = f"supervisor {name!r} was killed, and restarting it was one restart too many"
+        self._carry_out(decision, lambda: IntensityExceeded(said))
+
+    def _carry_out(self, decision: Decision, error: Callable[[], BaseException]) -> None:
         for supervisor in decision.gave_up:
             again = supervisor.name in decision.revived
             self._state.report(SupervisorEnded(supervisor.name, "gave_up", again))
         for name in decision.shut_down:
             self._state.report(SupervisorEnded(name, "shutdown", name in decision.revived))
         if decision.run == "failed":
-            self._over(intensity_error(self._state, child, end, decision.gave_up))
+            self._over(error())
         elif decision.run:
             self._over(None)
         elif decision.restart or decision.stop:

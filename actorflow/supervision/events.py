@@ -64,8 +64,8 @@ class SupervisorEnded:
 
     Args:
         supervisor: its name; nothing for the run's own.
-        reason: ``"gave_up"``, when its children ended badly more often than it allows, or
-            ``"shutdown"``, when the end of significant children ended it.
+        reason: ``"gave_up"``, when its children ended badly more often than it allows;
+            ``"shutdown"``, when the end of significant children ended it; or ``"killed"``.
         restarting: whether it begins again.
     """
 

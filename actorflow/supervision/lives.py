@@ -6,7 +6,6 @@ import math
 from typing import Any
 
 from actorflow.protocol import control
-from actorflow.protocol.identity import Incarnation
 from actorflow.protocol.reasons import plain
 from actorflow.supervision.children import Child, ChildState
 from actorflow.supervision.linking import Linking
@@ -38,9 +37,9 @@ class Lives:
         child.pid = 0
         child.overdue = False
         child.fault = ""
-        incarnation = child.incarnation
-        self._state.runtime.spawn(incarnation, Recovery.spec_of(child))
-        self._state.after(child.spec.start_within, lambda: self._start_overdue(incarnation))
+        life = child.generation
+        self._state.runtime.spawn(child.incarnation, Recovery.spec_of(child))
+        self._state.after(child.spec.start_within, lambda: self._start_overdue(child, life))
 
     def give_up(self, child: Child, reason: Any = "shutdown") -> None:
         """Stop a child for good, also one that was to be started again."""
@@ -59,23 +58,27 @@ class Lives:
         if child.state not in (ChildState.STARTING, ChildState.RUNNING):
             return
         child.state = ChildState.STOPPING
-        incarnation = child.incarnation
+        life = child.generation
         seconds = shutdown_seconds(child.spec.shutdown)
         if not seconds:
-            self._state.runtime.signal(incarnation, "kill")
+            self._state.runtime.signal(child.incarnation, "kill")
             return
         self._state.tell(child, control.Stop(plain(reason)))
         if seconds < math.inf:
-            self._state.after(seconds / 2, lambda: self._escalate(incarnation, "terminate"))
-            self._state.after(seconds, lambda: self._escalate(incarnation, "kill"))
+            self._state.after(seconds / 2, lambda: self._escalate(child, life, "terminate"))
+            self._state.after(seconds, lambda: self._escalate(child, life, "kill"))
 
-    def _escalate(self, incarnation: Incarnation, signal: str) -> None:
-        child = self._state.current(incarnation)
-        if child is not None and child.state is ChildState.STOPPING:
-            self._state.runtime.signal(incarnation, signal)
+    # A child of the same name may have taken the place of a forgotten one: the object tells them
+    # apart, its generation the lives of one.
 
-    def _start_overdue(self, incarnation: Incarnation) -> None:
-        child = self._state.current(incarnation)
-        if child is not None and child.state is ChildState.STARTING:
+    def _escalate(self, child: Child, life: int, signal: str) -> None:
+        if self._is(child, life) and child.state is ChildState.STOPPING:
+            self._state.runtime.signal(child.incarnation, signal)
+
+    def _start_overdue(self, child: Child, life: int) -> None:
+        if self._is(child, life) and child.state is ChildState.STARTING:
             child.overdue = True
-            self._state.runtime.signal(incarnation, "kill")
+            self._state.runtime.signal(child.incarnation, "kill")
+
+    def _is(self, child: Child, life: int) -> bool:
+        return self._state.children.get(child.id) is child and child.generation == life

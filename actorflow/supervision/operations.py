@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Collection
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
-from actorflow.errors import Closed, NoSuchStage, OptionError, Refused
+from actorflow.errors import NoSuchStage, OptionError, Refused
 from actorflow.protocol import control
 from actorflow.protocol.demand import SubscriptionOptions
+from actorflow.protocol.identity import StageId
 from actorflow.protocol.reasons import plain
 from actorflow.stage.behaviour import kind_of
 from actorflow.supervision.children import Child, ChildInfo, ChildState
 from actorflow.supervision.core import SupervisorCore
+from actorflow.supervision.dynamic import admit, wire
 from actorflow.supervision.monitors import MonitorTarget
 from actorflow.supervision.specs import ChildSpec, shutdown_seconds
 from actorflow.supervision.wiring import Edge, fated
@@ -25,6 +28,7 @@ __all__ = [
     "cancel",
     "cast",
     "count_children",
+    "counts_of",
     "delete_child",
     "ensure_open",
     "find",
@@ -62,6 +66,10 @@ def find(core: SupervisorCore, stage: str) -> Child:
         NoSuchStage: there is none, or the name means several; the error lists what there is.
     """
     name, _, index = stage.partition("/")
+    if not index:
+        alone = core.children.get(StageId(name))
+        if alone is not None and alone.spec.stage.replicas == 1:
+            return alone
     matching = [
         child
         for child in core.children.values()
@@ -88,7 +96,11 @@ def which_children(core: SupervisorCore) -> list[ChildInfo]:
 
 def count_children(core: SupervisorCore) -> ChildCounts:
     """How many children there are, live and restarting."""
-    children = core.children.values()
+    return counts_of(core.children.values())
+
+
+def counts_of(children: Collection[Child]) -> ChildCounts:
+    """How many of these children are live and restarting."""
     return ChildCounts(
         specs=len(children),
         active=sum(child.alive for child in children),
@@ -100,15 +112,16 @@ def start_child(core: SupervisorCore, spec: ChildSpec) -> Future[ChildInfo]:
     """Start a new child; the future has its row once it is ready.
 
     Raises:
-        Refused: ``already_started``: a child of that name exists; the error names the holder.
+        AlreadyStarted: a child of that name exists; the error has its row.
+        Refused: ``overloaded``: its dynamic supervisor has as many children as it may have;
+            ``noproc``: its supervisor has ended.
+        NoSuchStage: there is no such supervisor.
         Closed: the supervisor is stopping.
     """
     ensure_open(core)
-    holder = core.children.get(spec.stage.id)
-    if holder is not None:
-        detail = f"{spec.stage.id} is {holder.state.name.lower()} as process {holder.pid}"
-        raise Refused("already_started", detail)
-    return begin(core, core.add(spec))
+    child = core.add(admit(core, spec))
+    wire(core, child)
+    return begin(core, child)
 
 
 def stop(core: SupervisorCore, reason: Any) -> float:
@@ -279,5 +292,4 @@ def ensure_open(core: SupervisorCore) -> None:
     Raises:
         Closed: it is.
     """
-    if core.stopping or core.outcome is not None:
-        raise Closed(f"the run {core.plan.name!r} is over or stopping")
+    core.refuse_if_over()

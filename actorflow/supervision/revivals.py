@@ -53,11 +53,13 @@ class Revivals:
     def begin(self, decision: Decision) -> None:
         """Stop whoever of a group lives, the last started first; the rest follows."""
         again, over = set(decision.restart), set(decision.stop)
-        affected = [child for child in self._state.in_order() if child.id in again | over]
-        revival = self._joined(again | over, decision.restart)
+        touched = again | over
+        affected = [self._state.children[stage] for stage in self._in_order(touched)]
+        revival = self._joined(touched, decision.restart)
         for child in reversed(affected):
             if child.id in over:
                 self._lives.give_up(child)
+                self._state.forget_if_over(child)
             elif child.alive:
                 child.comes_back = True
                 self._lives.terminate(child)
@@ -97,9 +99,14 @@ class Revivals:
             revival.waiting |= other.waiting
             revival.pauses += other.pauses
             self._revivals.remove(other)
-        revival.stages = [stage for stage in self._state.tree.in_order() if stage in stages]
+        revival.stages = self._in_order(stages)
         self._revivals.append(revival)
         return revival
+
+    def _in_order(self, stages: set[StageId]) -> list[StageId]:
+        if len(stages) < 2:
+            return list(stages)  # among thousands of others
+        return [stage for stage in self._state.tree.in_order() if stage in stages]
 
     def _pause_over(self, revival: _Revival) -> None:
         while revival.joined is not None:

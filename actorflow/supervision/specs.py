@@ -18,6 +18,7 @@ __all__ = [
     "STRATEGIES",
     "Backoff",
     "ChildSpec",
+    "DynamicSupervisorSpec",
     "Intensity",
     "Plan",
     "RouterSpec",
@@ -31,6 +32,7 @@ STRATEGIES = ("one_for_one", "one_for_all", "rest_for_one")
 RESTARTS = ("permanent", "transient", "temporary")
 AUTO_SHUTDOWNS = ("never", "any_significant", "all_significant")
 SHUTDOWNS = ("brutal_kill", "infinity")
+MAX_SHARDS = 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -250,6 +252,45 @@ class SupervisorSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DynamicSupervisorSpec(SupervisorSpec):
+    """A supervisor without children at first, for many that are started while the run goes on.
+
+    They are independent of each other, so its strategy is ``"one_for_one"``. A child that has ended
+    for good is forgotten. When the supervisor begins again, it has no children.
+
+    Args:
+        max_children: how many there may be at once, from 1; None for no limit.
+        shards: how many parts it has, from 1. Each is a supervisor of its own, with the same
+            intensity; a child's name decides which part it belongs to.
+
+    Raises:
+        OptionError: an option breaks its rule.
+
+    Example:
+        >>> DynamicSupervisorSpec(name="jobs", max_children=100).shards
+        1
+    """
+
+    max_children: int | None = None
+    shards: int = 1
+
+    def __post_init__(self) -> None:
+        # The zero-argument super() does not find the class that `slots` has made anew.
+        SupervisorSpec.__post_init__(self)
+        if self.strategy != "one_for_one":
+            hint = "its children are independent of each other"
+            rule = "one_for_one for a dynamic supervisor"
+            raise OptionError("strategy", rule, self.strategy, hint)
+        if self.backoff is not None:
+            hint = "it begins without children, so nothing would wait"
+            raise OptionError("backoff", "None for a dynamic supervisor", self.backoff, hint)
+        if self.max_children is not None and not _is_count(self.max_children):
+            raise OptionError("max_children", "an integer of at least 1", self.max_children)
+        if not _is_count(self.shards) or self.shards > MAX_SHARDS:
+            raise OptionError("shards", f"an integer from 1 to {MAX_SHARDS}", self.shards)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """What a supervisor runs: its children in start order, who subscribes to whom, and its rules.
 
@@ -312,6 +353,10 @@ class Plan:
         if names is None or "partition" in options.extra or index >= len(names):
             return options  # without a partition of its own the producer refuses it, by name
         return replace(options, extra={**options.extra, "partition": names[index]})
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and value >= 1
 
 
 def _is_number(value: object) -> bool:

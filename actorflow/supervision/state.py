@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Callable
 from typing import Any
 
-from actorflow.errors import Refused
+from actorflow.errors import Closed, Refused
 from actorflow.protocol import control
 from actorflow.protocol.codec import encode_value
 from actorflow.protocol.identity import Incarnation, StageId
@@ -89,6 +89,21 @@ class SupervisorState:
         if self.children.pop(child.id, None) is not None:
             self.tree.remove(child.id)
             self.monitors.forget(child.id)
+
+    def forget_if_over(self, child: Child) -> None:
+        """A dynamic supervisor forgets a child that has ended for good; its name is free again."""
+        known = self.children.get(child.id) is child
+        if known and child.ended_for_good and self.tree.leaf(child.id).parent.dynamic is not None:
+            self.remove(child)
+
+    def refuse_if_over(self) -> None:
+        """Nothing can be started in a run that is stopping.
+
+        Raises:
+            Closed: it is over or stopping.
+        """
+        if self.stopping or self.outcome is not None:
+            raise Closed(f"the run {self.plan.name!r} is over or stopping")
 
     def rewire(self, child: Child) -> None:
         """Its declared subscriptions are to be in place again."""

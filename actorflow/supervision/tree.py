@@ -8,14 +8,21 @@ for good, which supervisors gave up on the way, and whether the run is over.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from actorflow.errors import NoSuchStage
+from actorflow.protocol.demand import SubscriptionOptions
 from actorflow.protocol.identity import StageId
-from actorflow.supervision.specs import Backoff, ChildSpec, Plan, SupervisorSpec
+from actorflow.supervision.specs import (
+    Backoff,
+    ChildSpec,
+    DynamicSupervisorSpec,
+    Plan,
+    SupervisorSpec,
+)
 from actorflow.supervision.strategy import RestartLog, restart_group, wants_restart
 
-__all__ = ["Decision", "Leaf", "Node", "Tree"]
+__all__ = ["Decision", "Leaf", "Node", "Standing", "Tree"]
 
 
 @dataclass(slots=True)
@@ -58,17 +65,26 @@ class Leaf:
         yield self
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A subscription of every child of a dynamic supervisor, also of those to come."""
+
+    producer: str
+    options: SubscriptionOptions
+
+
 @dataclass(slots=True, eq=False)
 class Node:
     """A supervisor: its rules, its children in start order, and its restarts of late."""
 
     spec: SupervisorSpec
     parent: Node | None
-    members: list[Leaf | Node] = field(default_factory=list)
+    members: dict[str, Leaf | Node] = field(default_factory=dict)
     log: RestartLog = field(init=False)
     row: _Row = field(default_factory=_Row)
     ended: bool = False
     restarts: int = 0
+    subscriptions: list[Standing] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.log = RestartLog(self.spec.intensity)
@@ -81,16 +97,31 @@ class Node:
     @property
     def leaves(self) -> Iterator[Leaf]:
         """Every stage below it, in start order."""
-        for member in self.members:
+        for member in self.members.values():
             yield from member.leaves
 
     @property
     def nodes(self) -> Iterator[Node]:
         """It and every supervisor below it, in start order."""
         yield self
-        for member in self.members:
+        for member in self.members.values():
             if isinstance(member, Node):
                 yield from member.nodes
+
+    @property
+    def dynamic(self) -> DynamicSupervisorSpec | None:
+        """What it is told as a dynamic supervisor; None for any other."""
+        return self.spec if isinstance(self.spec, DynamicSupervisorSpec) else None
+
+    @property
+    def shards(self) -> list[Node]:
+        """Its shards, itself when it has one only."""
+        return [each for each in self.members.values() if isinstance(each, Node)] or [self]
+
+    @property
+    def gone(self) -> bool:
+        """Whether it has ended for good, or one that it is in has."""
+        return self.ended or (self.parent is not None and self.parent.gone)
 
     def begin_again(self) -> None:
         """A new life, with no restarts behind it."""
@@ -160,6 +191,8 @@ class Tree:
         self._leaves: dict[StageId, Leaf] = {}
         for supervisor in plan.supervisors:
             self._nodes[supervisor.name] = Node(supervisor, self._nodes[supervisor.parent])
+            if isinstance(supervisor, DynamicSupervisorSpec):
+                self._divide(self._nodes[supervisor.name], supervisor)
         for child in plan.children:
             self.add(child)
         for node in self._nodes.values():
@@ -176,22 +209,23 @@ class Tree:
         parent = self.node(spec.supervisor)
         leaf = Leaf(spec.stage.id, spec, parent)
         self._leaves[leaf.stage] = leaf
-        parent.members.append(leaf)
+        parent.members[leaf.name] = leaf
         self._place(parent)
         return leaf
 
     def remove(self, stage: StageId) -> None:
         """Forget a child."""
         leaf = self._leaves.pop(stage)
-        leaf.parent.members.remove(leaf)
+        del leaf.parent.members[leaf.name]
 
     def leaf(self, stage: StageId) -> Leaf:
         """The child that is this stage."""
         return self._leaves[stage]
 
-    def has_node(self, name: str) -> bool:
-        """Whether a supervisor below the root has this name."""
-        return bool(name) and name in self._nodes
+    @property
+    def lasting(self) -> bool:
+        """Whether there may still be children when all have ended: a dynamic supervisor lives."""
+        return any(node.dynamic is not None and not node.gone for node in self._nodes.values())
 
     def node(self, name: str) -> Node:
         """The supervisor of a name; nothing names the run's own.
@@ -216,9 +250,17 @@ class Tree:
 
     def _place(self, node: Node) -> None:
         """Put a supervisor among its parent's children, as soon as its place is known."""
-        while node.parent is not None and not any(node is each for each in node.parent.members):
-            node.parent.members.append(node)
+        while node.parent is not None and node.name not in node.parent.members:
+            node.parent.members[node.name] = node
             node = node.parent
+
+    def _divide(self, node: Node, spec: DynamicSupervisorSpec) -> None:
+        """Give a dynamic supervisor its shards; one alone it is itself."""
+        for index in range(spec.shards if spec.shards > 1 else 0):
+            part = replace(spec, name=f"{spec.name}/{index}", parent=spec.name, shards=1)
+            part = replace(part, restart="transient", significant=False, max_children=None)
+            shard = Node(part, node)
+            node.members[shard.name] = self._nodes[shard.name] = shard
 
     # --- decisions --------------------------------------------------------------------------------
 
@@ -240,7 +282,22 @@ class Tree:
             wanted: whether there is any use in starting it again.
             patient: whether back-off holds; without it, restarts count as if there were none.
         """
-        unit: Leaf | Node = self._leaves[stage]
+        unit = self._leaves[stage]
+        return self._decide(unit, normal=normal, now=now, wanted=wanted, patient=patient)
+
+    def killed(self, name: str, *, now: float, patient: bool = True) -> Decision:
+        """What follows when a supervisor is made to end badly.
+
+        Raises:
+            NoSuchStage: there is none of that name.
+        """
+        node = self.node(name)
+        return self._decide(node, normal=False, now=now, wanted=True, patient=patient)
+
+    def _decide(
+        self, unit: Leaf | Node, *, normal: bool, now: float, wanted: bool, patient: bool
+    ) -> Decision:
+        first = unit.name
         gave_up: list[SupervisorSpec] = []
         shut_down: list[str] = []
         stop: dict[StageId, None] = {}
@@ -271,7 +328,7 @@ class Tree:
                 if not self._shuts_down(parent, unit):
                     return Decision(
                         supervisor=parent.name,
-                        stop=tuple(each for each in stop if each != stage),
+                        stop=tuple(each for each in stop if str(each) != first),
                         gave_up=tuple(gave_up),
                         shut_down=tuple(shut_down),
                     )
@@ -298,7 +355,7 @@ class Tree:
             return True
         return not any(
             self._is_active(member)
-            for member in parent.members
+            for member in parent.members.values()
             if member.spec.significant and member is not unit
         )
 
@@ -335,14 +392,18 @@ class _Restarted:
             self._revived.append(unit.name)
         else:
             unit.ended = True
-        # A supervisor that begins again starts everybody, temporary children too, as in OTP.
-        for member in unit.members:
-            self.add(member, again=again)
+        # A supervisor that begins again starts everybody, temporary children too, as in OTP; a
+        # dynamic one begins without children.
+        for member in unit.members.values():
+            self.add(member, again=again and (isinstance(member, Node) or unit.dynamic is None))
 
 
 def _group(unit: Leaf | Node) -> list[Leaf | Node]:
     assert unit.parent is not None
-    return restart_group(unit.parent.spec.strategy, unit.parent.members, unit)
+    strategy = unit.parent.spec.strategy
+    if strategy == "one_for_one":
+        return [unit]  # among thousands of others
+    return restart_group(strategy, list(unit.parent.members.values()), unit)
 
 
 def _pause(unit: Leaf | Node, parent: Node, now: float, *, patient: bool) -> float | None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
-__all__ = ["Waiters"]
+__all__ = ["Waiters", "when_all"]
 
 Result = TypeVar("Result")
 
@@ -55,3 +56,37 @@ class Waiters(Generic[Result]):
         self._waiting = [each for each in self._waiting if each.subject is not subject]
         # A future that its owner has cancelled, or given up after a time-out, takes no result.
         return [future for future in mine if future.set_running_or_notify_cancel()]
+
+
+def when_all(futures: Sequence[Future[Any]]) -> Future[None]:
+    """A future that is done when all others are; the first that fails fails it.
+
+    Example:
+        >>> first, second = Future(), Future()
+        >>> both = when_all([first, second])
+        >>> first.set_result(1)
+        >>> both.done()
+        False
+        >>> second.set_result(2)
+        >>> both.done()
+        True
+    """
+    together: Future[None] = Future()
+    left = len(futures)
+
+    def one_is_done(future: Future[Any]) -> None:
+        nonlocal left
+        left -= 1
+        error = future.exception()
+        if together.done():
+            return
+        if error is not None:
+            together.set_exception(error)
+        elif not left:
+            together.set_result(None)
+
+    if not futures:
+        together.set_result(None)
+    for future in futures:
+        future.add_done_callback(one_is_done)
+    return together

@@ -126,7 +126,7 @@ def problems_of(topology: Topology) -> list[Problem]:
         if declared.source is not None and declared.source.used_up:
             why = declared.source.used_up
             report.add(("stages", declared.name, "use"), f"cannot be run: {why}")
-    if not drafts:
+    if not drafts and not any(each.dynamic for each in topology.supervisors):
         report.add(("stages",), "a topology needs at least one stage")
     nested = [
         SupervisorDraft(
@@ -137,6 +137,7 @@ def problems_of(topology: Topology) -> list[Problem]:
             auto_shutdown=each.auto_shutdown,
             restart=each.restart,
             significant=each.significant,
+            dynamic=each.dynamic,
         )
         for each in topology.supervisors
     ]

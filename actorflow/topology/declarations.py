@@ -14,7 +14,12 @@ from actorflow.protocol.demand import SubscriptionOptions
 from actorflow.stage.behaviour import Stage
 from actorflow.stage.options import DispatcherOption
 from actorflow.stage.place import ProgramSource
-from actorflow.supervision.specs import Backoff, Intensity, SupervisorSpec
+from actorflow.supervision.specs import (
+    Backoff,
+    DynamicSupervisorSpec,
+    Intensity,
+    SupervisorSpec,
+)
 from actorflow.topology.keys import (
     DEFAULTS,
     STAGE,
@@ -83,6 +88,9 @@ class SupervisorDeclaration:
             ``"permanent"``, also when it has shut down; ``"temporary"``, never.
         significant: whether its own end may shut down the supervisor that it is in.
         backoff: how long its restarts wait; None for not at all.
+        dynamic: whether it has no stages at first, and children are started while the run goes on.
+        max_children: how many of them there may be at once, from 1; None for no limit.
+        shards: how many parts a dynamic supervisor has, from 1.
 
     Raises:
         OptionError: a value breaks its rule.
@@ -98,17 +106,23 @@ class SupervisorDeclaration:
     restart: str = "transient"
     significant: bool = False
     backoff: Backoff | None = None
+    dynamic: bool = False
+    max_children: int | None = None
+    shards: int = 1
 
     def __post_init__(self) -> None:
         TOPOLOGY.check(name=self.name)
         refuse_unless_all("stages", self.stages, str)
+        if self.dynamic and self.stages:
+            hint = "its children are started while the run goes on"
+            raise OptionError("stages", "empty for a dynamic supervisor", self.stages, hint)
         if self.inside is not None:
             refuse_unless("inside", self.inside, str)
         self.spec()
 
     def spec(self) -> SupervisorSpec:
         """What the run's supervisor is given."""
-        return SupervisorSpec(
+        spec = SupervisorSpec(
             name=self.name,
             parent=self.inside or "",
             strategy=self.strategy,
@@ -118,6 +132,10 @@ class SupervisorDeclaration:
             significant=self.significant,
             backoff=self.backoff,
         )
+        if not self.dynamic:
+            return spec
+        values = _values(spec) | {"max_children": self.max_children, "shards": self.shards}
+        return DynamicSupervisorSpec(**values)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

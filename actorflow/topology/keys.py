@@ -18,6 +18,7 @@ from actorflow.supervision.specs import (
     STRATEGIES,
     Backoff,
     ChildSpec,
+    DynamicSupervisorSpec,
     Intensity,
     StageSpec,
     SubscriptionSpec,
@@ -43,6 +44,7 @@ __all__ = [
     "BACKOFF",
     "DEFAULTS",
     "DISPATCHER_OPTIONS",
+    "DYNAMIC",
     "NESTED",
     "STAGE",
     "SUBSCRIPTION",
@@ -120,6 +122,23 @@ class _Supervisors(Rule):
         return Named(Name(), NESTED, self.text).read(value, path, report)
 
 
+DYNAMIC = Table(
+    "a dynamic supervisor",
+    "supervisors.NAME.dynamic",
+    (
+        Key(
+            "max_children",
+            Owned(DynamicSupervisorSpec, "max_children", {"name": "any"}),
+            "How many children there may be at once; null for no limit.",
+        ),
+        Key(
+            "shards",
+            Owned(DynamicSupervisorSpec, "shards", {"name": "any"}),
+            "How many parts it has, each with an intensity of its own.",
+        ),
+    ),
+)
+
 NESTED = Table(
     "a supervisor",
     "supervisors.NAME",
@@ -144,6 +163,12 @@ NESTED = Table(
             default="[]",
         ),
         Key("supervisors", _Supervisors(), "The supervisors that are its children.", default="{}"),
+        Key(
+            "dynamic",
+            DYNAMIC,
+            "Makes it a dynamic supervisor, whose children a program starts.",
+            default="it is none",
+        ),
     ),
 )
 
@@ -386,5 +411,5 @@ def describe_keys() -> list[KeyDescription]:
 
 
 def _tables() -> Iterator[Table]:
-    yield from (TOPOLOGY, SUPERVISOR, NESTED, DEFAULTS, STAGE, BACKOFF, SUBSCRIPTION)
+    yield from (TOPOLOGY, SUPERVISOR, NESTED, DYNAMIC, DEFAULTS, STAGE, BACKOFF, SUBSCRIPTION)
     yield from DISPATCHER_OPTIONS.values()

@@ -232,6 +232,53 @@ class Topology:
         )
         return replace(self, supervisors=(*self.supervisors, declared))
 
+    def dynamic_supervisor(
+        self,
+        name: str,
+        *,
+        max_children: int | None = None,
+        shards: int = 1,
+        inside: str | None = None,
+        max_restarts: int = 3,
+        max_seconds: float = 5.0,
+        restart: str = "transient",
+        significant: bool = False,
+    ) -> Topology:
+        """This topology with a supervisor whose children are started while the run goes on.
+
+        `Run.dynamic` gives it into a program's hands. A run that has one does not end by itself
+        when all stages have ended: more may come.
+
+        Args:
+            name: the supervisor's name, unlike any stage's.
+            max_children: how many children there may be at once, from 1; None for no limit.
+            shards: how many parts it has, from 1, each with `max_restarts` of its own.
+            inside: the supervisor that it is a child of; None for the run's own.
+            max_restarts: with more restarts than this within `max_seconds` it gives up, from 0.
+            max_seconds: the time that `max_restarts` is about, above 0.
+            restart: when it is started again itself; it begins without children then.
+            significant: whether its own end may shut down the supervisor that it is in.
+
+        Raises:
+            OptionError: an argument breaks its rule.
+
+        Example:
+            >>> Topology("example").dynamic_supervisor("jobs", max_children=3).supervisors[0].name
+            'jobs'
+        """
+        declared = SupervisorDeclaration(
+            name=name,
+            inside=inside,
+            max_restarts=max_restarts,
+            max_seconds=max_seconds,
+            restart=restart,
+            significant=significant,
+            dynamic=True,
+            max_children=max_children,
+            shards=shards,
+        )
+        return replace(self, supervisors=(*self.supervisors, declared))
+
     def problems(self) -> list[Problem]:
         """Every mistake that shows only when the stages are seen together; an empty list is good.
 

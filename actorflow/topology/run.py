@@ -17,7 +17,7 @@ from actorflow.observe.logs import event_logger
 from actorflow.observe.statistics import RunStatistics, gather
 from actorflow.protocol.control import SYSTEM
 from actorflow.protocol.demand import SubscriptionOptions
-from actorflow.supervision import operations
+from actorflow.supervision import operations, subtrees
 from actorflow.supervision.children import ChildInfo
 from actorflow.supervision.consumer_calls import ConsumerSupervisorHandle
 from actorflow.supervision.core import SupervisorCore
@@ -25,8 +25,10 @@ from actorflow.supervision.events import Outcome, SupervisorEvent
 from actorflow.supervision.monitors import MonitorTarget
 from actorflow.supervision.runtime import Runtime
 from actorflow.supervision.specs import ChildSpec, Plan
+from actorflow.supervision.subtrees import SupervisorInfo
 from actorflow.supervision.supervisor import SupervisorHandle
 from actorflow.topology.changing import CALL_TIMEOUT, RunningChanges
+from actorflow.topology.dynamic import DynamicSupervisor
 
 if TYPE_CHECKING:
     from actorflow.topology.streams import AsyncStream, Stream, StreamKeywords
@@ -314,6 +316,45 @@ class Run(RunningChanges):
         return ConsumerSupervisorHandle(
             lambda request, timeout: self.call(stage, request, timeout=timeout)
         )
+
+    # --- supervisors ------------------------------------------------------------------------------
+
+    def which_supervisors(self) -> list[SupervisorInfo]:
+        """A row for each supervisor, each before those inside it, the run's own first."""
+        return self._supervisor.act(subtrees.which_supervisors, CALL_TIMEOUT)
+
+    def terminate_supervisor(self, name: str, timeout: float = 30.0) -> None:
+        """Stop a supervisor and every stage below it, and wait until their processes are gone.
+
+        Raises:
+            NoSuchStage: there is no such supervisor.
+        """
+        self._supervisor.act(lambda core: subtrees.terminate_supervisor(core, name), timeout)
+
+    def restart_supervisor(self, name: str) -> None:
+        """Start a supervisor that has ended, and every stage below it.
+
+        Raises:
+            Refused: ``running``: it has not ended.
+        """
+        self._supervisor.act(lambda core: subtrees.restart_supervisor(core, name), CALL_TIMEOUT)
+
+    def kill_supervisor(self, name: str) -> None:
+        """Kill every process below a supervisor; its parent decides, as if it had given up.
+
+        Raises:
+            Refused: ``noproc``: it has ended.
+        """
+        self._supervisor.act(lambda core: subtrees.kill_supervisor(core, name), CALL_TIMEOUT)
+
+    def dynamic(self, name: str) -> DynamicSupervisor:
+        """A dynamic supervisor of the topology, to start children with.
+
+        Raises:
+            NoSuchStage: there is no supervisor of that name.
+            Refused: ``not_dynamic``: it is not a dynamic one.
+        """
+        return DynamicSupervisor(self._supervisor, name)
 
     # --- subscriptions ----------------------------------------------------------------------------
 

@@ -44,6 +44,7 @@ class SupervisorDraft:
         auto_shutdown: whether it shuts down by itself.
         restart: when it is started again.
         significant: whether its end may shut down the supervisor that it is in.
+        dynamic: whether its children are started while the run goes on.
         options: the other options.
     """
 
@@ -54,6 +55,7 @@ class SupervisorDraft:
     auto_shutdown: str = "never"
     restart: str = "transient"
     significant: bool = False
+    dynamic: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def declaration(self) -> SupervisorDeclaration:
@@ -66,6 +68,7 @@ class SupervisorDraft:
             auto_shutdown=self.auto_shutdown,
             restart=self.restart,
             significant=self.significant,
+            dynamic=self.dynamic,
             backoff=backoff_of(options.pop("backoff", None)),
             **options,
         )
@@ -84,6 +87,11 @@ def nested_drafts(
         good = {option: value for option, value in given.items() if value is not BAD}
         check_backoff(good.get("backoff"), (*path, "backoff"), report)
         inner = good.pop("supervisors", None)
+        dynamic = good.pop("dynamic", None)
+        if isinstance(dynamic, Mapping):
+            _check_dynamic(given, path, report)
+            inner = None
+            good |= {option: value for option, value in dynamic.items() if value is not BAD}
         stages = good.pop("stages", ())
         drafts.append(
             SupervisorDraft(
@@ -94,11 +102,22 @@ def nested_drafts(
                 auto_shutdown=good.pop("auto_shutdown", "never"),
                 restart=good.pop("restart", "transient"),
                 significant=good.pop("significant", False),
+                dynamic=dynamic is not None,
                 options=good,
             )
         )
         drafts += nested_drafts(inner, report, path, name)
     return drafts
+
+
+def _check_dynamic(given: Mapping[str, Any], path: Path, report: Report) -> None:
+    """Report what has no meaning for a dynamic supervisor."""
+    for option in ("stages", "supervisors", "auto_shutdown", "backoff"):
+        if option in given:
+            message = f"{option!r} has no meaning for a dynamic supervisor: its children come later"
+            report.add_key((*path, option), message)
+    if given.get("strategy", "one_for_one") not in ("one_for_one", BAD):
+        report.add((*path, "strategy"), "must be one_for_one for a dynamic supervisor")
 
 
 def check_backoff(options: Any, path: Path, report: Report) -> None:
@@ -159,6 +178,9 @@ def _check_inside(supervisors: Mapping[str, SupervisorDraft], report: Report) ->
                     report.add((*each.path, "inside"), message)
                 break
             above = supervisors[above.inside]
+            if above.dynamic and each.inside == above.name:
+                message = f"{above.name!r} is dynamic: its children come later"
+                report.add((*each.path, "inside"), message)
             if above.name in seen:
                 if above is each:
                     report.add((*each.path, "inside"), f"{each.name!r} is inside itself")
