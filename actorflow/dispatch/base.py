@@ -126,6 +126,25 @@ class Dispatcher(ABC):
             Refused: only this subscription ends, with the error's reason.
         """
 
+    def replace(self, old: int, ref: int, consumer: str, options: Mapping[str, Any]) -> None:
+        """Admit a subscription in the place of another one of the same consumer, which is over.
+
+        The base class admits the new one beside the old one. A dispatcher that has one place for
+        each consumer overrides it.
+
+        Args:
+            old: the subscription that is replaced; what its consumer has in hand may still come
+                back through `give_back`.
+            ref: the new subscription.
+            consumer: the consumer's stage.
+            options: the new subscription's own options for this dispatcher.
+
+        Raises:
+            Refused: nothing has changed: the old one goes on.
+        """
+        self.subscribe(ref, consumer, options)
+        self.leave(old)
+
     @abstractmethod
     def ask(self, ref: int, count: int) -> None:
         """Credit a subscription; an unknown or suspended one gets nothing."""

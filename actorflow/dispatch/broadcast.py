@@ -72,6 +72,7 @@ class BroadcastDispatcher(Dispatcher):
 
     def __init__(self) -> None:
         self._places: dict[int, _Place] = {}
+        self._heirs: dict[int, int] = {}
         self._expected: set[str] = set()
 
     @property
@@ -106,11 +107,15 @@ class BroadcastDispatcher(Dispatcher):
             place.consumer == consumer and not place.suspended for place in self._places.values()
         ):
             raise Refused("already_subscribed", f"{consumer} is subscribed to this broadcast")
-        selector = options.get("selector")
-        if selector is not None:
-            selector = resolve_function("selector", selector)
-        self._places[ref] = _Place(ref, consumer, selector)
+        self._places[ref] = _Place(ref, consumer, _selector(options))
         self._expected.discard(consumer)
+
+    def replace(self, old: int, ref: int, consumer: str, options: Mapping[str, Any]) -> None:
+        """Hand the place over, and whatever may yet come back from the old subscription."""
+        selector = _selector(options)
+        before = self._places.pop(old)
+        self._places[ref] = _Place(ref, consumer, selector, backlog=before.backlog)
+        self._heirs[old] = ref
 
     def ask(self, ref: int, count: int) -> None:
         """Credit a consumer."""
@@ -179,10 +184,16 @@ class BroadcastDispatcher(Dispatcher):
 
     def give_back(self, ref: int, batches: list[UnfinishedBatch]) -> list[UnfinishedBatch]:
         """Keep it for the successor, whose place it is; everybody else has had these events."""
+        while ref in self._heirs:
+            ref = self._heirs[ref]
         place = self._places.get(ref)
         if place is not None:
             place.backlog.extendleft(reversed(batches))
         return []
+
+    def forget(self, ref: int) -> None:
+        """Drop what is remembered of a subscription that is over."""
+        self._heirs.pop(ref, None)
 
     def succeed(self, old: int, ref: int) -> None:
         """Hand a place and its backlog over."""
@@ -214,6 +225,11 @@ def _selected(place: _Place, events: list[Any]) -> list[Any]:
         what = Failure.of(error).summary
         detail = f"the selector raised {what} for the event {brief(culprit)}"
         raise CannotServe(place.ref, "bad_selector", detail) from error
+
+
+def _selector(options: Mapping[str, Any]) -> Callable[[Any], Any] | None:
+    selector = options.get("selector")
+    return None if selector is None else resolve_function("selector", selector)
 
 
 def _serve(place: _Place, batch: UnfinishedBatch) -> Delivery:

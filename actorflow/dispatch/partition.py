@@ -121,6 +121,16 @@ class PartitionDispatcher(Dispatcher):
 
     def subscribe(self, ref: int, consumer: str, options: Mapping[str, Any]) -> None:
         """Admit the consumer of a free partition."""
+        self._admit(self._free(options), ref, consumer)
+
+    def replace(self, old: int, ref: int, consumer: str, options: Mapping[str, Any]) -> None:
+        """Hand the partition over, or exchange it for another."""
+        name = self._free(options, besides=old)
+        self._admit(name, ref, consumer)
+        self.leave(old)
+
+    def _free(self, options: Mapping[str, Any], besides: int | None = None) -> Hashable:
+        """The partition that is asked for, if it exists and nobody else has it."""
         if "partition" not in options:
             detail = f"the option partition is missing; partitions: {self._known}"
             raise Refused("bad_option", detail)
@@ -130,9 +140,14 @@ class PartitionDispatcher(Dispatcher):
         if part is None or type(name) is bool:
             detail = f"unknown partition {brief(given)}; partitions: {self._known}"
             raise Refused("bad_option", detail)
-        if part.reachable:
+        if part.reachable and part.ref != besides:
             detail = f"partition {name!r} is taken; partitions: {self._known}"
             raise Refused("bad_option", detail)
+        found: Hashable = name
+        return found
+
+    def _admit(self, name: Hashable, ref: int, consumer: str) -> None:
+        part = self._partitions[name]
         part.ref, part.suspended, part.awaited, part.credit = ref, False, None, 0
         self._of_ref[ref] = name
         self._expected.discard(consumer)

@@ -12,7 +12,15 @@ from actorflow.errors import OptionError
 from actorflow.protocol.messages import MAX_COUNT
 from actorflow.protocol.reasons import CANCEL_MODES
 
-__all__ = ["MAX_AUTO", "AutoWindow", "Batch", "SubscriptionOptions", "Window", "window_for"]
+__all__ = [
+    "MAX_AUTO",
+    "AutoWindow",
+    "Batch",
+    "ManualWindow",
+    "SubscriptionOptions",
+    "Window",
+    "window_for",
+]
 
 MAX_AUTO = 10_000
 """The widest window that ``max_demand: auto`` opens, in events."""
@@ -144,9 +152,12 @@ class Window:
         self.outstanding = 0
 
     def open(self) -> int:
-        """The first ask."""
+        """The first ask; or a later one, of what is missing when no more than `min` are left."""
+        if self.outstanding > self.min_demand:
+            return 0
+        ask = self.max_demand - self.outstanding
         self.outstanding = self.max_demand
-        return self.max_demand
+        return ask
 
     def take(self, count: int) -> int | None:
         """The ask that follows a message that is one batch; None when it has to be `split`."""
@@ -185,6 +196,14 @@ class Window:
         """Learn what a batch took; returns how many more events to ask for at once."""
         return 0
 
+    def learn(self, events: int, seconds: float) -> int:
+        """Learn what a batch took; returns by how much the window has grown."""
+        return 0
+
+    def arrived(self, count: int) -> None:
+        """So many events came, and none will be asked for in their place."""
+        self.outstanding = max(0, self.outstanding - count)
+
 
 class AutoWindow(Window):
     """A window that follows the time per event, so that no option has to be set.
@@ -219,6 +238,21 @@ class AutoWindow(Window):
 
     def measured(self, events: int, seconds: float) -> int:
         """Learn what a batch took; returns how many more events to ask for at once."""
+        grown = self.learn(events, seconds)
+        # While batches wait in hand they take up window: their own asks will grow it.
+        if grown <= 0 or self._in_hand or self.outstanding > self.min_demand:
+            return 0
+        ask = self.max_demand - self.outstanding
+        self.outstanding = self.max_demand
+        return ask
+
+    def arrived(self, count: int) -> None:
+        """As `Window.arrived`."""
+        self._in_hand += count
+        super().arrived(count)
+
+    def learn(self, events: int, seconds: float) -> int:
+        """As `Window.learn`."""
         sample = seconds / events
         # A slow event counts at once, a fast one little by little: a wide window in front of slow
         # events holds work back from idle consumers, a narrow one before fast events costs little.
@@ -232,12 +266,43 @@ class AutoWindow(Window):
         self.max_demand = target
         self.min_demand = target // 2
         self._in_hand -= events
-        # While batches wait in hand they take up window: their own asks will grow it.
-        if grown <= 0 or self._in_hand or self.outstanding > self.min_demand:
-            return 0
-        ask = self.max_demand - self.outstanding
-        self.outstanding = self.max_demand
-        return ask
+        return grown
+
+
+class ManualWindow:
+    """What takes batches while a stage asks by itself: a message is one batch, and earns no ask.
+
+    Args:
+        automatic: the subscription's own window, whose books it keeps, so that the subscription can
+            be switched back without asking for what is under way already.
+
+    Example:
+        >>> window = Window(10, 5)
+        >>> window.outstanding = 50
+        >>> ManualWindow(window).take(45), window.outstanding, window.open()
+        (0, 5, 5)
+    """
+
+    __slots__ = ("adapts", "automatic")
+
+    def __init__(self, automatic: Window) -> None:
+        self.automatic = automatic
+        self.adapts = automatic.adapts
+
+    def take(self, count: int) -> int | None:
+        """As `Window.take`: never an ask, and never a split."""
+        self.automatic.arrived(count)
+        return 0
+
+    def split(self, count: int) -> list[Batch]:
+        """As `Window.split`: one batch."""
+        self.automatic.arrived(count)
+        return [Batch(count, 0)]
+
+    def measured(self, events: int, seconds: float) -> int:
+        """Learn what a batch took, for later."""
+        self.automatic.learn(events, seconds)
+        return 0
 
 
 def window_for(options: SubscriptionOptions) -> Window:

@@ -4,10 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["CANCEL_MODES", "DONE", "brief", "ends_consumer", "is_normal", "plain", "shown"]
+__all__ = [
+    "CANCEL_MODES",
+    "DONE",
+    "NOT_REPLACED",
+    "brief",
+    "ends_consumer",
+    "is_normal",
+    "plain",
+    "shown",
+]
 
 DONE = "done"
 """The reason of a stream that came to its natural end."""
+
+NOT_REPLACED = "not_replaced"
+"""What wraps the reason why a replacement was refused: the replaced subscription goes on."""
 
 CANCEL_MODES = ("permanent", "transient", "temporary")
 

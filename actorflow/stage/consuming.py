@@ -28,18 +28,18 @@ from actorflow.protocol.messages import (
     Unsubscribe,
     ask_prefix,
     encode,
-    encode_ask,
 )
-from actorflow.protocol.reasons import DONE, ends_consumer, is_normal, plain
+from actorflow.protocol.reasons import DONE, NOT_REPLACED, plain
+from actorflow.stage.asking import Asking
 from actorflow.stage.behaviour import Subscription
 from actorflow.stage.counters import Counter
-from actorflow.stage.incoming import Ending, Incoming, Streams, Taken
+from actorflow.stage.incoming import Ending, Incoming, Taken, Told
 from actorflow.stage.reach import Reach
+from actorflow.stage.streams import Streams
 from actorflow.stage.work import CONTROL_LINK, Port
 
 # Looking a member of an enumeration up takes longer than counting.
 _EVENTS_IN, _BATCHES_IN = int(Counter.EVENTS_IN), int(Counter.BATCHES_IN)
-_ASKS_OUT, _DEMAND_OUT = int(Counter.ASKS_OUT), int(Counter.DEMAND_OUT)
 
 __all__ = ["ConsumingHalf", "Owner"]
 
@@ -49,12 +49,6 @@ class _Message:
     incoming: Incoming
     seq: int
     events: list[Any]
-
-
-@dataclass(frozen=True, slots=True)
-class _Told:
-    incoming: Incoming
-    message: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +95,11 @@ class ConsumingHalf:
     def __init__(self, port: Port, owner: Owner, counters: Any, *, queues: bool) -> None:
         self.subscriptions: dict[int, Incoming] = {}
         self.lineage = Lineage()
-        self.inbound: deque[_Message | _Told | _Info | Ending] = deque()
+        self.inbound: deque[_Message | Told | _Info | Ending] = deque()
         self.reach: Reach | None = None
         """How far snapshots reach, for a stage that takes any."""
-        self._streams = Streams()
-        self._dirty: set[int] = set()
+        self.asking = Asking(port, counters, self.subscriptions, owner.dirty)
+        self._streams = Streams(owner.exhausted, owner.stop)
         self._queues = queues
         self.new_window: Callable[[SubscriptionOptions], Window] = window_for
         """Makes the window of a new subscription; a stage that finishes later has its own."""
@@ -119,6 +113,11 @@ class ConsumingHalf:
         """These stages' streams belong to this stage's input."""
         self._streams.expected = set(producers)
 
+    def expect_no_more(self, producers: list[str]) -> None:
+        """These stages' streams do not belong to this stage's input after all."""
+        for producer in producers:
+            self._streams.gone(producer, self.subscriptions.values())
+
     def open(self, link: Link) -> None:
         """A link to a producer is there: subscribe."""
         if self.reach is not None and not self.reach.may_open(link):
@@ -128,40 +127,19 @@ class ConsumingHalf:
         handle = Subscription(link.ref, "producer", peer, link.options)
         window = self.new_window(options)
         incoming = Incoming(handle, link.ref, options, window, ask_prefix(link.ref))
-        old = self.subscriptions.get(link.replaces) if link.replaces is not None else None
-        if old is not None:
-            old.replaced = True
+        told = self._replace(incoming, link.replaces)
         self.subscriptions[link.ref] = incoming
         self._streams.expected.add(str(peer.stage))
         said = {**link.options, "version": VERSION}
         if self.reach is not None:
             said |= self.reach.opened(link)
-        message = Subscribe(link.ref, said, link.replaces, plain(link.reason))
+        message = Subscribe(link.ref, said, told, plain(link.reason))
         self._port.send(link.ref, encode(message))
         self._owner.subscribe(incoming)
 
     def opened(self, incoming: Incoming, *, manual: bool) -> None:
         """The behaviour has been told; an automatic subscription asks at once."""
-        if manual:
-            incoming.window = None
-        elif incoming.window is not None and not incoming.ended:
-            count = incoming.window.open()
-            if count:
-                self.ask(incoming, count)
-
-    def ask(self, incoming: Incoming, count: int) -> None:
-        """Ask for more, acknowledging on the way what is finished."""
-        self._port.send(incoming.link, encode_ask(incoming.prefix, count, incoming.finished))
-        incoming.acknowledged = incoming.finished
-        if count:
-            counters = self._counters
-            counters[_ASKS_OUT] += 1
-            counters[_DEMAND_OUT] += count
-
-    def expect_no_more(self, producers: list[str]) -> None:
-        """These stages' streams do not belong to this stage's input after all."""
-        for producer in producers:
-            self._stream_gone(producer)
+        self.asking.open(incoming, manual=manual)
 
     def cancel(self, ref: int, reason: Any, *, replaced: bool = False) -> None:
         """Ask the producer to end a subscription; its answer ends it here.
@@ -169,7 +147,8 @@ class ConsumingHalf:
         Args:
             ref: the subscription.
             reason: why.
-            replaced: whether it is taken away, so that no cancel mode applies.
+            replaced: whether another has its place by now, or it is taken away, so that no cancel
+                mode applies.
         """
         incoming = self.subscriptions.get(ref)
         if incoming is not None and not incoming.ended:
@@ -210,19 +189,22 @@ class ConsumingHalf:
         if incoming is None or incoming.link != link or incoming.ended:
             self._port.send(link, encode(Unsubscribe(message.ref, "unknown_subscription")))
             return
-        told = _Told(incoming, decode_value(message.codec, message.body))
-        if self.inbound:
-            self.inbound.append(told)
+        told = Told(incoming, decode_value(message.codec, message.body))
+        if incoming.follows is not None:
+            incoming.early.append(told)
         else:
-            self._owner.notified(told.message, incoming)
+            self._tell(told)
 
     def eos(self, link: int, message: RouteEos) -> None:
         """Take the end of a subscription; for an unknown one there is nothing to do."""
         incoming = self.subscriptions.get(message.ref)
         if incoming is None or incoming.link != link or incoming.ended:
             return
-        incoming.ended = True
-        self._end(Ending(incoming, "cancel", message.reason))
+        reason, old = message.reason, incoming.follows
+        if old is not None and isinstance(reason, list) and reason[:1] == [NOT_REPLACED]:
+            # Refused: the one that it was to replace goes on as if nothing had been tried.
+            old.exchanged, incoming.follows, reason = False, None, reason[-1]
+        self._end(Ending(incoming, "cancel", reason))
 
     def travels(self, ref: int, link: int) -> bool:
         """Whether there is such a subscription, and it is one of that link."""
@@ -234,7 +216,7 @@ class ConsumingHalf:
         incoming = self.subscriptions.get(ref)
         if incoming is not None and not incoming.ended:
             self.cancel(incoming.ref, reason)
-            incoming.ended = True
+            incoming.follows = None
             self._end(Ending(incoming, "cancel", reason))
 
     # --- what happens to links and peers ----------------------------------------------------------
@@ -262,7 +244,6 @@ class ConsumingHalf:
             if incoming.ended:
                 self._forget_when_over(incoming)
                 continue
-            incoming.ended = True
             self._end(Ending(incoming, "down", reason, restarting))
 
     # --- what the machine reports -----------------------------------------------------------------
@@ -284,7 +265,7 @@ class ConsumingHalf:
         item = self.inbound.popleft()
         if isinstance(item, _Message):
             self._take(item)
-        elif isinstance(item, _Told):
+        elif isinstance(item, Told):
             self._owner.notified(item.message, item.incoming)
         elif isinstance(item, Ending):
             self._owner.ending(item)
@@ -302,7 +283,7 @@ class ConsumingHalf:
         incoming = taken.incoming
         count = taken.ask
         window = incoming.window
-        if window is not None and window.adapts:
+        if window.adapts:
             count += window.measured(len(taken.events), seconds)
         if self.reach is not None:
             self.reach.handled(taken)
@@ -312,10 +293,13 @@ class ConsumingHalf:
                 incoming.open_batches -= 1
             else:
                 self.lineage.handled(taken.origin, emitted)
-        if count and not incoming.ended:
-            self.ask(incoming, count)
+        # As `Asking.want`, which would be a call for every batch.
+        if incoming.holds:
+            self.asking.owe(incoming, count)
+        elif count:
+            self.asking.ask(incoming, count)
         elif incoming.finished > incoming.acknowledged:
-            self._mark_dirty(incoming)
+            self.asking.mark_dirty(incoming)
         if incoming.ended:
             self._forget_when_over(incoming)
 
@@ -338,10 +322,7 @@ class ConsumingHalf:
         elif emitted is not None:
             incoming.finished = incoming.in_order.finish(taken.seq)
             incoming.open_batches -= 1
-        if ask and not incoming.ended:
-            self.ask(incoming, ask)
-        elif incoming.finished > incoming.acknowledged:
-            self._mark_dirty(incoming)
+        self.asking.want(incoming, ask)
         if incoming.ended:
             self._forget_when_over(incoming)
 
@@ -353,7 +334,7 @@ class ConsumingHalf:
                 continue
             incoming.finished = max(incoming.finished, origin.seq)
             incoming.open_batches -= 1
-            self._mark_dirty(incoming)
+            self.asking.mark_dirty(incoming)
             self._forget_when_over(incoming)
 
     def finish(self, ref: int, seq: int) -> None:
@@ -363,16 +344,8 @@ class ConsumingHalf:
             return
         incoming.open_batches -= seq - incoming.finished
         incoming.finished = seq
-        self._mark_dirty(incoming)
+        self.asking.mark_dirty(incoming)
         self._forget_when_over(incoming)
-
-    def acknowledge(self) -> None:
-        """Send the acknowledgements that no ask has carried."""
-        dirty, self._dirty = self._dirty, set()
-        for ref in dirty:
-            incoming = self.subscriptions.get(ref)
-            if incoming is not None and incoming.finished > incoming.acknowledged:
-                self.ask(incoming, 0)
 
     def over(self, ending: Ending) -> None:
         """`handle_cancel` is over: the cancel mode decides (GenStage 1.4), then the link closes."""
@@ -381,10 +354,14 @@ class ConsumingHalf:
         incoming.reason = plain(ending.reason)
         if self.reach is None:
             self._tell_end(incoming)
+        others = self.subscriptions.values()
         if incoming.replaced:
-            self._stream_gone(str(incoming.handle.peer.stage))
+            self._streams.gone(str(incoming.handle.peer.stage), others)
         elif not ending.restarting:
-            self._stream_over(incoming, ending.reason)
+            if incoming.exchanged or self._never_replaced(incoming, ending.reason):
+                self._streams.gone(str(incoming.handle.peer.stage), others)
+            else:
+                self._streams.over(incoming, ending.reason, others)
         self._forget_when_over(incoming)
 
     @property
@@ -398,11 +375,11 @@ class ConsumingHalf:
         incoming, events = item.incoming, item.events
         by_lineage = self._queues and self.reach is None
         origin = self.lineage.begin(incoming.ref, item.seq) if by_lineage else None
-        window = incoming.window
-        if window is None or incoming.ended:
-            # Manual, or nobody to ask any more: the whole message is one batch.
+        if incoming.ended:
+            # Nobody to ask any more: the whole message is one batch.
             self._owner.take(Taken(incoming, events, 0, item.seq, origin))
             return
+        window = incoming.window
         ask = window.take(len(events))
         if ask is not None:
             self._owner.take(Taken(incoming, events, ask, item.seq, origin))
@@ -419,53 +396,67 @@ class ConsumingHalf:
             self._owner.take(Taken(incoming, part, batch.ask, seq, origin if seq else None))
             start = end
 
+    def _replace(self, incoming: Incoming, ref: int | None) -> int | None:
+        """Note whose place a subscription takes; returns what its producer is told of that.
+
+        On the same producer the change is one message there. On another one the old subscription
+        goes on until the new one is known to be established, and is then cancelled.
+        """
+        old = self.subscriptions.get(ref) if ref is not None else None
+        if old is None or old.ended:
+            return ref
+        incoming.replaces = old
+        if old.handle.peer != incoming.handle.peer:
+            return None
+        old.exchanged = True
+        incoming.follows = old
+        incoming.settle()
+        return ref
+
+    def _never_replaced(self, incoming: Incoming, reason: Any) -> bool:
+        """Whether it ends before it took the place it was meant for: then the old one goes on."""
+        old = incoming.replaces
+        waits = old is not None and not old.ended and not old.replaced and not old.exchanged
+        return waits and reason != DONE
+
     def _end(self, ending: Ending) -> None:
+        """A subscription is over, as soon as what came before that is handled."""
+        incoming = ending.incoming
+        incoming.end()
+        if incoming.follows is not None:
+            incoming.early.append(ending)
+            return
         if self.inbound:
             self.inbound.append(ending)
         else:
             self._owner.ending(ending)
+        for next_one in [i for i in self.subscriptions.values() if i.follows is incoming]:
+            self._succeed(next_one)
 
-    def _stream_over(self, ended: Incoming, reason: Any) -> None:
-        """One stream less; the last orderly end is the end of this stage's input."""
-        streams, cancel = self._streams, ended.options.cancel
-        stage = ended.handle.peer.stage
-        others = (each for each in self.subscriptions.values() if not each.ended)
-        if not any(other.handle.peer.stage == stage for other in others):
-            streams.expected.discard(str(stage))
-        if reason == DONE or (is_normal(reason) and cancel == "permanent"):
-            if cancel == "permanent":
-                streams.ended = True
-                if reason != DONE:
-                    streams.expected.clear()
-            if streams.ended and not streams.expected:
-                self._owner.exhausted(reason)
-        elif ends_consumer(cancel, reason):
-            self._owner.stop(reason)
-        elif streams.ended and not streams.expected:
-            self._owner.exhausted(streams.reason)
+    def _succeed(self, incoming: Incoming) -> None:
+        """The subscription that this one replaces has ended: its turn has come."""
+        incoming.follows = None
+        incoming.settle()
+        early, incoming.early = incoming.early, []
+        for each in early:
+            if isinstance(each, Told):
+                self._tell(each)
+            else:
+                self._end(each)
+        self.asking.release(incoming)
 
-    def _stream_gone(self, stage: str) -> None:
-        """A stream is not waited for any longer, unless there is another from the same stage."""
-        others = (each for each in self.subscriptions.values() if not each.ended)
-        if any(str(other.handle.peer.stage) == stage for other in others):
-            return
-        streams = self._streams
-        if stage in streams.expected:
-            streams.expected.discard(stage)
-            if streams.ended and not streams.expected:
-                self._owner.exhausted(streams.reason)
-
-    def _mark_dirty(self, incoming: Incoming) -> None:
-        if not self._dirty:
-            self._owner.dirty()
-        self._dirty.add(incoming.ref)
+    def _tell(self, told: Told) -> None:
+        if self.inbound:
+            self.inbound.append(told)
+        else:
+            self._owner.notified(told.message, told.incoming)
 
     def _forget_when_over(self, incoming: Incoming) -> None:
         """Close the link once its end was handled and everything taken from it is finished."""
         if not incoming.over or incoming.open_batches or incoming.ref not in self.subscriptions:
             return
         if incoming.finished > incoming.acknowledged and not incoming.broken:
-            self.ask(incoming, 0)
+            self.asking.ask(incoming, 0)
         del self.subscriptions[incoming.ref]
         if self.reach is not None:
             self._tell_end(incoming)
@@ -484,4 +475,4 @@ class ConsumingHalf:
 def _never_begun(ref: int, peer: str, options: Mapping[str, Any]) -> Incoming:
     """A subscription whose end is all there is of it."""
     handle = Subscription(ref, "producer", Incarnation.parse(peer), options)
-    return Incoming(handle, -1, SubscriptionOptions.from_wire(options), None, b"", ended=True)
+    return Incoming(handle, -1, SubscriptionOptions.from_wire(options), Window(1, 0), b"")

@@ -65,8 +65,8 @@ class RunningStage(StageContext):
         half = self._consuming("ask")
         incoming = half.subscriptions.get(subscription.ref)
         # A subscription may end while the behaviour has its last batch in hand: no mistake of its.
-        if count and incoming is not None and not incoming.ended:
-            half.ask(incoming, count)
+        if count and incoming is not None:
+            half.asking.by_hand(incoming, count)
 
     def cancel(self, subscription: Subscription, reason: Any) -> None:
         """End a subscription, whichever side this stage is."""

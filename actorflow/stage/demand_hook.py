@@ -189,7 +189,7 @@ class DemandHook:
             if isinstance(window, Driven) and not incoming.ended and not incoming.broken:
                 count = more(window)
                 if count:
-                    self._consuming.ask(incoming, count)
+                    self._consuming.asking.want(incoming, count)
 
     def _settle(self) -> None:
         """What was emitted from elsewhere is owed no more, first of what is forwarded."""

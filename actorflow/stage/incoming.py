@@ -6,12 +6,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from actorflow.protocol.delivery import Origin
-from actorflow.protocol.demand import SubscriptionOptions, Window
+from actorflow.protocol.demand import ManualWindow, SubscriptionOptions, Window
 from actorflow.protocol.held import FinishedInOrder
-from actorflow.protocol.reasons import DONE
 from actorflow.stage.behaviour import Subscription
 
-__all__ = ["Ending", "Incoming", "Streams", "Taken"]
+__all__ = ["Ending", "Incoming", "Taken", "Told"]
 
 
 @dataclass(slots=True)
@@ -22,14 +21,14 @@ class Incoming:
         handle: as the callbacks see it.
         link: what it travels on.
         options: its options.
-        window: its demand, or None while it is manual.
+        automatic: its demand, as far as the runtime asks.
         prefix: the constant part of its asks.
     """
 
     handle: Subscription
     link: int
     options: SubscriptionOptions
-    window: Window | None
+    automatic: Window
     prefix: bytes
     received: int = 0
     finished: int = 0
@@ -41,15 +40,46 @@ class Incoming:
     reason: Any = None
     """Why it is over."""
     broken: bool = False
+    holds: bool = False
+    """Whether asks are not simply sent. It is asked after every batch, so it is one flag for all
+    reasons; `settle` keeps it."""
+    owed: int = 0
+    """Demand of the window that has not been sent."""
     replaced: bool = False
     """Another subscription takes its place, so that its end is nobody's end."""
     in_order: FinishedInOrder = field(default_factory=FinishedInOrder)
     """Of a consumer that finishes batches later than they are handled: up to where all are."""
+    exchanged: bool = False
+    """Another one on the same producer takes its place, in one step there."""
+    replaces: Incoming | None = None
+    """Whose place it takes, and may not have yet."""
+    follows: Incoming | None = None
+    """The one before it on the same producer: nothing is asked for until that has ended, so that
+    events stay in order."""
+    early: list[Told | Ending] = field(default_factory=list)
+    """What arrived before the one that it follows had ended."""
+    window: Window | ManualWindow = field(init=False)
+    """What takes its batches now."""
     ref: int = field(init=False)
     """The subscription's name."""
 
     def __post_init__(self) -> None:
         self.ref = self.handle.ref
+        self.window = self.automatic
+
+    @property
+    def manual(self) -> bool:
+        """Whether the stage asks by itself."""
+        return isinstance(self.window, ManualWindow)
+
+    def end(self) -> None:
+        """Nothing more comes, and nothing more is asked for."""
+        self.ended = True
+        self.settle()
+
+    def settle(self) -> None:
+        """Say anew whether asks are held."""
+        self.holds = self.ended or self.follows is not None
 
 
 @dataclass(slots=True)
@@ -90,10 +120,9 @@ class Ending:
     restarting: bool = False
 
 
-@dataclass(slots=True)
-class Streams:
-    """Which producers' streams are still to end, by stage."""
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A producer's notification, to be handled in its turn."""
 
-    expected: set[str] = field(default_factory=set)
-    ended: bool = False
-    reason: Any = DONE
+    incoming: Incoming
+    message: Any

@@ -483,7 +483,7 @@ class StageMachine:
         return self.producer_half().unmet()
 
     def _acknowledge(self) -> None:
-        self.consumer_half().acknowledge()
+        self.consumer_half().asking.acknowledge()
 
     def _progressed(self) -> None:
         """Outputs were finished: their inputs may be finished now."""
@@ -520,7 +520,7 @@ class StageMachine:
     def _exit(self, reason: Any, failure: dict[str, Any] | None, status: int) -> None:
         if self.consuming is not None:
             # What is finished is not to be delivered again, though no ask will carry the news.
-            self.consuming.acknowledge()
+            self.consuming.asking.acknowledge()
         self._callbacks.close()
         self.stopping = True
         self.ended = True

@@ -24,7 +24,7 @@ from actorflow.stage.behaviour import Subscription
 from actorflow.stage.counters import Counter
 from actorflow.stage.work import Port
 
-__all__ = ["Notification", "Outgoing", "OutgoingState", "OutgoingSubscriptions"]
+__all__ = ["Notification", "Outgoing", "OutgoingState", "OutgoingSubscriptions", "Replaces"]
 
 # Looking a member of an enumeration up takes longer than counting.
 _EVENTS_OUT, _BATCHES_OUT = int(Counter.EVENTS_OUT), int(Counter.BATCHES_OUT)
@@ -44,6 +44,19 @@ class OutgoingState(Enum):
     """The consumer's successor is expected."""
 
 
+@dataclass(frozen=True, slots=True)
+class Replaces:
+    """Which subscription of the same consumer a new one replaces once it is admitted.
+
+    Args:
+        ref: the old one.
+        reason: why it ends.
+    """
+
+    ref: int
+    reason: Any
+
+
 @dataclass(slots=True)
 class Outgoing:
     """One consumer's subscription."""
@@ -61,6 +74,7 @@ class Outgoing:
     inherits: int | None = None
     durable: bool = False
     """Whether the consumer takes snapshots: it has finished what they reflect, and no more."""
+    replaces: Replaces | None = None
     placed: bool = False
     """Whether the dispatcher has admitted it, so that there is a place for a successor to take."""
 

@@ -6,7 +6,7 @@ successor or, when the supervisor's verdict is that none will come, to the other
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +15,10 @@ from actorflow.protocol.control import Established, encode_control
 from actorflow.protocol.demand import SubscriptionOptions
 from actorflow.protocol.identity import Incarnation
 from actorflow.protocol.messages import VERSION, Subscribe, Unsubscribe, encode, route_prefix
-from actorflow.protocol.reasons import DONE
+from actorflow.protocol.reasons import DONE, NOT_REPLACED
 from actorflow.stage.behaviour import Subscription
 from actorflow.stage.counters import Counter
-from actorflow.stage.outgoing import Outgoing, OutgoingState
+from actorflow.stage.outgoing import Outgoing, OutgoingState, Replaces
 from actorflow.stage.work import CONTROL_LINK, Port
 
 if TYPE_CHECKING:
@@ -109,30 +109,25 @@ class Subscribers:
             ProtocolError: an option breaks a rule.
         """
         ref = message.ref
-        if message.replaces is not None:
-            self._replace(peer, message)
         if ref in self._outgoing.by_ref:
             self._outgoing.send_eos(link, ref, "duplicated_subscription")
             return
+        replaces = self._replaceable(peer, message)
         options = dict(message.options)
-        version = options.pop("version", VERSION)
-        if version != VERSION:
-            self._expect_no_more(peer)
-            detail = f"this stage speaks version {VERSION}, got {version!r}"
-            raise ProtocolError("unsupported_version", detail, ref)
         claim = Claim.taken_from(options, peer)
         try:
-            wanted = SubscriptionOptions.from_wire(options)
+            wanted = _read(options)
             store = self._half.new_store(claim)
-        except OptionError as error:
-            self._expect_no_more(peer)
-            raise ProtocolError("bad_option", str(error), ref) from error
         except ProtocolError as error:
+            if replaces is not None:
+                detail = f"{error.reason}: {error.detail}"
+                raise ProtocolError(NOT_REPLACED, detail, ref) from error
             self._expect_no_more(peer)
             raise ProtocolError(error.reason, error.detail, ref) from error
         handle = Subscription(ref, "consumer", peer, options)
         outgoing = Outgoing(handle, link, store, route_prefix(ref), durable=claim.durable)
         outgoing.limit = self._half.limit_for(wanted)
+        outgoing.replaces = replaces
         outgoing.inherits = self._outgoing.awaited(handle, message.replaces)
         self._outgoing.by_ref[ref] = outgoing
         self._owner.subscribe(outgoing)
@@ -142,19 +137,21 @@ class Subscribers:
         if outgoing.state is not OutgoingState.ESTABLISHING:
             return
         try:
-            self._dispatcher.subscribe(
-                outgoing.ref, str(outgoing.handle.peer.stage), outgoing.handle.options
-            )
+            old = self._admit(outgoing)
         except Refused as error:
             reason = [error.reason, error.detail] if error.detail else error.reason
             self._refuse(outgoing, reason)
             return
         self._half.take_discarded()
+        replaces, outgoing.replaces = outgoing.replaces, None
+        if old is not None and replaces is not None:
+            self._replaced(old, replaces.reason)
         outgoing.state = OutgoingState.ACTIVE
         outgoing.placed = True
         self._expected.discard(str(outgoing.handle.peer.stage))
         if outgoing.inherits is not None:
             self._dispatcher.succeed(outgoing.inherits, outgoing.ref)
+            self._dispatcher.leave(outgoing.inherits)
             self._forget(outgoing.inherits)
             outgoing.inherits = None
         self._port.send(CONTROL_LINK, encode(encode_control(Established(outgoing.ref))))
@@ -174,6 +171,8 @@ class Subscribers:
     def end(self, outgoing: Outgoing, reason: Any) -> None:
         """End a subscription from this side: tell the consumer, free the others, call back."""
         if outgoing.state in (OutgoingState.ACTIVE, OutgoingState.ESTABLISHING):
+            if outgoing.replaces is not None:
+                reason = [NOT_REPLACED, reason]
             self._end(outgoing, reason)
             self._expect_no_more(outgoing.handle.peer)
 
@@ -261,24 +260,68 @@ class Subscribers:
 
     # --- within -----------------------------------------------------------------------------------
 
-    def _replace(self, peer: Incarnation, message: Subscribe) -> None:
-        outgoing = self._outgoing.by_ref.get(message.replaces)  # type: ignore[arg-type]
-        if outgoing is None:
-            return
-        owner = outgoing.handle.peer.stage
+    def _replaceable(self, peer: Incarnation, message: Subscribe) -> Replaces | None:
+        """What a new subscription replaces: one that is in place, of the same consumer.
+
+        Raises:
+            ProtocolError: it is another consumer's.
+        """
+        ref = message.replaces
+        old = self._outgoing.by_ref.get(ref) if ref is not None else None
+        if old is None:
+            return None
+        owner = old.handle.peer.stage
         if owner != peer.stage:
-            detail = f"replaces must be a subscription of {peer.stage}, {outgoing.ref} is {owner}'s"
+            detail = f"replaces must be a subscription of {peer.stage}, {old.ref} is {owner}'s"
             raise ProtocolError("bad_option", detail, message.ref)
-        self.end(outgoing, message.replaces_reason)
+        gone = (OutgoingState.ENDED, OutgoingState.AWAITED)
+        if old.state in gone or old.handle.peer != peer:
+            return None
+        return Replaces(old.ref, message.replaces_reason)
+
+    def _admit(self, outgoing: Outgoing) -> Outgoing | None:
+        """Have the dispatcher admit a subscription; returns the one whose place it has taken.
+
+        Raises:
+            Refused: by the dispatcher; what was to be replaced goes on.
+        """
+        consumer, options = str(outgoing.handle.peer.stage), outgoing.handle.options
+        replaces = outgoing.replaces
+        old = None if replaces is None else self._outgoing.by_ref.get(replaces.ref)
+        # The consumer may have died since: then the ends of its links are seen one by one.
+        in_place = (OutgoingState.ACTIVE, OutgoingState.BROKEN)
+        if old is None or old.state not in in_place:
+            outgoing.replaces = None
+            self._dispatcher.subscribe(outgoing.ref, consumer, options)
+            return None
+        self._dispatcher.replace(old.ref, outgoing.ref, consumer, options)
+        return old
+
+    def _replaced(self, old: Outgoing, reason: Any) -> None:
+        """Another subscription has its place; what its consumer has in hand may yet come back."""
+        broken = old.state is OutgoingState.BROKEN
+        self._over(old, reason)
+        if broken:
+            self.take_back(old)
+            self._forget(old.ref)
+
+    def _over(self, outgoing: Outgoing, reason: Any) -> None:
+        """Tell both sides that a subscription, which has left the dispatcher, is over."""
+        self._outgoing.send_eos(outgoing.link, outgoing.ref, reason)
+        outgoing.state = OutgoingState.ENDED
+        self._owner.cancelled(("cancel", reason), outgoing.handle)
 
     def _refuse(self, outgoing: Outgoing, reason: Any) -> None:
-        self._outgoing.send_eos(outgoing.link, outgoing.ref, reason)
+        replaces = outgoing.replaces is not None
+        said = [NOT_REPLACED, reason] if replaces else reason
+        self._outgoing.send_eos(outgoing.link, outgoing.ref, said)
         self.take_back(outgoing)
         self._forget(outgoing.ref)
         if outgoing.inherits is not None:
             self._give_up(self._outgoing.by_ref[outgoing.inherits])
         self._owner.cancelled(("cancel", reason), outgoing.handle)
-        self._expect_no_more(outgoing.handle.peer)
+        if not replaces:
+            self._expect_no_more(outgoing.handle.peer)
 
     def _give_up(self, outgoing: Outgoing) -> None:
         """Nobody will take this place; what its consumer had not finished is for others."""
@@ -308,10 +351,8 @@ class Subscribers:
             self._half.put_back(batch)
 
     def _end(self, outgoing: Outgoing, reason: Any) -> None:
-        self._outgoing.send_eos(outgoing.link, outgoing.ref, reason)
-        outgoing.state = OutgoingState.ENDED
         self._leave_for_good(outgoing)
-        self._owner.cancelled(("cancel", reason), outgoing.handle)
+        self._over(outgoing, reason)
 
     def _leave_for_good(self, outgoing: Outgoing) -> None:
         """Nobody waits for this consumer; what waited for it alone may be nobody's now."""
@@ -335,3 +376,19 @@ class Subscribers:
     def _forget(self, ref: int) -> None:
         self._outgoing.forget(ref)
         self._dispatcher.forget(ref)
+
+
+def _read(options: MutableMapping[str, Any]) -> SubscriptionOptions:
+    """A subscription's options from the wire; the version is taken out of them.
+
+    Raises:
+        ProtocolError: they break a rule.
+    """
+    version = options.pop("version", VERSION)
+    if version != VERSION:
+        detail = f"this stage speaks version {VERSION}, got {version!r}"
+        raise ProtocolError("unsupported_version", detail)
+    try:
+        return SubscriptionOptions.from_wire(options)
+    except OptionError as error:
+        raise ProtocolError("bad_option", str(error)) from error

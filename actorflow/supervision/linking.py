@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from actorflow.errors import ProtocolError, Refused
@@ -11,7 +12,7 @@ from actorflow.protocol.messages import Down
 from actorflow.protocol.reasons import DONE, plain
 from actorflow.supervision.children import Child, ChildState
 from actorflow.supervision.state import SupervisorState
-from actorflow.supervision.wiring import Edge, EdgeState
+from actorflow.supervision.wiring import Edge, EdgeState, Exchange
 
 __all__ = ["Linking"]
 
@@ -51,9 +52,14 @@ class Linking:
         """Link an edge when both ends run, or say that its producer has finished."""
         children = self._state.children
         consumer, producer = children[edge.consumer], children[edge.producer]
-        if edge.live or consumer.state is not ChildState.RUNNING:
+        if edge.state is not EdgeState.WANTED or consumer.state is not ChildState.RUNNING:
             return
-        if producer.state is ChildState.ENDED:
+        if _waits_for_the_old_one(edge):
+            return
+        if producer.state is ChildState.ENDED and edge.replaces is not None:
+            # The one that was to be replaced goes on; only whoever asked for this is told.
+            self.over(edge, "noproc")
+        elif producer.state is ChildState.ENDED:
             reason = producer.end.reason if producer.end else DONE
             self._say_finished(edge, producer, consumer, reason)
         elif producer.state is ChildState.RUNNING:
@@ -67,6 +73,9 @@ class Linking:
         name = edge.name
         to_producer = control.Link(ref, "producer", str(ends[1]), options, edge=name)
         to_consumer = control.Link(ref, "consumer", str(ends[0]), options, edge=name)
+        exchange = edge.replaces
+        if exchange is not None and exchange.old.live:
+            to_consumer = replace(to_consumer, replaces=exchange.old.ref, reason=exchange.reason)
         self._state.runtime.link(
             ref,
             *ends,
@@ -89,10 +98,32 @@ class Linking:
             ProtocolError: ``bad_ref``: it is another's subscription.
         """
         edge = self._state.wiring.by_ref(ref)
-        if edge is not None:
-            _check_owner(producer, edge.producer, ref)
-            edge.state = EdgeState.ESTABLISHED
-            self._state.established.resolve(edge, ref)
+        if edge is None:
+            return
+        _check_owner(producer, edge.producer, ref)
+        edge.state = EdgeState.ESTABLISHED
+        if edge.replaces is not None:
+            self._succeed(edge, edge.replaces)
+        self._connect_replacement(edge)
+        self._state.established.resolve(edge, ref)
+
+    def _succeed(self, edge: Edge, exchange: Exchange) -> None:
+        """An edge takes the place of another one."""
+        old = exchange.old
+        edge.declared, edge.replaces = old.declared, None
+        if old.state is EdgeState.OVER:
+            self._state.wiring.forget(old)
+        elif old.producer == edge.producer:
+            # The producer has ended it by itself, in the same step.
+            old.leaving, old.declared = True, False
+        else:
+            self.drop(old, exchange.reason)
+
+    def _connect_replacement(self, edge: Edge) -> None:
+        """What is to replace an edge may have waited for it to be established, or over."""
+        for each in list(self._state.wiring.edges):
+            if each.replaces is not None and each.replaces.old is edge:
+                self.connect(each)
 
     def ended(self, consumer: Child, record: control.SubscriptionEnded) -> None:
         """The consumer has seen the end of a subscription.
@@ -118,7 +149,7 @@ class Linking:
             # A producer keeps the place of a consumer whose successor it awaits: it needs to know.
             if edge.live or (edge.state is EdgeState.WANTED and not is_producer):
                 self._state.send(peer, Down(0, who, reason, restarting))
-            if edge.live:
+            if edge.live and not (restarting and edge.replaces):
                 self._state.established.reject(edge, Refused(reason))
             if edge.leaving:
                 self._left(edge, child, reason)
@@ -175,12 +206,24 @@ class Linking:
         """A subscription has ended, or will never begin."""
         self._state.established.reject(edge, Refused(reason))
         self._state.wiring.over(edge, reason)
+        self._connect_replacement(edge)
         consumer = self._state.children.get(edge.consumer)
         place = consumer.spec.stage.place if consumer is not None else None
         if consumer is not None and place is not None and place.ends_with_its_input:
             left = self._state.wiring.upstream(consumer.id)
             if all(each.state is EdgeState.OVER for each in left):
                 self._state.tell(consumer, control.Finish())
+
+
+def _waits_for_the_old_one(edge: Edge) -> bool:
+    """Whether an edge replaces one that its producer may not know yet.
+
+    Each subscription has a link of its own, so the new one could be read before the old one.
+    """
+    old = None if edge.replaces is None else edge.replaces.old
+    if old is None or old.producer != edge.producer:
+        return False
+    return old.state in (EdgeState.WANTED, EdgeState.LINKED)
 
 
 def _check_owner(sender: Child, owner: StageId, ref: int) -> None:

@@ -30,7 +30,9 @@ __all__ = [
     "count_children",
     "counts_of",
     "delete_child",
+    "ends",
     "ensure_open",
+    "establish",
     "find",
     "info",
     "monitor",
@@ -197,6 +199,29 @@ def subscribe(
         Refused: ``not_a_producer`` or ``not_a_consumer``: one of them cannot (B10).
         NoSuchStage: there is no such stage.
     """
+    of, to = ends(core, consumer, producer)
+    fate = fated(options, shared_fate)
+    return establish(core, Edge(of, to, fate, declared=False, shared_fate=shared_fate))
+
+
+def establish(core: SupervisorCore, edge: Edge) -> Future[int]:
+    """Make a new edge; the future has the ref once the producer has accepted."""
+    core.joining.check_subscriber(edge.consumer, edge.producer)
+    core.wiring.add(edge)
+    future: Future[int] = Future()
+    core.established.add(edge, future)
+    core.connect(edge)
+    core.joining.settle()
+    return future
+
+
+def ends(core: SupervisorCore, consumer: str, producer: str) -> tuple[StageId, StageId]:
+    """The two stages of a subscription that could be made: the consumer and the producer.
+
+    Raises:
+        Refused: ``not_a_producer``, ``not_a_consumer``, ``cycle`` or ``noproc``.
+        NoSuchStage: there is no such stage.
+    """
     ensure_open(core)
     to, of = find(core, producer), find(core, consumer)
     if kind_of(to.spec.stage.behaviour) == "consumer":
@@ -208,15 +233,7 @@ def subscribe(
     for child in (to, of):
         if child.state is ChildState.ENDED:
             raise Refused("noproc", f"{child.id} has ended")
-    fate = fated(options, shared_fate)
-    edge = Edge(of.id, to.id, fate, declared=False, shared_fate=shared_fate)
-    core.joining.check_subscriber(of.id, to.id)
-    core.wiring.add(edge)
-    future: Future[int] = Future()
-    core.established.add(edge, future)
-    core.connect(edge)
-    core.joining.settle()
-    return future
+    return of.id, to.id
 
 
 def cancel(core: SupervisorCore, ref: int, reason: Any) -> None:

@@ -12,7 +12,7 @@ from actorflow.protocol.demand import SubscriptionOptions
 from actorflow.protocol.identity import StageId
 from actorflow.supervision.specs import Plan
 
-__all__ = ["Edge", "EdgeState", "Wiring", "fated"]
+__all__ = ["Edge", "EdgeState", "Exchange", "Wiring", "fated"]
 
 
 class EdgeState(Enum):
@@ -23,6 +23,19 @@ class EdgeState(Enum):
     LINKED = auto()
     ESTABLISHED = auto()
     OVER = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """What an edge replaces.
+
+    Args:
+        old: the other edge.
+        reason: why that one ends.
+    """
+
+    old: Edge
+    reason: Any
 
 
 @dataclass(slots=True, eq=False)
@@ -40,6 +53,7 @@ class Edge:
         via: the manager that joined the two (see `routing`), or None.
         shared_fate: of a subscription to a manager: see `SubscriptionSpec`.
         leaving: whether the supervisor is taking it away; it is not linked again.
+        replaces: whose place it is to take, and has not yet; restarts on the way do not end that.
     """
 
     consumer: StageId
@@ -54,6 +68,7 @@ class Edge:
     via: StageId | None = None
     shared_fate: bool | None = None
     leaving: bool = False
+    replaces: Exchange | None = None
 
     @property
     def name(self) -> str:

@@ -279,6 +279,10 @@ class StageHarness(Recording):
         """Have the stage cancel a subscription to a producer."""
         self.order(control.CancelSubscription(ref, reason))
 
+    def move(self, ref: int, reason: Any = "normal") -> None:
+        """Tell the stage that a subscription to another producer has taken this one's place."""
+        self.order(control.CancelSubscription(ref, reason, replaced=True))
+
     def finish(self) -> None:
         """Have the stage finish."""
         self.order(control.Finish())

@@ -99,13 +99,13 @@ def window_holds(flow: Flow, consuming: ConsumingHalf) -> Iterator[str]:
     incoming = consuming.subscriptions.get(flow.ref)
     if incoming is None or incoming.broken:
         return  # what is asked on a link that is at its end nobody hears, and nobody counts
-    window = incoming.window
-    if window is None or not flow.asked:
+    if incoming.manual or not flow.asked:
         return
+    window = incoming.automatic
     flow.widest = max(flow.widest, window.max_demand)
     if not 0 <= window.outstanding <= flow.widest:
         yield f"ref {flow.ref}: {window.outstanding} outstanding in a window of {flow.widest}"
-    open_here = flow.asked - flow.handled
+    open_here = flow.asked - flow.handled + incoming.owed
     if isinstance(window, Driven) and not window.free:
         # It asks for what is wanted; whether that was asked for is a law of its own.
         if open_here > flow.widest:

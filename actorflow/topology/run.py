@@ -17,7 +17,7 @@ from actorflow.observe.logs import event_logger
 from actorflow.observe.statistics import RunStatistics, gather
 from actorflow.protocol.control import SYSTEM
 from actorflow.protocol.demand import SubscriptionOptions
-from actorflow.supervision import operations, subtrees
+from actorflow.supervision import operations, subscriptions, subtrees
 from actorflow.supervision.children import ChildInfo
 from actorflow.supervision.consumer_calls import ConsumerSupervisorHandle
 from actorflow.supervision.core import SupervisorCore
@@ -385,6 +385,52 @@ class Run(RunningChanges):
         chosen = options if options is not None else SubscriptionOptions()
         return self._supervisor.act(
             lambda core: operations.subscribe(core, consumer, to, chosen, shared_fate), timeout
+        )
+
+    def resubscribe(
+        self,
+        ref: int,
+        *,
+        to: str | None = None,
+        options: SubscriptionOptions | None = None,
+        reason: Any = "normal",
+        consumer: str | None = None,
+        timeout: float = CALL_TIMEOUT,
+    ) -> int:
+        """Replace a subscription by another one of the same consumer, and wait until that is done.
+
+        No event is lost or repeated by it, and the old subscription's cancel mode does not apply.
+        On the same producer the change is one step there, and events stay in order. Another
+        producer has accepted before the old subscription is ended. When the new one is refused the
+        old one goes on as it was.
+
+        Args:
+            ref: the subscription to replace.
+            to: the stage that gives events from now on; None for the same as before.
+            options: the new subscription's; None for the same as before.
+            reason: what both sides' `handle_cancel` gets for the old subscription.
+            consumer: whose subscription it is. When this is given, a ref that is not known (the
+                subscription has ended, say) is no error: then this is a plain `subscribe`.
+            timeout: seconds to wait for the producer's answer.
+
+        Returns:
+            the new subscription's ref.
+
+        Raises:
+            Refused: with the reason: ``unknown_subscription``, or as for `subscribe`.
+
+        Source: GenStage's ``sync_resubscribe``.
+
+        Example::
+
+            ref = run.subscribe("sink", to="numbers")
+            ref = run.resubscribe(ref, options=SubscriptionOptions(max_demand=100))
+        """
+        return self._supervisor.act(
+            lambda core: subscriptions.resubscribe(
+                core, ref, to=to, options=options, reason=reason, consumer=consumer
+            ),
+            timeout,
         )
 
     def cancel(self, ref: int, reason: Any = "normal") -> None:

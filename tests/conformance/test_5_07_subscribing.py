@@ -16,9 +16,10 @@ from actorflow import (
     TopologyError,
 )
 from actorflow.supervision import operations
+from actorflow.supervision.subscriptions import resubscribe
 from actorflow.testing.harness import StageHarness
 from tests.conformance.helpers.network import Network
-from tests.conformance.helpers.stages import Counter, Forwarder, Idle
+from tests.conformance.helpers.stages import Counter, Forwarder, Idle, Same
 from tests.conformance.helpers.supervised import Supervised, child
 
 OPTIONS = SubscriptionOptions(max_demand=2)
@@ -148,6 +149,102 @@ def test_s047_resubscribing_gives_a_new_ref() -> None:
         ]
     seen = [event for batch in sink.behaviour.batches for event in batch]
     assert seen == list(range(len(seen)))
+
+
+@pytest.mark.parametrize("cancel", ["permanent", "transient", "temporary"])
+@pytest.mark.parametrize("reason", ["normal", "oops"])
+def test_s047_resubscribing_by_an_operation(cancel: str, reason: str) -> None:
+    """Under every cancel mode: a new ref, the old one unknown, the consumer alive, all in order."""
+    supervised = two_stages()
+    options = SubscriptionOptions(max_demand=2, cancel=cancel)
+    old = supervised.wait(operations.subscribe(supervised.core, "sink", "counter", options))
+    supervised.until(lambda: len(supervised.batches("sink/0")) > 3)
+    wider = SubscriptionOptions(max_demand=6, min_demand=0, cancel=cancel)
+    new = supervised.wait(
+        resubscribe(supervised.core, old, to=None, options=wider, reason=reason, consumer=None)
+    )
+    assert new != old
+    supervised.until(lambda: len(supervised.batches("sink/0")[-1]) == 6)
+    seen = [event for batch in supervised.batches("sink/0") for event in batch]
+    assert seen == list(range(len(seen)))
+    assert supervised.row("sink/0").state == "running"
+    with pytest.raises(Refused, match="unknown_subscription"):
+        operations.cancel(supervised.core, old, "normal")
+
+
+def test_s047_what_is_wrong_with_a_replacement_is_refused_and_changes_nothing() -> None:
+    """Each mistake has its error at the call; the subscription goes on."""
+    topology = (
+        Topology("run")
+        .stage("counter", Counter)
+        .stage("shards", Counter, dispatcher={"partition": {"partitions": 1}})
+        .stage("between", Same, subscribe_to=[SubscribeTo("counter", cancel="temporary")])
+        .stage("sink", Forwarder)
+    )
+    supervised = Supervised(topology)
+    core = supervised.core
+    ref = supervised.wait(operations.subscribe(core, "sink", "counter", OPTIONS))
+    (declared,) = (edge.ref for edge in core.wiring.edges if edge.consumer.name == "between")
+
+    def again(ref: Any, **given: Any) -> Any:
+        return resubscribe(
+            core,
+            ref,
+            **{"to": None, "options": None, "reason": "normal", "consumer": None, **given},
+        )
+
+    for act, error, text in (
+        (lambda: again(99), Refused, "unknown_subscription"),
+        (lambda: again(ref, to="sink"), Refused, "not_a_producer"),
+        (lambda: again(declared, to="between"), Refused, "cycle"),
+        (lambda: again(ref, to="nobody"), NoSuchStage, "'nobody'"),
+        (lambda: again(ref, consumer="between"), Refused, "is one of sink/0, not of between"),
+        (lambda: again(99, consumer="sink"), OptionError, "to must be a stage's name"),
+    ):
+        with pytest.raises(error, match=text):
+            act()  # type: ignore[no-untyped-call]
+    with pytest.raises(Refused, match="partition is missing"):
+        supervised.wait(again(ref, to="shards"))
+    first = again(ref)
+    with pytest.raises(Refused, match="replacing"):
+        again(ref)
+    supervised.wait(first)
+    seen = len(supervised.batches("sink/0"))
+    supervised.until(lambda: len(supervised.batches("sink/0")) > seen + 3)
+
+
+def test_s047_resubscribing_to_another_producer() -> None:
+    """The new producer's events come, the old one's end, and the permanent consumer lives."""
+    topology = (
+        Topology("run")
+        .stage("counter", Counter)
+        .stage("other", Counter, args={"start": 1_000_000})
+        .stage("sink", Forwarder, subscribe_to=[SubscribeTo("counter", max_demand=2)])
+    )
+    supervised = Supervised(topology)
+    core = supervised.core
+    supervised.until(lambda: len(supervised.batches("sink/0")) > 3)
+    (old,) = (edge.ref for edge in core.wiring.edges)
+    new = supervised.wait(
+        resubscribe(core, old, to="other", options=None, reason="moved", consumer=None)
+    )
+    supervised.until(lambda: supervised.batches("sink/0")[-1][0] > 1_000_000)
+    supervised.until(lambda: [edge.ref for edge in core.wiring.edges] == [new])
+    assert supervised.row("sink/0").state == "running"
+    # It is what is declared now: a consumer that is started again subscribes to the new one.
+    supervised.kill("sink/0")
+    supervised.until(lambda: len(supervised.batches("sink/0")) > 3)
+    assert all(batch[0] >= 1_000_000 for batch in supervised.batches("sink/0"))
+
+
+def test_s048_resubscribing_an_unknown_ref_by_an_operation() -> None:
+    """With the consumer named, a ref that nobody knows is replaced by a plain subscription."""
+    supervised = two_stages()
+    ref = supervised.wait(
+        resubscribe(supervised.core, 99, to="counter", options=OPTIONS, reason="x", consumer="sink")
+    )
+    assert ref != 99
+    supervised.until(lambda: bool(supervised.batches("sink/0")))
 
 
 def test_s048_resubscribing_an_unknown_ref() -> None:

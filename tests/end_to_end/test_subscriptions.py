@@ -37,6 +37,12 @@ def subscriptions_of(run: Run, stage: str) -> list[int]:
     return [each["ref"] for each in run.status(stage)["producers"]]
 
 
+def flow(run: Run, stage: str, events: int) -> None:
+    """Wait until a stage has taken so many events more."""
+    before = run.stats().stage(stage).events_in
+    wait_until(lambda: run.stats().stage(stage).events_in > before + events, "events to flow")
+
+
 def is_over(run: Run, ref: int) -> bool:
     """Whether a subscription has ended: then there is nothing to cancel any more."""
     try:
@@ -183,6 +189,51 @@ def test_a_subscription_made_by_hand_is_in_place_again_after_a_kill(
         wait_until(lambda: len(numbers_in(journal)) > seen + 50, "events to flow again")
         outcome = run.drain(timeout=10)
     assert set(range(outcome.results["numbers"])) <= set(numbers_in(journal))
+
+
+def test_s110_resubscribing_at_full_load(tmp_path: Path) -> None:
+    """A permanent subscription replaced again and again under load: nothing lost or repeated."""
+    journal = tmp_path / "journal"
+    run, events = start(unlinked(journal))
+    with run:
+        ref = run.subscribe("sink", to="numbers", options=SubscriptionOptions(max_demand=50))
+        for turn in range(20):
+            flow(run, "sink", 100)
+            options = SubscriptionOptions(max_demand=10 + 10 * turn)
+            old, ref = ref, run.resubscribe(ref, options=options, reason="again")
+            assert ref != old
+        wait_until(lambda: subscriptions_of(run, "sink") == [ref], "the old ones to end")
+        assert events.of(ChildEnded) == []
+        outcome = run.drain(timeout=10)
+    assert numbers_in(journal) == list(range(outcome.results["numbers"]))
+
+
+def test_s110_moving_between_two_producers_at_full_load(tmp_path: Path) -> None:
+    """What one producer had sent is handled, and the next one's events come without a gap."""
+    journal = tmp_path / "journal"
+    topology = (
+        Topology("moves")
+        .stage("even", Numbers, args={"start": 0})
+        .stage("odd", Numbers, args={"start": 1_000_000_000})
+        .stage("keeps", Sink, subscribe_to=["even", "odd"])
+        .stage("sink", Collect, args={"path": str(journal)}, subscribe_to=[])
+    )
+    run, events = start(topology)
+    with run:
+        ref = run.subscribe("sink", to="even", options=SubscriptionOptions(max_demand=50))
+        for turn in range(10):
+            flow(run, "sink", 100)
+            ref = run.resubscribe(ref, to=("odd", "even")[turn % 2])
+        assert events.of(ChildEnded) == []
+        run.drain(timeout=10)
+    arrived = numbers_in(journal)
+    assert len(arrived) == len(set(arrived))
+    for mine in (
+        [number for number in arrived if number < 1_000_000_000],
+        [number for number in arrived if number >= 1_000_000_000],
+    ):
+        assert mine == sorted(mine)
+        assert len(mine) > 300
 
 
 def test_a_drain_ends_consumers_that_would_not_end_by_themselves(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from actorflow.protocol.demand import Window
 from actorflow.protocol.messages import RouteEos, decode
 from actorflow.runtime.simulated.channel import Channel
 from actorflow.runtime.simulated.stall import Endless, Stalled
+from actorflow.stage.asking import Asking
 from actorflow.stage.buffer import Buffer
 from actorflow.stage.consuming import ConsumingHalf
 from actorflow.stage.producing import ProducingHalf
@@ -51,7 +52,7 @@ def credit_returned_twice(right: Any) -> Any:
     def handled(self: Any, taken: Any, seconds: float, emitted: int) -> None:
         right(self, taken, seconds, emitted)
         if taken.ask and not taken.incoming.ended:
-            self.ask(taken.incoming, taken.ask)
+            self.asking.ask(taken.incoming, taken.ask)
 
     return handled
 
@@ -73,7 +74,7 @@ def acknowledged_on_arrival(right: Any) -> Any:
         incoming = self.subscriptions.get(message.ref)
         if incoming is not None and not incoming.ended:
             incoming.finished = message.seq
-            self.ask(incoming, 0)
+            self.asking.ask(incoming, 0)
 
     return route
 
@@ -240,7 +241,7 @@ BREAKS: dict[str, Break] = {
         Break(Window, "split", batches_one_too_long, ("the window holds",)),
         Break(Channel, "_take", a_byte_lost_at_a_cut, ("first in, first out", "Misdelivered")),
         Break(ProducingHalf, "release", demand_not_passed_on, ("demand is released",)),
-        Break(ConsumingHalf, "acknowledge", acknowledgements_kept_back, HANGS),
+        Break(Asking, "acknowledge", acknowledgements_kept_back, HANGS),
         Break(Buffer, "put", newest_first, ("Misdelivered",)),
     )
 }

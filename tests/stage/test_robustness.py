@@ -285,7 +285,9 @@ def weight(stage: StageHarness) -> int:
         )
     if machine.consuming is not None:
         consuming = machine.consuming
-        found += len(consuming.subscriptions) + len(consuming.lineage) + len(consuming._dirty)
+        found += (
+            len(consuming.subscriptions) + len(consuming.lineage) + len(consuming.asking._dirty)
+        )
         found += len(consuming._streams.expected)
     return found
 

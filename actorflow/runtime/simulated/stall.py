@@ -143,8 +143,10 @@ def _waits(process: SimulatedProcess) -> list[str]:
     sentences = []
     if machine.consuming is not None:
         for incoming in machine.consuming.subscriptions.values():
-            window = incoming.window
-            asked = "by hand" if window is None else f"{window.outstanding} of {window.max_demand}"
+            window = incoming.automatic
+            limit = f"{window.outstanding} of {window.max_demand}"
+            asked = "by hand" if incoming.manual else limit
+            asked += f", {incoming.owed} held" if incoming.owed else ""
             sentences.append(
                 f"for events of {incoming.handle.peer} on ref {incoming.ref}: asked {asked},"
                 f" {incoming.open_batches} batches unfinished, ended {incoming.ended}"
