@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from actorflow.dispatch.memory import Memory
 from actorflow.protocol.delivery import UnfinishedBatch
 
 __all__ = ["Delivery", "Dispatched", "Dispatcher", "Told"]
@@ -77,6 +78,9 @@ class Dispatcher(ABC):
 
     may_copy = False
     """Whether more than one consumer may get the same event."""
+
+    memory: Memory | None = None
+    """The last events, where the dispatcher replays them to a late subscriber (see `catch_up`)."""
 
     discards = False
     """Whether it drops events that were meant for somebody: they come out of `take_discarded`."""
@@ -144,6 +148,23 @@ class Dispatcher(ABC):
         """
         self.subscribe(ref, consumer, options)
         self.leave(old)
+
+    def catch_up(self, ref: int, position: int) -> int:
+        """A subscription has come late: let it have what is in `memory`, before anything newer.
+
+        It is asked only of a dispatcher with a `memory`, and not for the successor of a consumer.
+
+        Args:
+            ref: the subscription, admitted, and with no credit yet.
+            position: the place that those events are to have.
+
+        Returns:
+            how many events those are.
+
+        Raises:
+            CannotServe: only this subscription ends, with the error's reason.
+        """
+        return 0
 
     @abstractmethod
     def ask(self, ref: int, count: int) -> None:

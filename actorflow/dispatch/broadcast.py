@@ -10,7 +10,8 @@ from typing import Any
 
 from actorflow.dispatch.base import Delivery, Dispatched, Dispatcher, Told
 from actorflow.dispatch.functions import resolve_function
-from actorflow.errors import CannotServe, Refused
+from actorflow.dispatch.memory import Memory
+from actorflow.errors import CannotServe, OptionError, Refused
 from actorflow.protocol.delivery import UnfinishedBatch
 from actorflow.protocol.failure import Failure
 from actorflow.protocol.reasons import brief
@@ -29,8 +30,8 @@ class _Said:
 class _Place:
     """One consumer's place: while it is there, nobody gets ahead of it.
 
-    `backlog` is what its predecessor had not finished, and what was said while nobody was there; it
-    is served before anything new.
+    `backlog` is what its predecessor had not finished, what is replayed to it, and what was said
+    while nobody was there; it is served before anything new.
     """
 
     ref: int
@@ -57,6 +58,12 @@ class BroadcastDispatcher(Dispatcher):
     ``bad_selector``. A consumer subscribes once; a second subscription is refused as
     ``already_subscribed``, however often it is tried.
 
+    Args:
+        replay: how many of the last events one that subscribes late gets first, from 0.
+
+    Raises:
+        OptionError: `replay` is no such number.
+
     Example:
         >>> dispatcher = BroadcastDispatcher()
         >>> dispatcher.subscribe(1, "a/0", {})
@@ -70,7 +77,10 @@ class BroadcastDispatcher(Dispatcher):
     may_drop = True
     may_copy = True
 
-    def __init__(self) -> None:
+    def __init__(self, *, replay: int = 0) -> None:
+        if type(replay) is not int or replay < 0:
+            raise OptionError("replay", "an integer of at least 0", replay)
+        self.memory = Memory(replay) if replay else None
         self._places: dict[int, _Place] = {}
         self._heirs: dict[int, int] = {}
         self._expected: set[str] = set()
@@ -116,6 +126,17 @@ class BroadcastDispatcher(Dispatcher):
         before = self._places.pop(old)
         self._places[ref] = _Place(ref, consumer, selector, backlog=before.backlog)
         self._heirs[old] = ref
+
+    def catch_up(self, ref: int, position: int) -> int:
+        """Put the last events that its selector takes before whatever this consumer gets."""
+        place, memory = self._places.get(ref), self.memory
+        if place is None or memory is None:
+            return 0
+        events = memory.last()
+        chosen = events if place.selector is None else _selected(place, events)
+        if chosen:
+            place.backlog.append(UnfinishedBatch(0, chosen, position))
+        return len(chosen)
 
     def ask(self, ref: int, count: int) -> None:
         """Credit a consumer."""
@@ -166,6 +187,8 @@ class BroadcastDispatcher(Dispatcher):
         # Only now, since a selector may have raised.
         for delivery in deliveries:
             self._places[delivery.ref].credit -= len(delivery.events)
+        if self.memory is not None:
+            self.memory.remember(common)
         return Dispatched(deliveries, len(events) - take)
 
     def suspend(self, ref: int) -> None:

@@ -46,6 +46,7 @@ class GuardedDispatcher(Dispatcher):
         self.may_drop = inner.may_drop
         self.may_copy = inner.may_copy
         self.discards = inner.discards
+        self.memory = inner.memory
         self._exact = not (inner.may_drop or inner.may_copy or inner.discards)
         self._inner = inner
         self._credit: dict[int, int] = {}
@@ -109,6 +110,15 @@ class GuardedDispatcher(Dispatcher):
         """Passed on; it may refuse."""
         self._ask("subscribe", self._inner.subscribe, ref, consumer, options, may=(Refused,))
         self._credit[ref] = 0
+
+    def catch_up(self, ref: int, position: int) -> int:
+        """Passed on; what is replayed waits inside."""
+        count = self._ask("catch_up", self._inner.catch_up, ref, position, may=(CannotServe,))
+        if type(count) is not int or count < 0:
+            self._break("catch_up returns a number from 0", f"it returned {brief(count)}")
+        self._inside += count
+        self._add_up("catch_up")
+        return count
 
     def ask(self, ref: int, count: int) -> None:
         """Passed on, and counted."""

@@ -31,6 +31,7 @@ class StageStatistics:
         held: demand that the stage holds: while it accumulates, or by its `handle_demand`.
         unacknowledged: events sent and not yet acknowledged.
         redelivered: events sent again because a consumer had not finished them.
+        replayed: events that late subscribers got, or are to get, to catch up.
         discarded: events that a full buffer dropped.
         excess: events that came without having been asked for.
         busy, starved, blocked: seconds in callbacks, waiting for input, waiting for demand.
@@ -56,6 +57,7 @@ class StageStatistics:
     held: int
     unacknowledged: int
     redelivered: int
+    replayed: int
     discarded: int
     excess: int
     busy: float
@@ -111,6 +113,7 @@ _PLAIN = (
     "held",
     "unacknowledged",
     "redelivered",
+    "replayed",
     "discarded",
     "excess",
     "protocol_errors",

@@ -45,6 +45,7 @@ class Counter(IntEnum):
     LOG_DROPPED = 24
     ACKNOWLEDGED = 25
     HELD = 26
+    REPLAYED = 27
 
 
 def named(slot: Sequence[int]) -> Mapping[str, int]:

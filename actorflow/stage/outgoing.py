@@ -71,6 +71,8 @@ class Outgoing:
     """How many events may be unfinished; more are sent when there are fewer."""
     withheld: int = 0
     """What it has asked for while as many were."""
+    late: bool = False
+    """Whether it takes nobody's place, so that a dispatcher may replay to it what it has missed."""
     inherits: int | None = None
     durable: bool = False
     """Whether the consumer takes snapshots: it has finished what they reflect, and no more."""

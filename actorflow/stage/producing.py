@@ -300,7 +300,7 @@ class ProducingHalf:
         found = {}
         for each in self.subscriptions.values():
             if each.state is OutgoingState.ACTIVE:
-                found[each.handle] = self.dispatcher.outstanding(each.ref)
+                found[each.handle] = self.dispatcher.outstanding(each.ref) + each.withheld
             elif each.state is OutgoingState.ESTABLISHING:
                 found[each.handle] = each.early_asks
         return found
@@ -396,6 +396,8 @@ class ProducingHalf:
         except EventNotEncodable:
             for delivery in deliveries:
                 self.dispatcher.ask(delivery.ref, len(delivery.events))
+            if self.dispatcher.memory is not None:
+                self.dispatcher.memory.forget(len(events) - dispatched.leftover)
             raise
         return dispatched.leftover
 
@@ -403,6 +405,9 @@ class ProducingHalf:
         if self._discards and not self.subscribers.present:
             self._counters[_DISCARDED] += len(events)
             self._owner.unheard(events)
+            if self.dispatcher.memory is not None:
+                # Nobody was there, but whoever comes is to know the last of it.
+                self.dispatcher.memory.remember(events)
             return
         dropped = self.buffer.put(events, position)
         self._counters[_BUFFERED] = self.buffer.count

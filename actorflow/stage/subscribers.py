@@ -129,6 +129,7 @@ class Subscribers:
         outgoing.limit = self._half.limit_for(wanted)
         outgoing.replaces = replaces
         outgoing.inherits = self._outgoing.awaited(handle, message.replaces)
+        outgoing.late = outgoing.inherits is None and message.replaces is None
         self._outgoing.by_ref[ref] = outgoing
         self._owner.subscribe(outgoing)
 
@@ -155,6 +156,10 @@ class Subscribers:
             self._forget(outgoing.inherits)
             outgoing.inherits = None
         self._port.send(CONTROL_LINK, encode(encode_control(Established(outgoing.ref))))
+        if outgoing.late and self._dispatcher.memory is not None:
+            self._catch_up(outgoing)
+        if outgoing.state is not OutgoingState.ACTIVE:
+            return
         if outgoing.early_asks:
             self._half.credit(outgoing, outgoing.early_asks)
         elif self._half.finishing:
@@ -259,6 +264,15 @@ class Subscribers:
         self._counters[Counter.ACKNOWLEDGED] += finished
 
     # --- within -----------------------------------------------------------------------------------
+
+    def _catch_up(self, outgoing: Outgoing) -> None:
+        """Give a late subscriber what it has missed, as far as that is remembered."""
+        try:
+            count = self._dispatcher.catch_up(outgoing.ref, self._half.emitted)
+        except CannotServe as refused:
+            self.end(outgoing, [refused.reason, refused.detail])
+        else:
+            self._counters[Counter.REPLAYED] += count
 
     def _replaceable(self, peer: Incarnation, message: Subscribe) -> Replaces | None:
         """What a new subscription replaces: one that is in place, of the same consumer.

@@ -155,10 +155,13 @@ class Linking:
                 self._left(edge, child, reason)
             elif restarting and edge.state is not EdgeState.OVER:
                 self._state.wiring.lost(edge)
-            elif edge.live or (edge.state is EdgeState.WANTED and not edge.declared):
+            elif edge.live:
                 self.over(edge, reason)
             elif is_producer:
+                # Whoever was to subscribe is told that it has finished, now or when it is ready.
                 self.connect(edge)
+            elif edge.state is EdgeState.WANTED and not edge.declared:
+                self.over(edge, reason)
 
     def drop(self, edge: Edge, reason: Any) -> None:
         """Take a subscription away: for its consumer that is nobody's end, it only asks no more."""

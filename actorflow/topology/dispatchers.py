@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from actorflow.dispatch.broadcast import BroadcastDispatcher
 from actorflow.dispatch.build import DISPATCHERS, build_dispatcher
 from actorflow.dispatch.demand import DemandDispatcher
 from actorflow.dispatch.partition import PartitionDispatcher
@@ -59,7 +60,15 @@ DISPATCHER_OPTIONS: dict[str, Table] = {
         ),
     ),
     "broadcast": Table(
-        "the options of the broadcast dispatcher", "stages.NAME.dispatcher.broadcast", ()
+        "the options of the broadcast dispatcher",
+        "stages.NAME.dispatcher.broadcast",
+        (
+            Key(
+                "replay",
+                Owned(BroadcastDispatcher, "replay"),
+                "How many of the last events one that subscribes late gets first.",
+            ),
+        ),
     ),
     "ready": Table("the options of the ready dispatcher", "stages.NAME.dispatcher.ready", ()),
     "partition": Table(
