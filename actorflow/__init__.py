@@ -87,6 +87,7 @@ if TYPE_CHECKING:
     from actorflow.supervision.consumer_core import ConsumerChildInfo as ConsumerChildInfo
     from actorflow.supervision.events import DownMessage as DownMessage
     from actorflow.supervision.events import Outcome as Outcome
+    from actorflow.supervision.events import RunDown as RunDown
     from actorflow.supervision.joining import RouterInfo as RouterInfo
     from actorflow.supervision.operations import ChildCounts as ChildCounts
     from actorflow.supervision.specs import Backoff as Backoff
@@ -169,7 +170,7 @@ _HOMES = {
     "actorflow.supervision.consumer": ("ConsumerSupervisor", "ProducerConsumerSupervisor"),
     "actorflow.supervision.consumer_calls": ("ConsumerSupervisorHandle",),
     "actorflow.supervision.consumer_core": ("ConsumerChildCounts", "ConsumerChildInfo"),
-    "actorflow.supervision.events": ("DownMessage", "Outcome"),
+    "actorflow.supervision.events": ("DownMessage", "Outcome", "RunDown"),
     "actorflow.supervision.joining": ("RouterInfo",),
     "actorflow.supervision.operations": ("ChildCounts",),
     "actorflow.supervision.specs": (

@@ -15,6 +15,7 @@ __all__ = [
     "ChildRestarting",
     "DownMessage",
     "Outcome",
+    "RunDown",
     "StageLogged",
     "SupervisorEnded",
     "SupervisorEvent",
@@ -136,6 +137,21 @@ class Outcome:
         if isinstance(self.error, IntensityExceeded) and self.error.__cause__ is not None:
             return self.error.__cause__
         return self.error
+
+
+@dataclass(frozen=True, slots=True)
+class RunDown:
+    """To a supervisor's owner: its run is over, and no process of it is left.
+
+    Args:
+        run: the run's name.
+        supervisor: the urn of the supervisor's actor.
+        outcome: how it ended.
+    """
+
+    run: str
+    supervisor: str
+    outcome: Outcome
 
 
 SupervisorEvent = (

@@ -13,9 +13,9 @@ import pykka
 from actorflow.errors import OptionError
 from actorflow.protocol.identity import StageId
 from actorflow.supervision.children import Child, ChildState
-from actorflow.supervision.events import DownMessage
+from actorflow.supervision.events import DownMessage, RunDown
 
-__all__ = ["DownQueue", "MonitorTarget", "Monitors", "teller"]
+__all__ = ["DownQueue", "MonitorTarget", "Monitors", "OwnerTarget", "teller"]
 
 _logger = logging.getLogger("actorflow.supervisor")
 
@@ -30,12 +30,16 @@ class DownQueue(Protocol):
 MonitorTarget = Callable[[DownMessage], object] | DownQueue | pykka.ActorRef[Any]
 """Where a `DownMessage` may go."""
 
+OwnerTarget = Callable[[RunDown], object] | DownQueue | pykka.ActorRef[Any]
+"""Where a `RunDown` may go."""
 
-def teller(target: MonitorTarget) -> Callable[[DownMessage], object]:
-    """The function that hands a `DownMessage` to a monitor's target.
+
+def teller(target: MonitorTarget | OwnerTarget, option: str = "target") -> Callable[[Any], object]:
+    """The function that hands a message to a monitor's target.
 
     Args:
         target: a callback, a queue, or the reference of a pykka actor.
+        option: what it was passed as.
 
     Raises:
         OptionError: it is none of them.
@@ -52,12 +56,13 @@ def teller(target: MonitorTarget) -> Callable[[DownMessage], object]:
     if _is_queue(target):
         return target.put_nowait
     if callable(target):
-        return target
+        tell: Callable[[Any], object] = target
+        return tell
     rule = "a callback, a queue with put_nowait, or a pykka actor's reference"
     hint = ""
     if _is_of_asyncio(target):
         hint = "it belongs to one thread; give a callback that uses loop.call_soon_threadsafe"
-    raise OptionError("target", rule, target, hint)
+    raise OptionError(option, rule, target, hint)
 
 
 def _is_queue(target: object) -> TypeGuard[DownQueue]:

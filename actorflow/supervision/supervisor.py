@@ -25,8 +25,8 @@ from actorflow.supervision.checkpoint import CheckpointFile
 from actorflow.supervision.checkpoint_writer import Checkpointing
 from actorflow.supervision.children import ChildInfo
 from actorflow.supervision.core import SupervisorCore
-from actorflow.supervision.events import Outcome, SupervisorEvent
-from actorflow.supervision.monitors import MonitorTarget
+from actorflow.supervision.events import Outcome, RunDown, SupervisorEvent
+from actorflow.supervision.monitors import MonitorTarget, OwnerTarget, teller
 from actorflow.supervision.runtime import Observation, Runtime
 from actorflow.supervision.specs import Plan
 
@@ -75,12 +75,25 @@ class Supervisor(pykka.ThreadingActor):
         listener: is told of every event, from the actor's thread; it must not block.
         outcome: a future that gets how the run ended.
         gone: a future that is done once the actor answers nobody any more.
+        owner: gets one `RunDown` when the run is over, whichever way: a pykka actor's reference, a
+            callback, or a queue.
+
+    Raises:
+        OptionError: `owner` is none of these.
+        TopologyError: there are mistakes in the topology; it lists all of them.
 
     Example::
 
-        reference = Supervisor.start(topology)
-        children = reference.proxy().which_children().get(timeout=5)
-        reference.stop()
+        class Owner(pykka.ThreadingActor):
+            def on_start(self):
+                self.supervisor = Supervisor.start(topology, owner=self.actor_ref)
+
+            def on_receive(self, message):
+                if isinstance(message, RunDown) and message.outcome.status == "failed":
+                    raise message.outcome.error
+
+    The actor stays when its run is over, and answers what can still be asked. It ends when it is
+    stopped, by its reference or with ``pykka.ActorRegistry.stop_all()``, and so does the run.
     """
 
     def __init__(
@@ -89,8 +102,10 @@ class Supervisor(pykka.ThreadingActor):
         listener: Listener | None = None,
         outcome: Future[Outcome] | None = None,
         gone: Future[None] | None = None,
+        owner: OwnerTarget | None = None,
     ) -> None:
         super().__init__()
+        self._tell_owner = teller(owner, "owner") if owner is not None else None
         self._runtime = topology.runtime()
         self._listener = listener
         self._outcome: Future[Outcome] = outcome if outcome is not None else Future()
@@ -222,8 +237,18 @@ class Supervisor(pykka.ThreadingActor):
         self._gone.set_result(None)
 
     def _settle(self, outcome: Outcome) -> None:
-        if not self._outcome.done():
-            self._outcome.set_result(outcome)
+        if self._outcome.done():
+            return
+        self._outcome.set_result(outcome)
+        if self._tell_owner is None:
+            return
+        name = self._core.plan.name
+        try:
+            self._tell_owner(RunDown(name, self.actor_urn, outcome))
+        except Exception:
+            # It has stopped before its supervisor, or is a queue without room, or a callback that
+            # raises: all of it the program's. The log is who is left to tell.
+            _logger.exception("the owner of run %r was not told: it is %s", name, outcome.status)
 
 
 class _DaemonSupervisor(Supervisor):

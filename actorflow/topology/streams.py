@@ -190,8 +190,7 @@ class Stream(_Stream):
         try:
             if self._over:
                 return
-            ends = self._owns_run or self._run_ends(end)
-            outcome = run.outcome() if ends else None
+            outcome = run.outcome() if self._run_ends(end) else None
             error = self._error(end, outcome)
             if error is not None:
                 raise error
@@ -199,9 +198,9 @@ class Stream(_Stream):
             self.close()
 
     def _run_ends(self, end: StreamEnd) -> bool:
-        """Whether the stream has ended because its run does."""
+        """Whether the run's end is to be waited for: it ends by itself, or this is why."""
         if end.reason == DONE:
-            return False
+            return self._owns_run
         if end.refusal is not None:
             return isinstance(end.refusal, Closed)
         try:
@@ -274,7 +273,7 @@ class AsyncStream(_Stream):
     async def _conclude(self, end: StreamEnd) -> None:
         run = self.run
         try:
-            ends = self._owns_run or await self._run_ends(end)
+            ends = await self._run_ends(end)
             error = self._error(end, await run.outcome_async() if ends else None)
             if error is not None:
                 raise error
@@ -282,9 +281,9 @@ class AsyncStream(_Stream):
             await self.aclose()
 
     async def _run_ends(self, end: StreamEnd) -> bool:
-        """Whether the stream has ended because its run does."""
+        """Whether the run's end is to be waited for: it ends by itself, or this is why."""
         if end.reason == DONE:
-            return False
+            return self._owns_run
         if end.refusal is not None:
             return isinstance(end.refusal, Closed)
         try:

@@ -311,7 +311,7 @@ def test_what_is_wrong_is_raised_by_the_first_step() -> None:
 
 
 def test_a_slow_coroutine_slows_the_source_down() -> None:
-    """What is taken is what was had, two windows, and a batch."""
+    """What is taken is what was had, two windows, and a message."""
     taken: list[int] = []
 
     async def items() -> AsyncIterator[int]:
@@ -327,7 +327,7 @@ def test_a_slow_coroutine_slows_the_source_down() -> None:
         )
         async with topology.astart() as run:
             async for had in run.astream("pass", max_demand=4):
-                assert len(taken) <= had + 1 + 10 + 5 + 4
+                assert len(taken) <= had + 4 + 10 + 10
                 await asyncio.sleep(0)
                 if had == 100:
                     break

@@ -228,7 +228,7 @@ def test_events_may_be_anything() -> None:
 
 
 def test_a_slow_program_bounds_what_is_under_way() -> None:
-    """No more is taken than the program has had, two windows, and a batch between them."""
+    """No more is taken than the program has had, two windows, and a message between them."""
     taken: list[int] = []
 
     def items() -> Iterator[int]:
@@ -243,7 +243,7 @@ def test_a_slow_program_bounds_what_is_under_way() -> None:
     )
     with topology.start() as run, run.stream("pass", max_demand=4) as events:
         for had in islice(events, 200):
-            assert len(taken) <= had + 1 + 10 + 5 + 4
+            assert len(taken) <= had + 4 + 10 + 10
 
 
 def test_what_the_program_was_not_through_with_comes_again() -> None:
@@ -329,6 +329,19 @@ def test_a_stage_that_dies_for_good_is_an_error_of_the_stream_alone() -> None:
         with pytest.raises(StageDown, match="stage numbers ended: 'killed'"):
             list(stream)
         assert not run.over
+
+
+def test_a_topologys_stream_whose_stage_dies_for_good_ends_its_run() -> None:
+    """Nobody would ever end it otherwise: its source waits for a consumer."""
+    topology = (
+        Topology("temporary")
+        .stage("other", from_iterable(count()))
+        .stage("fails", Fails, args={"at": 5}, restart="temporary", subscribe_to=["other"])
+    )
+    stream = topology.stream("fails")
+    with pytest.raises(StageDown, match=r"stage fails ended.*LookupError: 5"):
+        list(stream)
+    assert stream.run.outcome(0).status == "stopped"
 
 
 def test_a_killed_run_is_an_error_of_its_streams() -> None:
