@@ -11,7 +11,7 @@ import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, redirect_stdout, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import FrameType
 from typing import Any, TextIO
 
@@ -128,7 +128,8 @@ def _started(
     topology: Topology, options: argparse.Namespace, interrupts: _Interrupts, console: _Console
 ) -> int:
     try:
-        plan = topology.plan()
+        # Nobody else is there who could start or subscribe another stage.
+        plan = replace(topology.plan(), ends_when_idle=True)
         runtime = topology.runtime(stdout_to_stderr=options.json)
         started = Run(plan, runtime, event_logger(plan.name, lifecycle=True))
     except (ActorflowError, OSError) as error:

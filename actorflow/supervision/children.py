@@ -80,6 +80,8 @@ class Child:
     """What it has left for its successors."""
     fault: str = ""
     """What it sent that a stage may not send, for which it is killed."""
+    terminated: bool = False
+    """Stopped by an operation, which another may take back."""
     dynamic: bool = False
     """Started by an operation: that its start fails is the operation's error, not the run's."""
 

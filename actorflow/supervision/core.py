@@ -20,6 +20,7 @@ from actorflow.supervision.children import Child, ChildInfo, ChildState, End
 from actorflow.supervision.draining import Drain
 from actorflow.supervision.ends import Ends
 from actorflow.supervision.events import ChildReady, Outcome, StageLogged, SupervisorEvent
+from actorflow.supervision.idleness import is_idle
 from actorflow.supervision.joining import Joining
 from actorflow.supervision.linking import Linking
 from actorflow.supervision.lives import Lives
@@ -142,7 +143,10 @@ class SupervisorCore(SupervisorState):
         busy = (
             child.alive or child.state is ChildState.RESTARTING for child in self.children.values()
         )
-        if any(busy) or (self.tree.lasting and not self.stopping and not self.draining):
+        ending = self.stopping or self.draining
+        if any(busy) or (self.tree.lasting and not ending):
+            if self.plan.ends_when_idle and not ending and is_idle(self.children, self.wiring):
+                self.drain()
             return
         status = self._stop_status if self.stopping else DONE
         error = self._failure if status == "failed" else None
@@ -249,9 +253,12 @@ class SupervisorCore(SupervisorState):
 
     def give_up(self, child: Child, reason: Any = "shutdown") -> None:
         """Stop a child for good, also one that was to be started again."""
+        child.terminated = True
         self._lives.give_up(child, reason)
         self._revivals.forget(child)
         self.forget_if_over(child)
+        self._drain_on()
+        self._check_end()
 
     def terminate(self, child: Child, reason: Any = "shutdown") -> None:
         """Ask a child to stop; SIGTERM at half of its `shutdown` time, SIGKILL at its end."""

@@ -36,6 +36,7 @@ class Lives:
         child.served = False
         child.pid = 0
         child.overdue = False
+        child.terminated = False
         child.fault = ""
         life = child.generation
         self._state.runtime.spawn(child.incarnation, Recovery.spec_of(child))

@@ -306,6 +306,7 @@ class Plan:
         partitions: for each stage with a partition dispatcher, its partitions in order.
         auto_shutdown: whether the end of significant children ends the run, in order.
         supervisors: the supervisors below the run's own, each before those inside it.
+        ends_when_idle: whether the run is drained once nothing more can flow in it by itself.
         checkpoint: the file that keeps what stages leave for their successors; None for none.
         routers: the managers of members, and who these are at the start.
     """
@@ -320,12 +321,15 @@ class Plan:
     partitions: Mapping[str, Sequence[Hashable]] = field(default_factory=dict)
     auto_shutdown: str = "never"
     supervisors: Sequence[SupervisorSpec] = ()
+    ends_when_idle: bool = False
     checkpoint: str | None = None
     routers: Sequence[RouterSpec] = ()
 
     def __post_init__(self) -> None:
         _choice("strategy", self.strategy, STRATEGIES)
         _choice("auto_shutdown", self.auto_shutdown, AUTO_SHUTDOWNS)
+        if not isinstance(self.ends_when_idle, bool):
+            raise OptionError("ends_when_idle", "true or false", self.ends_when_idle)
         _all_different("children", [str(child.stage.id) for child in self.children])
         names = [each.name for each in self.supervisors]
         _all_different("supervisors", [*{child.stage.id.name for child in self.children}, *names])

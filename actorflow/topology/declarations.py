@@ -54,6 +54,8 @@ class SupervisorOptions:
         max_seconds: the time that `max_restarts` is about, above 0.
         auto_shutdown: whether the run ends when a significant child has ended for good:
             ``"never"``, ``"any_significant"``, or ``"all_significant"`` for the last of them.
+        ends_when_idle: whether the run is drained once nothing more can flow in it by itself: every
+            source has ended, or has lost for good whoever took its events.
 
     Raises:
         OptionError: a value breaks its rule.
@@ -67,6 +69,7 @@ class SupervisorOptions:
     max_restarts: int = 3
     max_seconds: float = 5.0
     auto_shutdown: str = "never"
+    ends_when_idle: bool = False
 
     def __post_init__(self) -> None:
         SUPERVISOR.check(**_values(self))

@@ -20,6 +20,7 @@ from actorflow.supervision.specs import (
     ChildSpec,
     DynamicSupervisorSpec,
     Intensity,
+    Plan,
     StageSpec,
     SubscriptionSpec,
     SupervisorSpec,
@@ -82,7 +83,19 @@ _RULES = (
     ),
 )
 
-SUPERVISOR = Table("the supervisor", "supervisor", _RULES)
+SUPERVISOR = Table(
+    "the supervisor",
+    "supervisor",
+    (
+        *_RULES,
+        Key(
+            "ends_when_idle",
+            Owned(Plan, "ends_when_idle", {"name": "any", "children": ()}),
+            "Whether the run is drained once nothing more can flow in it by itself.",
+            default="false; true for `actorflow run`",
+        ),
+    ),
+)
 
 BACKOFF = Table(
     "a back-off",
@@ -393,7 +406,7 @@ def describe_keys() -> list[KeyDescription]:
 
     Example:
         >>> [row.name for row in describe_keys() if row.where == "supervisor"]
-        ['strategy', 'max_restarts', 'max_seconds', 'auto_shutdown']
+        ['strategy', 'max_restarts', 'max_seconds', 'auto_shutdown', 'ends_when_idle']
     """
     return [
         KeyDescription(

@@ -92,6 +92,7 @@ def plan_of(topology: Topology) -> Plan:
         ),
         partitions={name: names for name, names in partitions.items() if names is not None},
         auto_shutdown=topology.supervisor.auto_shutdown,
+        ends_when_idle=topology.supervisor.ends_when_idle,
         supervisors=tuple(each.spec() for each in outermost_first(topology.supervisors)),
         routers=tuple(
             RouterSpec(

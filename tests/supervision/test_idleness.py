@@ -1,0 +1,122 @@
+"""A run in which nothing can flow any more ends, where it is told to; elsewhere it waits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from actorflow import Consumer, Producer, SubscribeTo, SupervisorOptions, Topology
+from actorflow.protocol.identity import StageId
+from actorflow.supervision import operations
+from actorflow.supervision.children import ChildState
+from actorflow.supervision.idleness import is_idle
+from actorflow.supervision.specs import Backoff
+from actorflow.testing import Simulation, Stalled, simulate
+from actorflow.testing.topologies import Numbers, Sink, Through
+
+SEEDS = range(20)
+
+
+class Idle(Producer):
+    """Has nothing, and is never done."""
+
+    def handle_demand(self, demand: int) -> None:
+        """Nothing."""
+
+
+class Leaves(Consumer):
+    """Has enough after its first events."""
+
+    def handle_events(self, events: list[int], subscription: object) -> None:
+        self.stop()
+
+
+def to(stage: str, cancel: str) -> SubscribeTo:
+    """A subscription with few events under way."""
+    return SubscribeTo(stage, max_demand=3, cancel=cancel)
+
+
+def chain(cancel: str, *, ends: bool = True, **sink: Any) -> Topology:
+    """Three stages in a row, whose subscriptions outlive their producers."""
+    return (
+        Topology("rests", supervisor=SupervisorOptions(ends_when_idle=ends))
+        .stage("a", Numbers, args={"first": 0, "count": 30})
+        .stage("b", Through, args={"rule": "identity"}, subscribe_to=[to("a", cancel)])
+        .stage("c", Sink, subscribe_to=[to("b", cancel)], **sink)
+    )
+
+
+@pytest.mark.parametrize("cancel", ["transient", "temporary"])
+def test_a_run_whose_sources_are_done_ends(cancel: str) -> None:
+    """Though no cancel mode ends its consumers; everything is processed before."""
+    for seed in SEEDS:
+        run = simulate(chain(cancel), seed=seed, laws=True)
+        assert (run.status, sorted(run.handled("c"))) == ("done", list(range(30)))
+
+
+def test_without_the_option_it_waits_for_the_program() -> None:
+    """Which may subscribe them to something else."""
+    with pytest.raises(Stalled):
+        simulate(chain("temporary", ends=False))
+
+
+def test_a_source_that_nobody_will_ever_take_from_ends() -> None:
+    """Its only consumer was killed, and is temporary: nobody waits for ever."""
+    for seed in SEEDS:
+        simulation = Simulation(chain("temporary", restart="temporary"), seed=seed)
+        sink = simulation.core.children[StageId("c")]
+        simulation.run_until(lambda: bool(simulation.history))  # noqa: B023
+        simulation.world.signal(sink.incarnation, "kill")
+        run = simulation.finish()
+        assert run.status == "done"
+
+
+def test_a_consumer_that_has_enough_ends_the_run_with_it() -> None:
+    """An endless source behind it would be asked for nothing ever again."""
+    for seed in SEEDS:
+        topology = (
+            Topology("enough", supervisor=SupervisorOptions(ends_when_idle=True))
+            .stage("a", Numbers, args={"first": 0, "count": 5000})
+            .stage("b", Leaves, subscribe_to=[to("a", "permanent")])
+        )
+        run = simulate(topology, seed=seed)
+        assert run.status == "done"
+        assert len(run.handled("b")) < 10
+
+
+def test_a_stage_that_works_without_consumers_keeps_the_run() -> None:
+    """It may have another purpose than its events; so may one that nobody subscribed to yet."""
+    simulation = Simulation(chain("permanent").stage("alone", Idle), seed=4)
+    children = simulation.core.children
+    simulation.run_until(lambda: all(children[StageId(name)].ended_for_good for name in "abc"))
+    assert not is_idle(children, simulation.core.wiring)
+    assert simulation.stop().status == "stopped"
+
+
+def test_what_a_program_has_in_its_hands_is_not_idle() -> None:
+    """A stage that was terminated may be restarted; one that was started may be subscribed."""
+    simulation = Simulation(chain("temporary"), seed=4)
+    core = simulation.core
+    simulation.run_until(lambda: bool(simulation.history))
+    gone = operations.terminate_child(core, "a")
+    simulation.run_until(gone.done)
+    assert not is_idle(core.children, core.wiring)
+    again = operations.restart_child(core, "a")
+    simulation.run_until(again.done)
+    assert simulation.core.children[StageId("a")].dynamic
+    assert not core.draining
+    simulation.stop()
+
+
+def test_the_last_child_that_is_given_up_while_it_waits_ends_the_run() -> None:
+    """Nothing will exit any more that could end it."""
+    topology = Topology("one").stage("a", Idle, backoff=Backoff(initial=5))
+    simulation = Simulation(topology, seed=2)
+    child = simulation.start().core.children[StageId("a")]
+    simulation.run_until(lambda: child.state is ChildState.RUNNING)
+    simulation.world.signal(child.incarnation, "kill")
+    simulation.run_until(lambda: child.state is ChildState.RESTARTING)
+    operations.terminate_child(simulation.core, "a")
+    assert simulation.over
+    assert simulation.finish().status == "done"
