@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from benchmarks import pipeline
+from benchmarks import pipeline, recovery, spawn
 from benchmarks.__main__ import main as run_benchmarks
 
 
@@ -34,3 +34,24 @@ def test_json(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
     assert pipeline.main() == 0
     rows = json.loads(capsys.readouterr().out)["rows"]
     assert [row["max_demand"] for row in rows] == [10]
+
+
+@pytest.mark.processes
+def test_spawn(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every side runs its children and adds up what they say."""
+    monkeypatch.setattr("sys.argv", ["spawn", "--quick", "--json"])
+    assert spawn.main() == 0
+    rows = json.loads(capsys.readouterr().out)["rows"]
+    assert [row["side"] for row in rows] == list(spawn.SIDES)
+    assert all(row["rate"] > 0 for row in rows)
+
+
+@pytest.mark.processes
+def test_recovery(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each kill is seen, followed by a successor, and by its first event, in this order."""
+    monkeypatch.setattr("sys.argv", ["recovery", "--quick", "--json"])
+    assert recovery.main() == 0
+    rows = json.loads(capsys.readouterr().out)["rows"]
+    assert [row["part"] for row in rows] == ["seen", "ready", "first_event"]
+    assert 0 < rows[0]["median"] <= rows[1]["median"]
+    assert rows[2]["median"] > 0

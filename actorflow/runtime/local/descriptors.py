@@ -9,10 +9,12 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import tempfile
 from collections.abc import Collection, Iterable
 
 __all__ = [
     "above_stdio",
+    "anonymous_file",
     "close_all",
     "close_others",
     "fill_stdio",
@@ -114,6 +116,19 @@ def _drop_private() -> None:
 
 
 os.register_at_fork(after_in_child=_drop_private)
+
+
+def anonymous_file(name: str) -> int:
+    """A new empty file in memory that has no place in any folder, so that none is left behind.
+
+    Args:
+        name: for those who look at a process's descriptors.
+    """
+    if hasattr(os, "memfd_create"):
+        return os.memfd_create(name, os.MFD_CLOEXEC)
+    descriptor, path = tempfile.mkstemp(prefix=f"{name}-")
+    os.unlink(path)
+    return descriptor
 
 
 def _is_open(number: int) -> bool:

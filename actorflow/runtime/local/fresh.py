@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import os
+import pickle
 import signal
-import stat
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 from actorflow.errors import ProtocolError, Undecodable
 from actorflow.protocol.codec import decode_value, encode_value
-from actorflow.protocol.framing import FrameDecoder, frame
-from actorflow.runtime.local.descriptors import close_all
-from actorflow.runtime.local.offspring import CANNOT_REPORT, Loop, Offspring, Parenthood
+from actorflow.protocol.framing import LENGTH, frame
+from actorflow.runtime.local.descriptors import anonymous_file, close_all
+from actorflow.runtime.local.offspring import (
+    CANNOT_REPORT,
+    REHEARSALS,
+    Loop,
+    Offspring,
+    Parenthood,
+)
 from actorflow.stage.children import (
     ChildEnd,
     ChildEnded,
@@ -29,7 +35,7 @@ __all__ = [
     "CODECS",
     "NAMES",
     "FreshProcesses",
-    "ResultPipe",
+    "Words",
     "end_as_bytes",
     "end_of_process",
     "read_end",
@@ -40,37 +46,52 @@ NAMES = {b"m": "msgpack", b"p": "pickle"}
 _CHUNK = 1 << 16
 
 
-class ResultPipe:
-    """Where a child writes how it ended; still the same pipe, whatever its code did meanwhile.
+class Words:
+    """Where a child says how it ended; still the same place, whatever its code did meanwhile.
 
     Code that closes every descriptor and opens a file may get this number for it.
 
     Args:
-        descriptor: the write end.
+        descriptor: a file or the write end of a pipe.
     """
 
-    __slots__ = ("_descriptor", "_inode")
+    __slots__ = ("_descriptor", "_identity")
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
-        self._inode = os.fstat(descriptor).st_ino
+        self._identity = _identity(descriptor)
 
     def write(self, data: bytes) -> None:
-        """Write everything, waiting for the reader.
+        """Write everything, waiting for a pipe's reader.
 
         Raises:
             OSError: the descriptor has been closed, or nobody reads any more.
         """
-        status = os.fstat(self._descriptor)
-        if status.st_ino != self._inode or not stat.S_ISFIFO(status.st_mode):
+        if _identity(self._descriptor) != self._identity:
             raise OSError("the descriptor leads somewhere else by now")
         rest = memoryview(data)
         while rest:
             rest = rest[os.write(self._descriptor, rest) :]
 
 
+def _identity(descriptor: int) -> tuple[int, int]:
+    status = os.fstat(descriptor)
+    return status.st_dev, status.st_ino
+
+
 def end_as_bytes(end: ChildEnd) -> bytes:
-    """How a child ended, for the pipe; a result that cannot travel is a bad end."""
+    """How a child ended, in bytes; a result that cannot travel is a bad end.
+
+    Both sides are one program, as the one was forked by the other, so that a plain pickle is
+    nearly always enough; it writes to fewer pages than the other codec (see `Parenthood`).
+    """
+    try:
+        return b"p" + pickle.dumps(end.to_wire(), protocol=5)
+    except Exception:  # noqa: BLE001  (pickling runs the result's own code; it is asked whether)
+        return _end_by_value(end)
+
+
+def _end_by_value(end: ChildEnd) -> bytes:
     try:
         encoded = encode_value(end.to_wire())
     except TypeError as error:
@@ -100,16 +121,18 @@ def end_of_process(status: int | None, number: int | None, seconds: float) -> Ch
 @dataclass(slots=True)
 class _Fresh:
     life: int
-    reader: int
+    file: int
+    """Where it says how it ended."""
     since: float
     process: Offspring | None = None
-    decoder: FrameDecoder = field(default_factory=FrameDecoder)
-    said: list[bytes] = field(default_factory=list)
-    broken: ProtocolError | None = None
 
 
 class FreshProcesses(ChildRuntime):
     """A process for each child.
+
+    A child leaves its end in a file of its own without a name, which is read when the child is
+    gone. So nobody waits for a reader, however much there is to say; a grandchild that keeps the
+    descriptor holds up nothing; and a fork costs one descriptor less than with a pipe.
 
     Args:
         name: the stage's.
@@ -118,40 +141,39 @@ class FreshProcesses(ChildRuntime):
     """
 
     def __init__(self, name: str, loop: Loop, observe: Observer) -> None:
-        self._loop = loop
         self._observe = observe
         self._parenthood = Parenthood(name, loop)
         self._children: dict[int, _Fresh] = {}
+        for _ in range(REHEARSALS):
+            read_end(end_as_bytes(outcome_of(abs, (1,))))
 
     def start(self, life: int, template: ChildTemplate, arguments: Sequence[object]) -> None:
         """As `ChildRuntime.start`. Arguments need not be encoded: a fork has them."""
         run = template.function  # imported here, or each child would import it anew
-        reader, writer = os.pipe()
-        os.set_blocking(reader, False)
-        child = _Fresh(life, reader, time.monotonic())
+        file = anonymous_file("actorflow-child")
+        child = _Fresh(life, file, time.monotonic())
+        words = Words(file)
 
         def live() -> int:
-            pipe, pid = ResultPipe(writer), os.getpid()
+            pid = os.getpid()
             end = outcome_of(run, (*template.arguments, *arguments))
             if os.getpid() != pid:
                 return 0  # forked by the child's own code, which fell through to here
             try:
-                pipe.write(frame(end_as_bytes(end)))
+                words.write(frame(end_as_bytes(end)))
             except OSError:
                 return CANNOT_REPORT
             return 0 if end.normal else 1
 
+        def gone(status: int | None, number: int | None) -> None:
+            self._gone(child, status, number)
+
         try:
-            child.process = self._parenthood.fork(
-                "child", (writer,), live, lambda status, number: self._gone(child, status, number)
-            )
+            child.process = self._parenthood.fork("", (file,), live, gone)
         except OSError:
-            close_all((reader,))
+            close_all((file,))
             raise
-        finally:
-            close_all((writer,))
         self._children[life] = child
-        self._loop.watch(reader, lambda _: self._read(child))
 
     def signal(self, life: int, signal_: Literal["terminate", "kill"]) -> None:
         """As `ChildRuntime.signal`."""
@@ -175,39 +197,33 @@ class FreshProcesses(ChildRuntime):
             if child.process is not None:
                 child.process.signal(signal.SIGKILL)
 
-    def _read(self, child: _Fresh) -> None:
-        """Take what a child has written; a grandchild may keep the pipe open beyond its end."""
-        while child.reader >= 0:
-            try:
-                data = os.read(child.reader, _CHUNK)
-            except BlockingIOError:
-                return
-            try:
-                child.said += child.decoder.feed(data)
-            except ProtocolError as error:
-                child.broken = error
-                data = b""
-            if not data:
-                self._loop.unwatch(child.reader)
-                close_all((child.reader,))
-                child.reader = -1
-
     def _gone(self, child: _Fresh, status: int | None, number: int | None) -> None:
-        self._read(child)
-        if child.reader >= 0:
-            self._loop.unwatch(child.reader)
-            close_all((child.reader,))
-            child.reader = -1
-        self._children.pop(child.life, None)
-        self._observe((ChildEnded(child.life, self._end_of(child, status, number)),))
+        del self._children[child.life]
+        end = self._end_of(child, status, number)
+        os.close(child.file)
+        self._observe((ChildEnded(child.life, end),))
 
     def _end_of(self, child: _Fresh, status: int | None, number: int | None) -> ChildEnd:
         seconds = time.monotonic() - child.since
+        said = _read_words(child.file)
+        if said is None:
+            return end_of_process(status, number, seconds)
         try:
-            if child.broken is not None:
-                raise child.broken
-            if child.said:
-                return read_end(child.said[0])
+            return read_end(said)
         except ProtocolError as error:
             return end_by(error, seconds)
-        return end_of_process(status, number, seconds)
+
+
+def _read_words(file: int) -> bytes | None:
+    """The frame that a child has left; None when it is not whole, as it was killed over it."""
+    data = os.pread(file, _CHUNK, 0)
+    if len(data) < LENGTH.size:
+        return None
+    (length,) = LENGTH.unpack_from(data)
+    size = LENGTH.size + length
+    while len(data) < size:
+        more = os.pread(file, size - len(data), len(data))
+        if not more:
+            return None
+        data += more
+    return data[LENGTH.size : size]

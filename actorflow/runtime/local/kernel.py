@@ -21,12 +21,14 @@ __all__ = [
     "die_with_parent",
     "find_title",
     "out_of_memory_kills",
+    "rehearse_kernel_calls",
     "rename",
     "wait_gone",
     "watch_process",
 ]
 
 _PR_SET_PDEATHSIG = 1
+_PR_GET_DUMPABLE = 3
 _PR_SET_NAME = 15
 _PR_SET_CHILD_SUBREAPER = 36
 
@@ -40,6 +42,11 @@ def die_with_parent() -> bool:
     Only for what the zygote's only thread forks, where thread and process are one.
     """
     return _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def rehearse_kernel_calls() -> None:
+    """Call what a child will call, without effect; see `child.rehearse` for what it is good for."""
+    _prctl(_PR_GET_DUMPABLE, 0)
 
 
 def adopt_orphans() -> bool:

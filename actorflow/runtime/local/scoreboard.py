@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import mmap
 import os
-import tempfile
 from collections.abc import Mapping
 
 from actorflow.errors import RunError
 from actorflow.protocol.identity import StageId
+from actorflow.runtime.local.descriptors import anonymous_file
 from actorflow.stage.counters import SLOT_SIZE, named
 
 __all__ = ["SLOTS", "Scoreboard", "slot_view"]
@@ -106,10 +106,6 @@ def slot_view(memory: mmap.mmap, place: int) -> memoryview:
 
 def _shared_memory(size: int) -> int:
     """A descriptor of so much zeroed memory without a name, so that nothing can be left behind."""
-    if hasattr(os, "memfd_create"):
-        descriptor = os.memfd_create("actorflow-scoreboard", os.MFD_CLOEXEC)
-    else:
-        descriptor, path = tempfile.mkstemp(prefix="actorflow-")
-        os.unlink(path)
+    descriptor = anonymous_file("actorflow-scoreboard")
     os.ftruncate(descriptor, size)
     return descriptor

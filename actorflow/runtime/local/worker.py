@@ -10,7 +10,7 @@ from typing import Any
 
 from actorflow.protocol.codec import decode_value, dump
 from actorflow.protocol.framing import LENGTH, FrameDecoder
-from actorflow.runtime.local.fresh import NAMES, ResultPipe, end_as_bytes
+from actorflow.runtime.local.fresh import NAMES, Words, end_as_bytes
 from actorflow.runtime.local.offspring import CANNOT_REPORT
 from actorflow.stage.children import ChildTemplate, end_by, outcome_of
 
@@ -52,7 +52,7 @@ class Worker:
     ) -> None:
         self._index = index
         self._tasks = tasks
-        self._results = ResultPipe(results)
+        self._results = Words(results)
         self._in_hand = in_hand
         self._templates = templates
         self._decoder = FrameDecoder()

@@ -357,7 +357,7 @@ class WarmWorkers(ChildRuntime):
         try:
             process = self._parenthood.fork(
                 f"worker {place.index}",
-                theirs,
+                sorted(theirs),
                 live,
                 lambda status, number: self._gone(place, status, number),
             )

@@ -1,0 +1,272 @@
+"""Children per second: a process, a warm worker's task, a thread for each event, beside the rivals.
+
+Each side runs a child for each of so many numbers and gets twice the number back, with the same
+number of children under way. Sides alternate, so that a noisy machine is noisy for all.
+
+    os.fork       fork, exit, wait, one after the other, in a small program: nothing comes back
+    fork server   a bare one: a socket, a fork, four bytes back (`benchmarks._fork_server`)
+    forkserver    multiprocessing's, a Process for each, with a pipe for the result
+    process       actorflow, ProducerConsumerSupervisor, a fresh process for each event
+    worker        the same, in warm workers
+    thread        the same, a pykka actor for each
+    task          the same, an asyncio task for each
+
+    python -m benchmarks.spawn
+    python -m benchmarks.spawn --side process --side server --children 2000 --rounds 5 --json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import socket
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from actorflow import (
+    ChildTemplate,
+    Consumer,
+    Producer,
+    ProducerConsumerSupervisor,
+    SubscribeTo,
+    Subscription,
+    Topology,
+)
+from benchmarks import _processes
+from benchmarks._fork_server import NUMBER
+
+FRESH_TARGET = 0.7
+"""Of what the bare fork server does."""
+
+WARM_TARGET = 20_000
+"""Events per second."""
+
+
+def double(number: int) -> int:
+    """A child's work."""
+    return 2 * number
+
+
+async def double_in_task(number: int) -> int:
+    """The same for a task."""
+    return 2 * number
+
+
+# --- actorflow ------------------------------------------------------------------------------------
+
+
+class Numbers(Producer):
+    """Counts up to a limit."""
+
+    def __init__(self, limit: int) -> None:
+        self.next = 0
+        self.limit = limit
+
+    def handle_demand(self, demand: int) -> range:
+        """The next integers."""
+        end = min(self.limit, self.next + demand)
+        events = range(self.next, end)
+        self.next = end
+        if end == self.limit:
+            self.finish()
+        return events
+
+
+class Total(Consumer):
+    """Adds up, and times itself from its first batch to its last."""
+
+    def __init__(self) -> None:
+        self.total = self.count = self.in_first = 0
+        self.first = self.last = 0.0
+
+    def handle_events(self, events: list[int], subscription: Subscription) -> None:
+        """Add a batch."""
+        self.last = time.perf_counter()
+        if not self.count:
+            self.first, self.in_first = self.last, len(events)
+        self.total += sum(events)
+        self.count += len(events)
+
+    def on_stop(self, reason: Any) -> None:
+        """Leave the result behind."""
+        self.set_result([self.total, self.count - self.in_first, self.last - self.first])
+
+
+def run_actorflow(kind: str, children: int, window: int) -> float:
+    """Children per second of one run.
+
+    Processes have the rivals' window; what is cheap has a window of its own, as it would have.
+    """
+    run = double_in_task if kind == "task" else double
+    template = ChildTemplate(run=run, kind=kind)  # type: ignore[arg-type]
+    max_demand = window if kind in ("process", "thread") else 1000
+    topology = (
+        Topology("spawn")
+        .stage("numbers", Numbers, args={"limit": children})
+        .stage(
+            "jobs",
+            ProducerConsumerSupervisor,
+            args={"template": template},
+            subscribe_to=[SubscribeTo("numbers", max_demand=max_demand)],
+        )
+        .stage("total", Total, subscribe_to=[SubscribeTo("jobs", max_demand=1000)])
+    )
+    with topology.start() as run_:
+        total, count, seconds = run_.wait(timeout=300)["total"]
+    _check(total, children)
+    return float(count / seconds) if seconds else 0.0
+
+
+# --- rivals ---------------------------------------------------------------------------------------
+
+_PLAIN = """
+import os, sys, time
+children = int(sys.argv[1])
+began = time.perf_counter()
+for _ in range(children):
+    pid = os.fork()
+    if not pid:
+        os._exit(0)
+    os.waitpid(pid, 0)
+print(children / (time.perf_counter() - began))
+"""
+
+
+def run_plain(kind: str, children: int, window: int) -> float:
+    """`os.fork` and nothing else, in a program that has imported nothing."""
+    command = [sys.executable, "-S", "-c", _PLAIN, str(children)]
+    return float(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
+
+
+def run_server(kind: str, children: int, window: int) -> float:
+    """The bare fork server."""
+    ours, theirs = socket.socketpair()
+    command = [sys.executable, "-m", "benchmarks._fork_server", str(theirs.fileno())]
+    server = subprocess.Popen(command, pass_fds=[theirs.fileno()])
+    theirs.close()
+    with ours:
+        # The first child is there when the server has imported everything.
+        ours.sendall(NUMBER.pack(0))
+        _receive(ours, 1)
+        began = time.perf_counter()
+        total = given = done = 0
+        while done < children:
+            while given < children and given - done < window:
+                ours.sendall(NUMBER.pack(given))
+                given += 1
+            numbers = _receive(ours, 1)
+            total += sum(numbers)
+            done += len(numbers)
+        seconds = time.perf_counter() - began
+    server.wait(60)
+    _check(total, children)
+    return children / seconds
+
+
+def _receive(sock: socket.socket, at_least: int) -> list[int]:
+    data = b""
+    while len(data) < at_least * NUMBER.size or len(data) % NUMBER.size:
+        part = sock.recv(4096)
+        if not part:
+            raise AssertionError("the fork server is gone")
+        data += part
+    return [number for (number,) in NUMBER.iter_unpack(data)]
+
+
+def run_multiprocessing(kind: str, children: int, window: int) -> float:
+    """`multiprocessing` with its forkserver."""
+    ran = subprocess.run(
+        _processes.command(children, window), capture_output=True, check=True, text=True
+    )
+    total, seconds = ran.stdout.split()
+    _check(int(total), children)
+    return children / float(seconds)
+
+
+def _check(total: int, children: int) -> None:
+    if total != children * (children - 1):
+        raise AssertionError(f"a wrong total of {children} children: {total}")
+
+
+# --- the comparison -------------------------------------------------------------------------------
+
+Side = Callable[[str, int, int], float]
+SIDES: dict[str, Side] = {
+    "plain": run_plain,
+    "server": run_server,
+    "forkserver": run_multiprocessing,
+    "process": run_actorflow,
+    "worker": run_actorflow,
+    "thread": run_actorflow,
+    "task": run_actorflow,
+}
+TIMES = {"worker": 40, "task": 10}
+"""How many times the children a cheap side runs, to take a comparable time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One side: children per second, and what that is of the bare fork server's, round by round.
+
+    Args:
+        side: its name.
+        rate: the median.
+        best: the highest.
+        ratio: the median of the rounds' ratios to the bare fork server; 0 when that did not run.
+    """
+
+    side: str
+    rate: float
+    best: float
+    ratio: float
+
+
+def compare(sides: list[str], *, children: int, window: int, rounds: int) -> list[Row]:
+    """Alternate the sides."""
+    rates: dict[str, list[float]] = {side: [] for side in sides}
+    for _ in range(rounds):
+        for side in sides:
+            count = children * TIMES.get(side, 1)
+            rates[side].append(SIDES[side](side, count, window))
+    servers = rates.get("server")
+    rows = []
+    for side, found in rates.items():
+        ratios = [a / b for a, b in zip(found, servers, strict=True)] if servers else [0.0]
+        rows.append(Row(side, statistics.median(found), max(found), statistics.median(ratios)))
+    return rows
+
+
+def main() -> int:
+    """Run the comparison and print it."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--side", action="append", choices=SIDES, help="may be repeated")
+    parser.add_argument("--children", type=int, default=1000, help="of each run; workers: 40 times")
+    parser.add_argument("--window", type=int, default=2 * (os.cpu_count() or 1))
+    parser.add_argument("--rounds", type=int, default=5, help="alternating runs of each")
+    parser.add_argument("--quick", action="store_true", help="only to see that it works")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    options = parser.parse_args()
+    children, rounds = (10, 1) if options.quick else (options.children, options.rounds)
+    rows = compare(
+        options.side or list(SIDES), children=children, window=options.window, rounds=rounds
+    )
+    if options.json:
+        print(json.dumps({"python": sys.version, "rows": [asdict(row) for row in rows]}))
+        return 0
+    print(f"Python {platform.python_version()}, {os.cpu_count()} cores, {options.window} at a time")
+    print(f"{'':>10} {'children/s':>12} {'best':>12} {'of the fork server':>20}")
+    for row in rows:
+        print(f"{row.side:>10} {row.rate:>12,.0f} {row.best:>12,.0f} {row.ratio:>20.2f}")
+    print(f"wanted: process at least {FRESH_TARGET} of the fork server, worker {WARM_TARGET:,}/s")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
