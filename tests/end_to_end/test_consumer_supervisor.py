@@ -236,7 +236,7 @@ def test_a_result_that_cannot_travel_is_a_bad_end(kind: str) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 @pytest.mark.parametrize("kind", FORKED)
 def test_a_child_has_nothing_of_its_stage(kind: str) -> None:
-    """No link, no control socket, no poller: where it says its end, and a worker its tasks' pipe."""
+    """No link, no control socket, no poller: what it says its end on, and a worker's tasks."""
     with chain(template(children.open_descriptors, kind), 4).start() as run:
         results = run.wait(timeout=30)
     allowed = ["/memfd"] if kind == "process" else ["pipe", "pipe"]
