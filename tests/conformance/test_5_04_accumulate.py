@@ -6,7 +6,8 @@ import pytest
 
 from actorflow.protocol.control import SYSTEM
 from actorflow.testing.harness import StageHarness
-from tests.conformance.helpers.stages import Counter
+from tests.conformance.helpers.script import Script
+from tests.conformance.helpers.stages import Counter, Idle
 
 
 def started_in_accumulate() -> StageHarness:
@@ -65,3 +66,44 @@ def test_s025_held_asks_are_released_one_by_one() -> None:
     producer.set_demand("forward")
     assert producer.calls("handle_demand") == [(3,), (5,)]
     assert producer.events(1) == [[0, 1, 2], [3, 4, 5, 6, 7]]
+
+
+@pytest.mark.parametrize(("keep", "survivors"), [("last", [3, 4, 5]), ("first", [0, 1, 2])])
+def test_s112_b18_held_events_obey_the_buffer(keep: str, survivors: list[int]) -> None:
+    """What is emitted while accumulating is limited, counted and kept as the buffer says."""
+    producer = StageHarness(Idle, demand="accumulate", buffer_size=3, buffer_keep=keep)
+    producer.subscribe(1)
+    producer.ask(1, 10)
+    for number in range(6):
+        producer.cast([number])
+    assert producer.counters["buffered"] == 3
+    assert producer.status()["producing"]["buffered"] == 3
+    assert producer.counters["discarded"] == 3
+    assert producer.counters["held"] == 10
+    assert producer.events(1) == []
+    producer.set_demand("forward")
+    assert [event for batch in producer.events(1) for event in batch] == survivors
+    assert producer.counters["held"] == 0
+
+
+def test_s112_b18_nothing_overtakes_what_is_held() -> None:
+    """An info waits behind what is held before it, and what comes later behind both."""
+    producer = StageHarness(Idle, demand="accumulate")
+    steps = Script(producer)
+    producer.subscribe(1)
+    producer.ask(1, 10)
+    producer.cast(["a"])
+    producer.info("one")
+    producer.cast(["b"])
+    producer.info("two")
+    assert steps() == []
+    producer.set_demand("forward")
+    producer.cast(["c"])
+    order = [step for step in steps() if step[0] in ("route", "handle_info")]
+    assert order == [
+        ("route", 1, ["a"]),
+        ("route", 1, ["b"]),
+        ("handle_info", "one"),
+        ("handle_info", "two"),
+        ("route", 1, ["c"]),
+    ]

@@ -154,3 +154,16 @@ def test_section4_example4_a_producer_consumer_and_a_consumer_by_hand() -> None:
         ask(2),
     ]
     assert middle.counters["buffered"] == 1
+
+
+def test_b13_the_documentations_example_is_what_really_happens() -> None:
+    """With 1000/750 and 100 events a message, the third is not cut, and earns an ask of 300."""
+    consumer = StageHarness(Forwarder)
+    steps = Script(consumer)
+    consumer.link_to_producer(1, max_demand=1000, min_demand=750)
+    assert steps() == [("subscribe", 1), ask(1000)]
+    for first in (0, 100):
+        consumer.route(1, range(first, first + 100))
+        assert steps() == [handled(first, first + 99)]
+    consumer.route(1, range(200, 300))
+    assert steps() == [handled(200, 299), ask(300)]
