@@ -12,7 +12,7 @@ from actorflow.errors import NoSuchStage, OptionError, Refused
 from actorflow.protocol import control
 from actorflow.protocol.demand import SubscriptionOptions
 from actorflow.protocol.identity import StageId
-from actorflow.protocol.reasons import plain
+from actorflow.protocol.reasons import DONE, plain
 from actorflow.stage.behaviour import kind_of
 from actorflow.supervision.children import Child, ChildInfo, ChildState
 from actorflow.supervision.core import SupervisorCore
@@ -230,7 +230,9 @@ def ends(core: SupervisorCore, consumer: str, producer: str) -> tuple[StageId, S
         raise Refused("not_a_consumer", f"{of.id} is a producer, it cannot subscribe")
     if to.id == of.id or core.wiring.reaches(of.id, to.id):
         raise Refused("cycle", f"{of.id} already feeds {to.id}")
-    for child in (to, of):
+    # Whoever comes after the end of a source that has finished is told so (A26).
+    done = to.end is not None and to.end.reason == DONE
+    for child in (of,) if done else (to, of):
         if child.state is ChildState.ENDED:
             raise Refused("noproc", f"{child.id} has ended")
     return of.id, to.id
