@@ -192,6 +192,7 @@ class Inlet(Place):
         self._pump: Pump | None = None
         self._iterator: Iterator[Any] | None = None
         self._begun = False
+        self._life: FromIterable | None = None
         self.stops_alone = source.on_cancel == "stop"
         self.left: list[Any] = []
         """What an earlier life of the stage had emitted, and nobody finished."""
@@ -204,6 +205,9 @@ class Inlet(Place):
 
     def leave(self) -> None:
         """A life is over; the pump stays for the next, or until the run is over."""
+        life, self._life = self._life, None
+        if life is not None:
+            self.left[:0] = life.unfinished()
 
     def close(self) -> None:
         """Take nothing more."""
@@ -217,12 +221,16 @@ class Inlet(Place):
 
     # --- the stage's side -------------------------------------------------------------------------
 
-    def begin(self) -> None:
+    def begin(self, life: FromIterable) -> None:
         """A life of the stage begins.
+
+        Args:
+            life: the stage; what it leaves unfinished is for the next.
 
         Raises:
             OptionError: the iterable can be consumed once, and has been.
         """
+        self._life = life
         if self._begun:
             return
         self._source.begin()
@@ -300,7 +308,7 @@ class FromIterable(Producer):
 
     def on_start(self) -> None:
         """Begin to read the iterable, or go on where an earlier life was stopped."""
-        self._inlet.begin()
+        self._inlet.begin(self)
 
     def handle_demand(self, demand: int) -> list[Any]:
         """Order as many items as are wanted; those that are there leave at once."""
@@ -324,10 +332,10 @@ class FromIterable(Producer):
         if self._inlet.stops_alone and not self._running().consumers:
             self.stop("normal")
 
-    def on_stop(self, reason: Any) -> None:
-        """Keep what is not finished for the next life, should there be one."""
+    def unfinished(self) -> list[Any]:
+        """What was emitted and nobody has finished, in order."""
         self._forget_finished()
-        self._inlet.left[:0] = [event for chunk in self._unfinished for event in chunk.events]
+        return [event for chunk in self._unfinished for event in chunk.events]
 
     def _take(self, items: list[Any], count: int) -> list[Any]:
         taken = self._inlet.take(count)

@@ -26,6 +26,10 @@ __all__ = ["Pump", "TaskPump", "ThreadPump"]
 
 _log = logging.getLogger(__name__)
 
+LONGEST = 10.0
+"""Seconds that the end of a run waits for an iterable at most, also with ``shutdown: infinity``: it
+is the end of everything, for which the runtime has a limit of its own."""
+
 
 class Pump(ABC):
     """Takes as many items as are wanted, and rings when there are some.
@@ -104,7 +108,7 @@ class ThreadPump(Pump):
 
     def stop(self, within: float) -> None:
         """Take nothing more; an item that is being made is waited for so many seconds."""
-        self._stop_by = time.monotonic() + within
+        self._stop_by = time.monotonic() + min(within, LONGEST)
         with self._news:
             self._stopping = True
             self._news.notify()
@@ -203,7 +207,7 @@ class TaskPump(Pump):
 
     def stop(self, within: float) -> None:
         """Cancel what is awaited."""
-        self._stop_by = time.monotonic() + within
+        self._stop_by = time.monotonic() + min(within, LONGEST)
         self._stopping = True
         self._post(self._cancel)
 

@@ -235,14 +235,15 @@ def test_a_temporary_one_that_fails_leaves_the_rest_to_its_consumers() -> None:
 # --- nothing is lost ------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("shutdown", [5.0, "brutal_kill"])
 @pytest.mark.parametrize("strategy", ["one_for_one", "one_for_all", "rest_for_one"])
-def test_no_item_is_lost_when_others_die(strategy: str) -> None:
+def test_no_item_is_lost_when_others_die(strategy: str, shutdown: Any) -> None:
     """Also when the source is started again with its group: it goes on with what is unfinished."""
     groups = 0
     for seed in range(25):
         topology = (
             Topology("dying", supervisor=SupervisorOptions(strategy=strategy))
-            .stage("items", from_iterable(iter(range(40)), max_demand=5))
+            .stage("items", from_iterable(iter(range(40)), max_demand=5), shutdown=shutdown)
             .stage("pass", Pass, replicas=2, subscribe_to=["items"])
             .stage("keep", Keep, subscribe_to=[SubscribeTo("pass", max_demand=4)])
         )

@@ -142,6 +142,8 @@ class SimulatedProcess:
             return
         self.life = Life.GONE
         self.signal, self.status = signal, status
+        if self._place is not None:
+            self._place.leave()
         self.work, self.parked = None, None
         self.counters[Counter.CALLBACK_SINCE] = 0
         self.up.kill_writer()
