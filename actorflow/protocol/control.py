@@ -31,6 +31,8 @@ __all__ = [
     "Members",
     "ProducerFinished",
     "Ready",
+    "Replicas",
+    "Retire",
     "SetDemand",
     "Snapshot",
     "SnapshotStored",
@@ -147,6 +149,27 @@ class Finish:
 
 
 @dataclass(frozen=True, slots=True)
+class Retire:
+    """To a stage: take no more, hand over what is in hand and buffered, then end.
+
+    Its subscriptions to producers are cancelled besides, unless it has none.
+
+    Args:
+        successor: whether another one takes its place: then its consumers are not told that it is
+            done, and wait for that one.
+    """
+
+    successor: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Replicas:
+    """To a stage: there are so many of its name now."""
+
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class Stop:
     """To a stage: end now, after the callback in hand, with `on_stop(reason)`."""
 
@@ -256,6 +279,8 @@ Control = (
     | CancelSubscription
     | SetDemand
     | Finish
+    | Retire
+    | Replicas
     | Stop
     | Ready
     | Established
@@ -278,6 +303,8 @@ _RECORDS: dict[str, type[Control]] = {
         CancelSubscription,
         SetDemand,
         Finish,
+        Retire,
+        Replicas,
         Stop,
         Ready,
         Established,

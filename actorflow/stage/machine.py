@@ -83,6 +83,8 @@ class StageMachine:
         self.peers: dict[int, Incarnation] = {}
         self._ready = False
         self._finish_reason: Any = None
+        self._leaving = self._succeeded = False
+        self._context = RunningStage(self, spec.replicas)
         self._exact = spec.options.delivery == EXACTLY_ONCE
         self._stop_reason: Any = None
         self._callbacks = Callbacks(child)
@@ -110,8 +112,7 @@ class StageMachine:
 
     def start(self) -> None:
         """Construct the behaviour and call `on_start`; then the supervisor is told."""
-        context = RunningStage(self, self._spec.replicas)
-        self._callbacks.start(self._spec, context, self._started)
+        self._callbacks.start(self._spec, self._context, self._started)
 
     def receive(self, link: int, data: bytes) -> None:
         """Take one frame from a link. Whatever is wrong with it, this stage goes on."""
@@ -242,6 +243,26 @@ class StageMachine:
             if self.producing is not None:
                 self.producing.finishing = True
                 self._callbacks.drop_demand()
+
+    def retire(self, *, successor: bool) -> None:
+        """Take no more, hand over what is in hand and buffered, then end.
+
+        Args:
+            successor: whether another one takes this one's place, for which its consumers wait.
+        """
+        self._leaving = True
+        self._succeeded = successor
+        self.begin_finish(["shutdown", "replaced"] if successor else DONE)
+
+    def count_replicas(self, count: int) -> None:
+        """There are so many stages of this name now.
+
+        Raises:
+            ProtocolError: that cannot be.
+        """
+        if count < 1:
+            raise ProtocolError("bad_option", f"{count} replicas")
+        self._context.replicas = count
 
     def finish(self) -> None:
         """The behaviour has no more to produce: a successor of it would have none either."""
@@ -506,10 +527,13 @@ class StageMachine:
         half = self.producing
         if self._inbound or (self._holding is not None and self._holding.open):
             return
+        if self._leaving and self.consuming is not None and self.consuming.subscriptions:
+            return  # what was under way when it was told to leave still arrives
         if half is not None:
             if not half.flushed:
                 return
-            half.subscribers.close()
+            if not self._succeeded:
+                half.subscribers.close()
         if self._keeping is not None and not self._keeping.settled:
             return
         self.stop(self._finish_reason)

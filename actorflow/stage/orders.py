@@ -81,6 +81,10 @@ class Orders:
             self._set_demand(record.mode)
         elif isinstance(record, control.Finish):
             machine.begin_finish(DONE)
+        elif isinstance(record, control.Retire):
+            machine.retire(successor=record.successor)
+        elif isinstance(record, control.Replicas):
+            machine.count_replicas(record.count)
         elif isinstance(record, control.Stop):
             machine.stop(record.reason)
         elif isinstance(record, control.SnapshotStored):

@@ -179,6 +179,10 @@ class Subscribers:
             if outgoing.replaces is not None:
                 reason = [NOT_REPLACED, reason]
             self._end(outgoing, reason)
+            inherits, outgoing.inherits = outgoing.inherits, None
+            if inherits in self._outgoing.by_ref:
+                # It left before it could take its predecessor's place; nobody else will.
+                self._give_up(self._outgoing.by_ref[inherits])
             self._expect_no_more(outgoing.handle.peer)
 
     def end_alone(self, refused: CannotServe) -> None:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from concurrent.futures import Future
 from typing import Any
 
-from actorflow.errors import Refused
+from actorflow.errors import OptionError, Refused
 from actorflow.protocol.reasons import plain
 from actorflow.stage.behaviour import kind_of
-from actorflow.supervision.children import Child, ChildState
+from actorflow.supervision.children import Child, ChildInfo, ChildState
 from actorflow.supervision.core import SupervisorCore
 from actorflow.supervision.joining import RouterInfo
 from actorflow.supervision.operations import ensure_open, find
+from actorflow.supervision.replacing import FIXED_OPTIONS
 from actorflow.supervision.wiring import EdgeState
 
-__all__ = ["change_members", "named", "routers", "unsubscribe"]
+__all__ = ["change_members", "named", "replace", "routers", "scale", "unsubscribe"]
 
 
 def named(core: SupervisorCore, stage: str) -> list[Child]:
@@ -90,3 +92,50 @@ def unsubscribe(core: SupervisorCore, consumer: str, producer: str, reason: Any)
         core.linking.leave(edge, plain(reason))
     core.joining.settle()
     return len(found)
+
+
+# --- replicas and replacements --------------------------------------------------------------------
+
+
+def scale(
+    core: SupervisorCore, stage: str, replicas: int, within: float
+) -> Future[list[ChildInfo]]:
+    """Have so many replicas of a stage; the future has their rows once they are there.
+
+    Raises:
+        OptionError: the stage has an index.
+        Refused: ``busy``: a replica is leaving still; ``partitions``: so many do not fit;
+            ``not_scalable``: there can only be one.
+        NoSuchStage: there is no such stage.
+    """
+    ensure_open(core)
+    if "/" in stage:
+        raise OptionError("stage", "a stage's name without an index", stage)
+    named(core, stage)
+    return core.scaling.scale(stage, replicas, within)
+
+
+def replace(
+    core: SupervisorCore,
+    stage: str,
+    arguments: Mapping[str, Any] | None,
+    options: Mapping[str, Any],
+    within: float,
+) -> Future[list[ChildInfo]]:
+    """Have a stage's replicas give way to others, one after the other.
+
+    Raises:
+        OptionError: an option breaks its rule.
+        Refused: ``fixed_option``: neighbours rely on it; ``not_replaceable``: it lives in the
+            program.
+        NoSuchStage: there is no such stage.
+    """
+    ensure_open(core)
+    children = named(core, stage)
+    fixed = [option for option in options if option in FIXED_OPTIONS]
+    if fixed:
+        raise Refused("fixed_option", f"{fixed[0]} cannot change while {stage} is linked")
+    if children[0].spec.stage.place is not None:
+        raise Refused("not_replaceable", f"{stage} lives in the program")
+    stages = [child.id for child in children if not child.leaving]
+    return core.replacing.replace(stages, arguments, options, within)

@@ -82,6 +82,12 @@ class Child:
     """What it sent that a stage may not send, for which it is killed."""
     terminated: bool = False
     """Stopped by an operation, which another may take back."""
+    leaving: bool = False
+    """It is to finish what it has, and end; nobody succeeds it."""
+    fallback: ChildSpec | None = None
+    """How it was before it was replaced, until the new one is ready."""
+    born: int = 1
+    """Its first generation: more than 1 when there was a child of that name before."""
     dynamic: bool = False
     """Started by an operation: that its start fails is the operation's error, not the run's."""
 

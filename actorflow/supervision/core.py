@@ -25,6 +25,7 @@ from actorflow.supervision.joining import Joining
 from actorflow.supervision.linking import Linking
 from actorflow.supervision.lives import Lives
 from actorflow.supervision.recovery import InMemory, Recovery, SnapshotStore
+from actorflow.supervision.replacing import Replacing
 from actorflow.supervision.revivals import Revivals
 from actorflow.supervision.runtime import (
     Exited,
@@ -35,6 +36,7 @@ from actorflow.supervision.runtime import (
     Started,
     TimerFired,
 )
+from actorflow.supervision.scaling import Scaling
 from actorflow.supervision.specs import Plan
 from actorflow.supervision.state import SupervisorState
 from actorflow.supervision.wiring import Edge
@@ -65,6 +67,8 @@ class SupervisorCore(SupervisorState):
         self._joining = Joining(self, self._linking)
         self._lives = Lives(self, self._linking)
         self._revivals = Revivals(self, self._lives)
+        self._scaling = Scaling(self, self._linking, self._lives, self._joining)
+        self._replacing = Replacing(self, self._lives, self._revivals)
         self._ends = Ends(self, self._lives, self._linking, self._revivals, self._root_ended)
         self._drain = Drain(self.children, self.wiring)
         self._failure: BaseException | None = None
@@ -224,12 +228,14 @@ class SupervisorCore(SupervisorState):
             return
         child.state = ChildState.RUNNING
         child.was_ready = True
+        child.fallback = None
         self.report(ChildReady(child.incarnation, child.pid))
         self._linking.expect(child)
         self._drain_on()
         for message in self.take_early(child.incarnation):
             self.send(child, message)
         self.ready.resolve(child, ChildInfo.of(child))
+        self.replaced.resolve(child, ChildInfo.of(child))
 
     def _exited(self, exited: Exited) -> None:
         child = self.current(exited.child)
@@ -273,6 +279,16 @@ class SupervisorCore(SupervisorState):
     def joining(self) -> Joining:
         """Managers, their members and subscribers."""
         return self._joining
+
+    @property
+    def scaling(self) -> Scaling:
+        """More or fewer replicas."""
+        return self._scaling
+
+    @property
+    def replacing(self) -> Replacing:
+        """Other arguments and options."""
+        return self._replacing
 
     def connect(self, edge: Edge) -> None:
         """Link an edge when both ends run, or say that its producer has finished."""

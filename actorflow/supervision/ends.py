@@ -61,27 +61,36 @@ class Ends:
         )
         self._state.calls.down(who, end.reason)
         self._state.take_early(who)
-        self._decide(child, exited, end, asked=asked)
+        fell_back = self._decide(child, exited, end, asked=asked)
         failed = StartFailed(f"stage {child.id} did not start: {end.reason} ({end.detail})")
         failed.__cause__ = end.error
         self._state.ready.reject(child, failed)
+        if fell_back or child.state is ChildState.ENDED:
+            self._state.replaced.reject(child, failed)
         self._state.gone.resolve(child, None)
+        if child.leaving:
+            self._state.retire(child)
         self._revivals.gone(child.id)
         self._state.forget_if_over(child)
 
-    def _decide(self, child: Child, exited: Exited, end: End, *, asked: bool) -> None:
-        """Say what becomes of it."""
+    def _decide(self, child: Child, exited: Exited, end: End, *, asked: bool) -> bool:
+        """Say what becomes of it; returns whether one as before takes the place of a new one."""
         started = child.was_ready
         comes_back = child.comes_back
         child.comes_back = False
         if comes_back:
             child.state = ChildState.RESTARTING
             self._down(child, end.reason, restarting=True)
-        elif asked or self._state.stopping:
+        elif asked or child.leaving or self._state.stopping:
             self._down(child, end.reason, restarting=False)
+        elif child.fallback is not None:
+            child.spec, child.fallback, child.was_ready = child.fallback, None, True
+            self._revivals.again(child)
+            self._down(child, end.reason, restarting=True)
+            return True
         elif not started and child.dynamic:
             self._down(child, end.reason, restarting=False)
-            if child.generation == 1:
+            if child.generation == child.born:
                 self._state.remove(child)
         elif not started and child.generation == 1 and (exited.signal is None or child.overdue):
             self._down(child, end.reason, restarting=False)
@@ -90,6 +99,7 @@ class Ends:
             self._ended_by_itself(child, end)
             if child.ended_for_good and end.normal:
                 self._release_producers(child)
+        return False
 
     def _ended_by_itself(self, child: Child, end: End) -> None:
         if _cannot_begin_again(child, end):

@@ -112,6 +112,15 @@ class Joining:
             if self._state.wiring.reaches(consumer, member):
                 raise Refused("cycle", f"{consumer} already feeds {member}, a member of {manager}")
 
+    def managers(self) -> Collection[StageId]:
+        """The stages that have members."""
+        return self._routing.routers.keys()
+
+    def members_of(self, manager: str) -> list[StageId]:
+        """The members of the managers of a name; none when there is no such manager."""
+        routers = [r for stage, r in self._routing.routers.items() if stage.name == manager]
+        return [member for router in routers for member in self._members(router)]
+
     def routers(self) -> list[RouterInfo]:
         """A row for each manager."""
         return [self._info(router) for router in self._routing.routers.values()]

@@ -146,6 +146,10 @@ class Linking:
             if edge.live and not is_producer and covered:
                 # Before the verdict: what its state reflects is not to be delivered again.
                 self._state.tell(peer, control.Acknowledged(edge.ref, covered))
+            if edge.live and is_producer and child.leaving:
+                # The others of its name go on: its end, however bad, is not its consumer's.
+                order = control.CancelSubscription(edge.ref, plain(reason), replaced=True)
+                self._state.tell(peer, order)
             # A producer keeps the place of a consumer whose successor it awaits: it needs to know.
             if edge.live or (edge.state is EdgeState.WANTED and not is_producer):
                 self._state.send(peer, Down(0, who, reason, restarting))

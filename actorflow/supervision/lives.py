@@ -38,6 +38,8 @@ class Lives:
         child.overdue = False
         child.terminated = False
         child.fault = ""
+        if child.fallback is not None:
+            child.was_ready = False
         life = child.generation
         self._state.runtime.spawn(child.incarnation, Recovery.spec_of(child))
         self._state.after(child.spec.start_within, lambda: self._start_overdue(child, life))

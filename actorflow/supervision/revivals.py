@@ -70,6 +70,17 @@ class Revivals:
             revival.pauses += 1
             self._state.after(decision.pause, lambda: self._pause_over(revival))
 
+    def follow(self, child: Child) -> None:
+        """Start a child again once its process has ended, which it has been told to."""
+        child.comes_back = True
+        revival = self._joined({child.id}, (child.id,))
+        revival.waiting.add(child.id)
+
+    def again(self, child: Child) -> None:
+        """Start a child again whose process is just ending."""
+        child.state = ChildState.RESTARTING
+        self._joined({child.id}, (child.id,))
+
     def gone(self, stage: StageId) -> None:
         """A process has ended."""
         for revival in list(self._revivals):

@@ -50,7 +50,10 @@ class SupervisorState:
         self.established: Waiters[int] = Waiters()
         self.ready: Waiters[ChildInfo] = Waiters()
         self.gone: Waiters[None] = Waiters()
+        self.replaced: Waiters[ChildInfo] = Waiters()
         self.monitors = Monitors()
+        self._generations: dict[StageId, int] = {}
+        self._left: dict[str, dict[int, Any]] = {}
         self._before_ready: dict[Incarnation, list[Message]] = {}
         self._timers: dict[int, Callable[[], None]] = {}
         self._tokens = itertools.count(1)
@@ -78,6 +81,9 @@ class SupervisorState:
         """
         self.tree.add(spec)
         child = Child(spec)
+        # A replica that comes again has a number of its own: no late message is taken for its.
+        child.generation = self._generations.get(spec.stage.id, 0)
+        child.born = child.generation + 1
         self.children[spec.stage.id] = child
         return child
 
@@ -105,6 +111,13 @@ class SupervisorState:
         if self.stopping or self.outcome is not None:
             raise Closed(f"the run {self.plan.name!r} is over or stopping")
 
+    def retire(self, child: Child) -> None:
+        """Forget a replica that has left; its answer still counts."""
+        if child.has_result:
+            self._left.setdefault(child.id.name, {})[child.id.index] = child.result
+        self._generations[child.id] = child.generation
+        self.remove(child)
+
     def rewire(self, child: Child) -> None:
         """Its declared subscriptions are to be in place again."""
         for edge in self.wiring.of(child.id):
@@ -112,15 +125,21 @@ class SupervisorState:
                 edge.state = EdgeState.WANTED
 
     def results(self) -> dict[str, Any]:
-        """What stages passed to `set_result`, by name; a list by index where there are replicas."""
-        found: dict[str, Any] = {}
+        """What stages passed to `set_result`, by name; a list by index where there are replicas.
+
+        Replicas that have left count too: then the list is as long as there were ever replicas.
+        """
+        found = {name: dict(results) for name, results in self._left.items()}
+        sizes = {name: 1 + max(results) for name, results in found.items()}
         for child in self.children.values():
-            replicas = child.spec.stage.replicas
-            if child.has_result and replicas == 1:
-                found[child.id.name] = child.result
-            elif child.has_result:
-                found.setdefault(child.id.name, [None] * replicas)[child.id.index] = child.result
-        return found
+            name, index, replicas = child.id.name, child.id.index, child.spec.stage.replicas
+            sizes[name] = max(sizes.get(name, 1), replicas, index + 1)
+            if child.has_result:
+                found.setdefault(name, {})[index] = child.result
+        return {
+            name: results[0] if sizes[name] == 1 else [results.get(i) for i in range(sizes[name])]
+            for name, results in found.items()
+        }
 
     def take_result(self, child: Child, result: bytes | None) -> None:
         """Keep the answer that a child left behind, pickled."""
@@ -184,5 +203,5 @@ class SupervisorState:
 
     def abandon(self, error: BaseException) -> None:
         """Nobody need wait any more for what will not happen."""
-        for waiters in (self.calls, self.established, self.ready, self.gone):
+        for waiters in (self.calls, self.established, self.ready, self.gone, self.replaced):
             waiters.reject_all(error)

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from actorflow.errors import OptionError
+from actorflow.errors import OptionError, TopologyError
 from actorflow.protocol.codec import encode_value
 from actorflow.stage.routing import member_names
 from actorflow.supervision import changes, operations
+from actorflow.supervision.children import ChildInfo
 from actorflow.supervision.joining import RouterInfo
 from actorflow.supervision.supervisor import SupervisorHandle
+from actorflow.topology.classes import check_arguments
+from actorflow.topology.keys import STAGE, stage_option_names
+from actorflow.topology.report import Report
 
 __all__ = ["CALL_TIMEOUT", "RunningChanges"]
 
@@ -27,6 +32,99 @@ class RunningChanges:
 
     def __init__(self, supervisor: SupervisorHandle) -> None:
         self._supervisor = supervisor
+
+    # --- replicas and replacements ----------------------------------------------------------------
+
+    def scale(
+        self, stage: str, replicas: int, *, within: float = 30.0, timeout: float = 60.0
+    ) -> list[ChildInfo]:
+        """Have so many replicas of a stage, while events flow; waits until they are there.
+
+        More: the new ones get the stage's declared subscriptions. Fewer: the last ones ask for no
+        more, finish what they have, and end; what one does not finish is delivered to the others.
+        `self.replicas` follows in all of them. In `wait()` and the report each replica that there
+        ever was has its result, in a list by index.
+
+        Args:
+            stage: the stage, without an index.
+            replicas: how many, from 1 to 10 000.
+            within: seconds that one that leaves may take; then it is stopped.
+            timeout: seconds to wait for all of it; what was begun goes on.
+
+        Returns:
+            a row for each replica.
+
+        Raises:
+            Refused: ``partitions``: so many do not fit the partitions that they take;
+                ``not_scalable``: the stage has members, or lives in the program; ``busy``: one is
+                leaving still.
+            StartFailed: a new one did not start; those that did stay.
+            NoSuchStage: there is no such stage.
+        """
+        _name("stage", stage)
+        STAGE.check(replicas=replicas)
+        _seconds("within", within)
+        return self._supervisor.act(
+            lambda core: changes.scale(core, stage, replicas, within), timeout
+        )
+
+    def replace(
+        self,
+        stage: str,
+        *,
+        args: Mapping[str, Any] | None = None,
+        options: Mapping[str, Any] | None = None,
+        within: float = 30.0,
+        timeout: float = 60.0,
+    ) -> list[ChildInfo]:
+        """Give a stage other arguments or options: its replicas are started again, one by one.
+
+        A producer first hands over what it has emitted, and its consumers wait for the new one.
+        What another stage has not finished is delivered to its successor. A new one that does not
+        start gives way to one as before, and the others stay as they are.
+
+        Args:
+            stage: ``"count"`` for every replica, ``"count/1"`` for that one.
+            args: the constructor's keyword arguments, all of them; None leaves them.
+            options: new values of fields of `StageOptions`, but for `dispatcher` and `delivery`.
+            within: seconds that a producer may take to hand over.
+            timeout: seconds to wait for all of it; what was begun goes on.
+
+        Returns:
+            a row for each replica.
+
+        Raises:
+            OptionError: an argument or option breaks its rule.
+            TopologyError: the arguments do not fit the constructor.
+            Refused: ``fixed_option``, or ``not_replaceable``: the stage lives in the program.
+            StartFailed: a new one did not start.
+            NoSuchStage: there is no such stage.
+        """
+        _name("stage", stage)
+        _seconds("within", within)
+        chosen = dict(options or {})
+        _check_options(chosen)
+        if args is not None:
+            self._check_arguments(stage, args)
+        if args is None and not chosen:
+            raise OptionError("args", "given, or options", args)
+        return self._supervisor.act(
+            lambda core: changes.replace(core, stage, args, chosen, within), timeout
+        )
+
+    def _check_arguments(self, stage: str, args: Mapping[str, Any]) -> None:
+        """Refuse arguments that the constructor does not take."""
+        given: object = args
+        if not isinstance(given, Mapping) or not all(isinstance(name, str) for name in given):
+            raise OptionError("args", "a map from names to values", args)
+        behaviour = self._supervisor.act(
+            lambda core: changes.named(core, stage)[0].spec.stage.behaviour, CALL_TIMEOUT
+        )
+        report = Report()
+        check_arguments(behaviour, args, ("args",), report)
+        problems = report.problems()
+        if problems:
+            raise TopologyError(problems)
 
     # --- subscriptions ----------------------------------------------------------------------------
 
@@ -122,6 +220,19 @@ class RunningChanges:
         """
         _name("broker", broker)
         self._supervisor.act(lambda core: operations.call(core, broker, event), timeout)
+
+
+def _check_options(options: Mapping[str, Any]) -> None:
+    known = stage_option_names()
+    for option in options:
+        if option not in known:
+            raise OptionError("options", "fields of StageOptions: " + ", ".join(known), option)
+    STAGE.check(**options)
+
+
+def _seconds(option: str, value: object) -> None:
+    if type(value) not in (int, float) or not 0 <= value < math.inf:  # type: ignore[operator]
+        raise OptionError(option, "a number of seconds from 0", value)
 
 
 def _name(option: str, value: object) -> None:

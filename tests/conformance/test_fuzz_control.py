@@ -30,7 +30,7 @@ from tests.conformance.helpers.supervised import Supervised
 from tests.conformance.test_fuzz_links import undisturbed
 from tests.protocol.test_control import RECORDS
 
-ENDS = (control.Stop, control.Finish)
+ENDS = (control.Stop, control.Finish, control.Retire)
 """What ends a stage when it is right, and must not when it is wrong."""
 
 

@@ -24,6 +24,8 @@ RECORDS: list[control.Control] = [
     control.CancelSubscription(3, ["shutdown", "x"]),
     control.SetDemand("accumulate"),
     control.Finish(),
+    control.Retire(True),
+    control.Replicas(3),
     control.Stop("shutdown"),
     control.Ready("producer"),
     control.Established(3),

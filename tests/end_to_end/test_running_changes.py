@@ -1,0 +1,102 @@
+"""Running changes with real processes: replicas come, go and are replaced while events flow."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from actorflow import OptionError, ProducerConsumer, Refused, Subscription, Topology, TopologyError
+from tests.end_to_end.helpers import kill, numbers_in, states, wait_until
+from tests.end_to_end.stages import Collect, Numbers
+
+pytestmark = pytest.mark.processes
+
+
+class Add(ProducerConsumer):
+    """Adds a number to each event; its result is how many it had."""
+
+    def __init__(self, number: int = 0) -> None:
+        self.number = number
+        self.count = 0
+
+    def handle_events(self, events: list[int], subscription: Subscription) -> list[int]:
+        self.count += len(events)
+        return [event + self.number for event in events]
+
+    def handle_call(self, request: Any, sender: Any) -> int:
+        return self.replicas
+
+    def on_stop(self, reason: Any) -> None:
+        self.set_result(self.count)
+
+
+def flowing(path: Path) -> Topology:
+    """Numbers without end, through a stage that adds, into a file."""
+    return (
+        Topology("flowing")
+        .stage("numbers", Numbers)
+        .stage("add", Add, subscribe_to=[{"to": "numbers", "max_demand": 50}])
+        .stage(
+            "out",
+            Collect,
+            args={"path": str(path)},
+            subscribe_to=[{"to": "add", "max_demand": 50}],
+        )
+    )
+
+
+def test_replicas_come_and_go_under_way_and_nothing_is_lost_or_repeated(tmp_path: Path) -> None:
+    """One, four, two, one; then a drain: every number from 0 is there once."""
+    path = tmp_path / "out"
+    with flowing(path).start() as run:
+        for replicas in (4, 2, 3, 1):
+            before = len(numbers_in(path))
+            rows = run.scale("add", replicas, timeout=20)
+            assert [row.id for row in rows] == [f"add/{index}" for index in range(replicas)]
+            assert {row.state for row in rows} == {"running"}
+            assert run.call("add/0", "how many?") == replicas
+            wait_until(lambda before=before: len(numbers_in(path)) > before + 500, "events")
+        outcome = run.drain(timeout=20)
+    assert outcome.status == "done"
+    there = numbers_in(path)
+    assert sorted(there) == list(range(len(there)))
+    # A list by index; that of a replica that came twice is its last.
+    assert len(outcome.results["add"]) == 4
+
+
+def test_a_replica_killed_while_it_leaves_loses_nothing(tmp_path: Path) -> None:
+    """Kill -9 in the middle of a change; what it had is delivered to those that stay."""
+    path = tmp_path / "out"
+    with flowing(path).start() as run:
+        run.scale("add", 3, timeout=20)
+        wait_until(lambda: len(numbers_in(path)) > 300, "events")
+        kill(run, "add/2")
+        run.scale("add", 1, timeout=20)
+        wait_until(lambda: set(states(run)) == {"numbers/0", "add/0", "out/0"}, "one replica")
+        assert run.drain(timeout=20).status == "done"
+    assert set(numbers_in(path)) == set(range(max(numbers_in(path)) + 1))
+
+
+def test_a_stage_is_replaced_under_way(tmp_path: Path) -> None:
+    """From some number on all that comes has the new argument's mark; none is missing."""
+    path = tmp_path / "out"
+    million = 1_000_000
+    with flowing(path).start() as run:
+        run.scale("add", 2, timeout=20)
+        wait_until(lambda: len(numbers_in(path)) > 300, "events")
+        rows = run.replace("add", args={"number": million}, timeout=20)
+        assert [row.generation for row in rows] == [2, 2]
+        wait_until(lambda: max(numbers_in(path)) > million, "events of the new ones")
+        with pytest.raises(TopologyError, match="numbr"):
+            run.replace("add", args={"numbr": 1})
+        with pytest.raises(OptionError, match="options must be"):
+            run.replace("add", options={"bufer_size": 1})
+        with pytest.raises(Refused, match="fixed_option"):
+            run.replace("add", options={"dispatcher": "broadcast"})
+        with pytest.raises(OptionError, match="replicas must be"):
+            run.scale("add", 0)
+        assert run.drain(timeout=20).status == "done"
+    numbers = {number % million for number in numbers_in(path)}
+    assert numbers == set(range(max(numbers) + 1))
