@@ -126,7 +126,8 @@ def _credit(flow: Flow) -> int:
         return 0
     if outgoing.state is OutgoingState.ESTABLISHING:
         return outgoing.early_asks
-    return half.dispatcher.outstanding(flow.ref)
+    # What is held back until the consumer has finished more is still its credit.
+    return half.dispatcher.outstanding(flow.ref) + outgoing.withheld
 
 
 def _unhandled(process: SimulatedProcess, ref: int) -> int:

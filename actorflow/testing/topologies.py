@@ -10,138 +10,37 @@ from typing import Any
 
 from actorflow.protocol.demand import SubscriptionOptions
 from actorflow.protocol.identity import StageId
-from actorflow.stage.behaviour import Consumer, Producer, ProducerConsumer, Stage, Subscription
+from actorflow.stage.behaviour import Stage
 from actorflow.stage.options import StageOptions
 from actorflow.supervision.specs import ChildSpec, Intensity, Plan, StageSpec, SubscriptionSpec
+from actorflow.testing.players import (
+    SPAN,
+    AskedThrough,
+    ByHand,
+    KeptNumbers,
+    KeptSink,
+    KeptThrough,
+    Numbers,
+    Sink,
+    Through,
+    is_even,
+    parity,
+    remainder,
+    through,
+)
 
-__all__ = ["ByHand", "Numbers", "RandomTopology", "Sink", "Through", "random_topology", "through"]
-
-SPAN = 10_000
-"""The numbers of different sources are this far apart."""
-
-
-class Numbers(Producer):
-    """A finite source of whole numbers, that answers demand in one of several ways.
-
-    Args:
-        first: the first number of replica 0; that of the next is `SPAN` further.
-        count: how many.
-        answer: ``"exact"``, what is asked; ``"less"``, half of it, so that it lives on being
-            polled; ``"more"``, a few more than asked; ``"ticks"``, nothing, and two at each tick of
-            a timer.
-
-    Example:
-        >>> Numbers(first=0, count=3).answer
-        'exact'
-    """
-
-    def __init__(self, first: int, count: int, answer: str = "exact") -> None:
-        self.first = first
-        self.count = count
-        self.answer = answer
-        self.left: list[int] = []
-
-    def on_start(self) -> None:
-        """Count; an empty source is done at once."""
-        first = self.first + SPAN * self.index
-        self.left = list(range(first, first + self.count))
-        if self.answer == "ticks":
-            self.send_after(0.001, "tick")
-        elif not self.left:
-            self.finish()
-
-    def handle_demand(self, demand: int) -> list[int]:
-        """Answer in its way."""
-        wanted = {"exact": demand, "less": (demand + 1) // 2, "more": demand + 3, "ticks": 0}
-        return self._take(wanted[self.answer])
-
-    def handle_info(self, message: Any) -> list[int]:
-        """Two numbers, whether they are asked for or not."""
-        if self.left:
-            self.send_after(0.001, message)
-        return self._take(2)
-
-    def _take(self, count: int) -> list[int]:
-        taken, self.left = self.left[:count], self.left[count:]
-        if not self.left:
-            self.finish()
-        return taken
-
-
-def through(rule: str, event: int) -> list[int]:
-    """What a stage with this rule makes of an event.
-
-    Example:
-        >>> through("identity", 5), through("expand", 5), through("filter", 5)
-        ([5], [20, 21, 22], [])
-    """
-    if rule == "expand":
-        return [event * 4 + part for part in range(event % 4 + 2)]
-    if rule == "filter":
-        return [event] if event % 3 == 0 else []
-    return [event]
-
-
-class Through(ProducerConsumer):
-    """Makes none, one or several events of each, by a rule (see `through`)."""
-
-    def __init__(self, rule: str) -> None:
-        self.rule = rule
-
-    def handle_events(self, events: list[int], subscription: Subscription) -> list[int]:
-        """Apply the rule to each."""
-        return [made for event in events for made in through(self.rule, event)]
-
-
-class Sink(Consumer):
-    """Takes events.
-
-    Args:
-        leaves_after: after so many events it stops, in good order; 0 for never.
-    """
-
-    def __init__(self, leaves_after: int = 0) -> None:
-        self.leaves_after = leaves_after
-        self.taken = 0
-
-    def handle_events(self, events: list[int], subscription: Subscription) -> None:
-        """Count them."""
-        self.taken += len(events)
-        if 0 < self.leaves_after <= self.taken and self.index:
-            self.stop()
-
-
-class ByHand(Consumer):
-    """Takes events on manual subscriptions: asks for `window`, then for what it has handled."""
-
-    def __init__(self, window: int) -> None:
-        self.window = window
-
-    def handle_subscribe(
-        self, side: str, options: Mapping[str, Any], subscription: Subscription
-    ) -> str:
-        """Ask for the first ones."""
-        self.ask(subscription, self.window)
-        return "manual"
-
-    def handle_events(self, events: list[int], subscription: Subscription) -> None:
-        """Ask for as many again."""
-        self.ask(subscription, len(events))
-
-
-def is_even(event: int) -> bool:
-    """A selector."""
-    return event % 2 == 0
-
-
-def parity(event: int) -> int:
-    """A partition function that has a name."""
-    return event % 2
-
-
-def remainder(count: int, event: int) -> int:
-    """A partition function."""
-    return event % count
+__all__ = [
+    "ByHand",
+    "Numbers",
+    "RandomTopology",
+    "Sink",
+    "Through",
+    "is_even",
+    "parity",
+    "random_topology",
+    "remainder",
+    "through",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,9 +68,10 @@ class RandomTopology:
         """Whether what a stage had not finished when it fell is lost: ``at_most_once``."""
         return any(s.options.delivery == "at_most_once" for s in self.stages.values())
 
-    def dispatcher(self, producer: str) -> Any:
-        """How a stage dispatches."""
-        return self.stages[producer].options.dispatcher
+    def dispatcher(self, producer: str) -> str:
+        """By which rule a stage dispatches."""
+        described: Any = self.stages[producer].options.dispatcher
+        return next(iter(described)) if isinstance(described, Mapping) else str(described)
 
     def consumers(self, producer: str) -> list[str]:
         """Who subscribes to a stage."""
@@ -190,7 +90,11 @@ class _Draft:
 
     @property
     def produces(self) -> bool:
-        return self.behaviour in (Numbers, Through)
+        return self.is_source or issubclass(self.behaviour, Through)
+
+    @property
+    def is_source(self) -> bool:
+        return issubclass(self.behaviour, Numbers)
 
 
 BUDGET = 120
@@ -253,8 +157,8 @@ def random_topology(random: Random, *, lossless: bool = False) -> RandomTopology
     )
     return RandomTopology(
         plan=plan,
-        sources={d.name: d.arguments["count"] for d in drafts if d.behaviour is Numbers},
-        rules={d.name: d.arguments["rule"] for d in drafts if d.behaviour is Through},
+        sources={d.name: d.arguments["count"] for d in drafts if d.is_source},
+        rules={d.name: d.arguments["rule"] for d in drafts if d.produces and not d.is_source},
         stages=specs,
         links=links,
         crashable=tuple(d.name for d in drafts),
@@ -273,6 +177,12 @@ def _draft_stages(random: Random) -> list[_Draft]:
     if count > 1:
         sink = random.choice((Sink, Sink, Sink, ByHand))
         drafts.append(_Draft(f"sink{count - 1}", sink, {}, random.choice((1, 1, 2, 3))))
+    for draft in drafts:
+        kept = {Numbers: KeptNumbers, Through: KeptThrough, Sink: KeptSink}
+        if draft.behaviour in kept and random.random() < 0.12:
+            draft.behaviour = kept[draft.behaviour]
+        elif draft.behaviour is Through and random.random() < 0.12:
+            draft.behaviour = AskedThrough
     return drafts
 
 
@@ -280,22 +190,29 @@ def _connect(random: Random, drafts: list[_Draft]) -> None:
     """Each stage takes events from one or two before it, and each producer has a consumer."""
     for number, draft in enumerate(drafts):
         before = [each for each in drafts[:number] if each.produces]
-        if draft.behaviour is Numbers:
+        if draft.is_source:
             continue
         chosen = random.sample(before, min(len(before), random.choice((1, 1, 2))))
-        draft.upstream = {each.name: _subscription(random) for each in chosen}
+        for each in chosen:
+            _subscribe(random, draft, each)
     for number, draft in enumerate(drafts[:-1]):
-        after = [each for each in drafts[number + 1 :] if each.behaviour is not Numbers]
+        after = [each for each in drafts[number + 1 :] if not each.is_source]
         if draft.produces and not any(draft.name in each.upstream for each in after):
-            random.choice(after).upstream[draft.name] = _subscription(random)
+            _subscribe(random, random.choice(after), draft)
 
 
-def _subscription(random: Random) -> SubscriptionOptions:
+def _subscribe(random: Random, consumer: _Draft, producer: _Draft) -> None:
+    """Draw a subscription; the first one of a stage is permanent, so that it ends some time."""
+    cancel = "permanent"
+    if consumer.upstream and random.random() < 0.4:
+        cancel = random.choice(("transient", "temporary"))
     if random.random() < 0.3:
-        return SubscriptionOptions()
-    widest = random.randint(1, 7)
-    lowest = random.choice((None, 0, widest - 1, random.randint(0, widest - 1)))
-    return SubscriptionOptions(max_demand=widest, min_demand=lowest)
+        options = SubscriptionOptions(cancel=cancel)
+    else:
+        widest = random.randint(1, 7)
+        lowest = random.choice((None, 0, widest - 1, random.randint(0, widest - 1)))
+        options = SubscriptionOptions(max_demand=widest, min_demand=lowest, cancel=cancel)
+    consumer.upstream[producer.name] = options
 
 
 def _choose_dispatchers(random: Random, drafts: list[_Draft]) -> dict[str, tuple[int, ...]]:
@@ -324,6 +241,13 @@ def _choose_dispatchers(random: Random, drafts: list[_Draft]) -> dict[str, tuple
             for each in consumers:
                 if random.random() < 0.2:
                     _add_option(each, draft.name, "selector", f"{__name__}:is_even")
+        elif random.random() < 0.3:
+            turns = {
+                "chunk": random.choice((None, 1, 2, 5)),
+                "shuffle_demands_on_first_dispatch": random.random() < 0.5,
+                "seed": random.randint(0, 9),
+            }
+            draft.options["dispatcher"] = {"demand": turns}
     return partitions
 
 
@@ -337,29 +261,43 @@ def _choose_arguments(
 ) -> None:
     by_name = {draft.name: draft for draft in drafts}
     for draft in drafts:
-        if draft.behaviour is Through:
+        if draft.produces:
+            draft.arguments["tells"] = random.random() < 0.2
+            if random.random() < 0.15:
+                draft.options["max_unfinished"] = random.choice((None, 1, 5, 20))
+        if draft.is_source:
+            _describe_source(random, draft, lossless=lossless)
+        elif draft.produces:
             draft.arguments["rule"] = random.choice(("identity", "identity", "filter", "expand"))
             draft.options["buffer_size"] = None
+            if draft.behaviour is AskedThrough:
+                draft.arguments["hook"] = random.choice(("ask", "ask", "forward", "hold"))
         elif draft.behaviour is ByHand:
             draft.arguments["window"] = random.randint(1, 7)
-        elif draft.behaviour is Sink:
+        else:
             demand = all(by_name[name].dispatcher == "demand" for name in draft.upstream)
             leaves = leavers and demand and draft.replicas > 1 and random.random() < 0.3
             draft.arguments["leaves_after"] = random.randint(1, 10) if leaves else 0
-        else:
-            answer = random.choice(("exact", "exact", "less", "more", "ticks"))
-            if answer == "less":
-                draft.options["poll_interval"] = 0.002
-            if not lossless:
-                draft.options["buffer_size"] = random.choice((0, 1, 5, 10_000))
-                draft.options["buffer_keep"] = random.choice(("first", "last"))
-            first = int(draft.name.removeprefix("numbers")) * 4 * SPAN
-            draft.arguments.update(first=first, count=0, answer=answer)
     most = BUDGET / max(1.0, _load(drafts))
     for draft in drafts:
-        if draft.behaviour is Numbers and len(drafts) > 1:
+        if draft.is_source and len(drafts) > 1:
             # A source whose consumers are few may have more than one whose events multiply.
             draft.arguments["count"] = random.randint(0, max(1, min(40, int(2 * most))))
+
+
+def _describe_source(random: Random, draft: _Draft, *, lossless: bool) -> None:
+    answer = random.choice(("exact", "exact", "less", "more", "ticks"))
+    if answer == "less":
+        draft.options["poll_interval"] = 0.002
+    if not lossless:
+        draft.options["buffer_size"] = random.choice((0, 1, 5, 10_000))
+        draft.options["buffer_keep"] = random.choice(("first", "last"))
+        draft.options["when_no_consumers"] = random.choice(("buffer", "buffer", "discard"))
+    if random.random() < 0.15:
+        draft.options["demand"] = "accumulate"
+        draft.arguments["flows_after"] = random.choice((0.0005, 0.003))
+    first = int(draft.name.removeprefix("numbers")) * 4 * SPAN
+    draft.arguments.update(first=first, count=0, answer=answer)
 
 
 def _load(drafts: list[_Draft]) -> float:
@@ -367,7 +305,7 @@ def _load(drafts: list[_Draft]) -> float:
     emitted: dict[str, float] = {}
     total = 0.0
     for draft in drafts:
-        if draft.behaviour is Numbers:
+        if draft.is_source:
             emitted[draft.name] = draft.replicas
             continue
         copies = {"broadcast": draft.replicas, "partition": 1, "demand": 1}

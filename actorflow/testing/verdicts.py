@@ -31,6 +31,7 @@ class Taken:
         events: those whose callback has returned, in order.
         batches: all that arrived, by sequence number.
         acked: the last batch that the producer knows to be finished.
+        told: each notification that was handled, with how many events were handled before it.
     """
 
     producer: Incarnation
@@ -39,6 +40,7 @@ class Taken:
     events: list[int] = field(default_factory=list)
     batches: dict[int, list[int]] = field(default_factory=dict)
     acked: int = 0
+    told: list[tuple[int, int]] = field(default_factory=list)
 
     @property
     def finished(self) -> set[int]:
@@ -60,6 +62,8 @@ class Record(Witness):
         self.emitted: dict[Incarnation, list[int]] = defaultdict(list)
         self.discarded: dict[Incarnation, list[int]] = defaultdict(list)
         self.taken: dict[int, Taken] = {}
+        self.told: dict[Incarnation, list[int]] = defaultdict(list)
+        """The places in the order of emission at which a stage notified its consumers."""
 
     def received(self, process: SimulatedProcess, link: int, frame: bytes) -> None:
         """Note batches, and acknowledgements."""
@@ -79,9 +83,14 @@ class Record(Witness):
         """Note the events of a callback that has returned."""
         if work.label == "handle_events":
             self._flow(work.args[1], process.child).events += work.args[0]
+        elif work.label == "handle_notification":
+            flow = self._flow(work.args[1], process.child)
+            flow.told.append((work.args[0], len(flow.events)))
         elif work.label == "handle_discarded":
             self.discarded[process.child] += work.args[0]
-        if isinstance(result, list):
+        if isinstance(result, list) and result:
+            if process.machine is not None and getattr(process.machine.behaviour, "tells", False):
+                self.told[process.child].append(len(self.emitted[process.child]))
             self.emitted[process.child] += result
 
     def _flow(self, handle: Subscription, consumer: Incarnation) -> Taken:
@@ -137,21 +146,47 @@ def _exactly(
     for flow in flows:
         if in_order and not _is_subsequence(flow.events, emitted):
             yield f"{flow.consumer} took from {producer} out of order: {flow.events} of {emitted}"
+        if in_order:
+            yield from _told(flow, emitted, record.told[producer])
     if dispatcher == "broadcast":
-        yield from _broadcast(flows, emitted, discarded)
+        # Who came late missed the beginning.
+        declared = [flow for flow in flows if flow.consumer.stage.name in topology.stages]
+        yield from _broadcast(declared, emitted, discarded)
         return
     taken = Counter(event for flow in flows for event in flow.events)
     missing, repeated = Counter(emitted) - discarded - taken, taken - Counter(emitted)
     # A message of which a consumer that leaves had handled a part is delivered again as a whole.
     if missing or (repeated and in_order):
         yield f"{producer}: lost {dict(missing)}, repeated {dict(repeated)}"
-    if isinstance(dispatcher, Mapping):
+    if isinstance(dispatcher, Mapping) and "partition" in dispatcher:
         for flow in flows:
             wrong = [
                 e for e in flow.events if _partition(dispatcher, e) != flow.options["partition"]
             ]
             if wrong:
                 yield f"{flow.consumer} took {wrong}, which are of another partition"
+
+
+def _told(flow: Taken, emitted: list[int], places: list[int]) -> Iterator[str]:
+    """Each notification comes once, behind the events before it and before those behind it (A12).
+
+    A consumer gets all that were made after the first event that it took.
+    """
+    first_place = {event: place for place, event in reversed(list(enumerate(emitted)))}
+    last_place = {event: place for place, event in enumerate(emitted)}
+    told = [place for place, _ in flow.told]
+    if told != sorted(set(told)):
+        yield f"{flow.consumer} was told {told} by {flow.producer}: out of order, or twice"
+    for place, before in flow.told:
+        early = [event for event in flow.events[before:] if last_place[event] < place]
+        late = [event for event in flow.events[:before] if first_place[event] >= place]
+        if early or late:
+            said = f"{flow.consumer} was told {place} by {flow.producer}"
+            yield f"{said} before {early}, after {late}"
+    if flow.events:
+        missed = {place for place in places if place > first_place[flow.events[0]]} - set(told)
+        if missed:
+            yield f"{flow.consumer} was never told {sorted(missed)} by {flow.producer}"
 
 
 def _broadcast(flows: list[Taken], emitted: list[int], discarded: Counter[int]) -> Iterator[str]:
