@@ -37,8 +37,8 @@ class Driven(Window):
         return more
 
     def handled(self, count: int) -> None:
-        """Events are in hand no more."""
-        self.taken -= count
+        """Events are in hand no more; what came after the subscription's end never counted."""
+        self.taken = max(0, self.taken - count)
 
     def set_free(self) -> int:
         """Go by itself from now on; returns what it asks for at once."""
@@ -68,6 +68,11 @@ class Driven(Window):
         for batch in batches:
             batch.ask = self._kept(batch.ask)
         return batches
+
+    def arrived(self, count: int) -> None:
+        """As `Window.arrived`."""
+        self.taken += count
+        super().arrived(count)
 
     def measured(self, events: int, seconds: float) -> int:
         """As `Window.measured`; unless it is free nothing is asked for."""

@@ -17,6 +17,7 @@ from actorflow.protocol.identity import Incarnation
 from actorflow.stage.behaviour import Consumer, Stage, StageContext, Subscription
 from actorflow.stage.calls import LATER, Sender
 from actorflow.stage.incoming import Ending, Taken
+from actorflow.stage.options import SUBSCRIPTION_MODES
 from actorflow.stage.spec import StageSpec
 from actorflow.stage.work import Work
 
@@ -152,7 +153,7 @@ class Callbacks:
 
     def subscribed(self, handle: Subscription, agreed: Callable[[bool], None]) -> None:
         """Call `handle_subscribe`, then `agreed` with whether it said manual."""
-        accepted: tuple[str | None, ...] = (None, "automatic", "manual")
+        accepted: tuple[str | None, ...] = (None, *SUBSCRIPTION_MODES)
         rule = "automatic, manual or None"
         if handle.side == "consumer":
             accepted = (None, "automatic")

@@ -146,7 +146,7 @@ class DemandHook:
 
     def handled(self, taken: Taken, result: Any, seconds: float) -> None:
         """As `Joint.handled`; then what is still wanted is asked for."""
-        window = taken.incoming.window
+        window = taken.incoming.automatic
         self._joint.handled(taken, result, seconds)
         if isinstance(window, Driven):
             window.handled(len(taken.events))
@@ -179,8 +179,8 @@ class DemandHook:
             self._ask_each(lambda window: window.set_free())
         else:
             for incoming in self._consuming.subscriptions.values():
-                if isinstance(incoming.window, Driven):
-                    incoming.window.free = False
+                if isinstance(incoming.automatic, Driven):
+                    incoming.automatic.free = False
 
     def _ask_each(self, more: Callable[[Driven], int]) -> None:
         for incoming in self._consuming.subscriptions.values():

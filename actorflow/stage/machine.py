@@ -34,7 +34,7 @@ from actorflow.stage.held import HeldBatch, Holding
 from actorflow.stage.incoming import Ending, Incoming, Taken
 from actorflow.stage.joint import Joint
 from actorflow.stage.keeping import SNAPSHOT, Keeping, Outputs
-from actorflow.stage.options import EXACTLY_ONCE
+from actorflow.stage.options import DEMAND_MODES, EXACTLY_ONCE
 from actorflow.stage.orders import Orders
 from actorflow.stage.outgoing import Outgoing
 from actorflow.stage.polling import Polling
@@ -278,7 +278,7 @@ class StageMachine:
             OptionError: an unknown mode.
             Refused: this stage is no producer.
         """
-        if mode not in ("accumulate", "forward"):
+        if mode not in DEMAND_MODES:
             raise OptionError("mode", "accumulate or forward", mode)
         if self.kind != "producer" or self.producing is None:
             kind = self.kind.replace("_", "-")

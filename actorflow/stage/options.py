@@ -11,10 +11,13 @@ from actorflow.dispatch.base import Dispatcher
 from actorflow.errors import OptionError
 
 __all__ = [
+    "CODECS",
     "DELIVERY_MODES",
     "DEMAND_MODES",
     "EXACTLY_ONCE",
+    "KEEP_MODES",
     "NO_CONSUMERS",
+    "SUBSCRIPTION_MODES",
     "DispatcherOption",
     "StageOptions",
 ]
@@ -25,6 +28,9 @@ DispatcherOption = str | type[Dispatcher] | Dispatcher | Mapping[Any, Any]
 EXACTLY_ONCE = "exactly_once"
 DELIVERY_MODES = ("at_least_once", "at_most_once", EXACTLY_ONCE)
 DEMAND_MODES = ("forward", "accumulate")
+SUBSCRIPTION_MODES = ("automatic", "manual")
+KEEP_MODES = ("first", "last")
+CODECS = ("auto", "msgpack", "pickle")
 NO_CONSUMERS = ("buffer", "discard")
 
 
@@ -79,11 +85,11 @@ class StageOptions:
         if most is not None and (type(most) is not int or most < 1):
             rule = "an integer of at least 1, or none for no limit"
             raise OptionError("max_unfinished", rule, most)
-        _one_of("buffer_keep", self.buffer_keep, ("first", "last"))
+        _one_of("buffer_keep", self.buffer_keep, KEEP_MODES)
         _one_of("when_no_consumers", self.when_no_consumers, NO_CONSUMERS)
         _one_of("demand", self.demand, DEMAND_MODES)
         _one_of("delivery", self.delivery, DELIVERY_MODES)
-        _one_of("codec", self.codec, ("auto", "msgpack", "pickle"))
+        _one_of("codec", self.codec, CODECS)
         interval = self.poll_interval
         if interval is not None and (
             type(interval) not in (int, float) or not 0 < interval < math.inf
