@@ -40,7 +40,7 @@ check: $(VENV)/dev.stamp  ## Lint, formatting, types, and who may import whom.
 	$(BIN)/lint-imports --no-logo
 
 .PHONY: bench
-bench: $(VENV)/dev.stamp  ## Run the benchmarks: ARGS='…'.
+bench: $(VENV)/bench.stamp  ## Run the benchmarks: ARGS='…'.
 	$(BIN)/python -m benchmarks $(ARGS)
 
 .PHONY: simulate
@@ -63,6 +63,10 @@ $(BIN)/python:
 
 $(VENV)/run.stamp: pyproject.toml $(BIN)/python
 	$(PIP) install -e .
+	@touch $@
+
+$(VENV)/bench.stamp: $(VENV)/dev.stamp
+	$(PIP) install -e '.[dev,bench]'
 	@touch $@
 
 $(VENV)/dev.stamp: pyproject.toml $(BIN)/python

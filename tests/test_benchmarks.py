@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from benchmarks import pipeline, recovery, spawn
+from benchmarks import kill_one_worker, pipeline, recovery, spawn
 from benchmarks.__main__ import main as run_benchmarks
 
 
@@ -23,7 +23,7 @@ def test_an_unknown_benchmark_is_refused(capsys: pytest.CaptureFixture[str]) -> 
     """The error names the mistake and what there is."""
     with pytest.raises(SystemExit):
         run_benchmarks(["pipelin"])
-    assert "unknown benchmark 'pipelin'; there are pipeline" in capsys.readouterr().err
+    assert "unknown benchmark 'pipelin'; there are kill_one_worker" in capsys.readouterr().err
 
 
 @pytest.mark.processes
@@ -55,3 +55,19 @@ def test_recovery(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
     assert [row["part"] for row in rows] == ["seen", "ready", "first_event"]
     assert 0 < rows[0]["median"] <= rows[1]["median"]
     assert rows[2]["median"] > 0
+
+
+@pytest.mark.processes
+def test_b21_a_killed_worker_costs_no_item(capsys: pytest.CaptureFixture[str]) -> None:
+    """Of 16 items 16 come back, nobody has to do anything, and nothing is left behind."""
+    assert kill_one_worker.main(["--quick", "--json", "--seconds", "40"]) == 0
+    (ours,) = json.loads(capsys.readouterr().out)
+    assert (ours["delivered"], ours["saw"], ours["orphans"]) == (16, "nothing", 0)
+
+
+def test_a_peer_that_is_not_installed_is_said_to_be() -> None:
+    """Its line has no figures."""
+    missing = kill_one_worker.Outcome(
+        peer="loky", delivered=0, seconds=None, saw="not installed", orphans=0
+    )
+    assert "| loky | not installed | | | |" in kill_one_worker.table([missing])
