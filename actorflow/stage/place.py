@@ -23,8 +23,9 @@ class Place(ABC):
     final = False
     """Whether a bad end of the stage ends the run, because the stage cannot be started again."""
 
-    ends_with_its_input = False
-    """Whether the stage ends with its last subscription, whatever their cancel modes."""
+    guest = False
+    """Whether the stage is the program's guest among the children: it ends with its last
+    subscription, whatever its cancel mode, and no group takes it along when it is restarted."""
 
     error: BaseException | None = None
     """The exception that ended the stage: the object itself, and not a copy that travelled."""

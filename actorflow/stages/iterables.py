@@ -157,9 +157,9 @@ class IterableSource(ProgramSource):
         Raises:
             OptionError: it can be consumed once, and has been.
         """
-        once = not self.asynchronous and iter(self.iterable) is self.iterable  # type: ignore[arg-type]
-        if self.asynchronous:
-            once = inspect.isasyncgen(self.iterable) or hasattr(type(self.iterable), "__anext__")
+        # An iterator is its own, and has this method; what can begin again makes one each time.
+        step = "__anext__" if self.asynchronous else "__next__"
+        once = hasattr(type(self.iterable), step)
         if once and not self.use.begin():
             rule = "consumed by one stage of one run, as it is an iterator"
             raise OptionError("iterable", rule, self.iterable, "give each run a new one")

@@ -42,7 +42,7 @@ class Outlet(Place):
     """
 
     # With nobody left to come from, no event comes: the program would wait for ever.
-    ends_with_its_input = True
+    guest = True
 
     def __init__(self) -> None:
         self.end: StreamEnd | None = None

@@ -216,7 +216,7 @@ class Linking:
         self._connect_replacement(edge)
         consumer = self._state.children.get(edge.consumer)
         place = consumer.spec.stage.place if consumer is not None else None
-        if consumer is not None and place is not None and place.ends_with_its_input:
+        if consumer is not None and place is not None and place.guest:
             left = self._state.wiring.upstream(consumer.id)
             if all(each.state is EdgeState.OVER for each in left):
                 self._state.tell(consumer, control.Finish())

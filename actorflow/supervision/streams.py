@@ -9,6 +9,7 @@ from actorflow.errors import Refused
 from actorflow.protocol.demand import SubscriptionOptions
 from actorflow.protocol.identity import StageId
 from actorflow.stage.behaviour import kind_of
+from actorflow.stage.options import StageOptions
 from actorflow.stage.spec import StageSpec
 from actorflow.stages.outlets import Outlet, StreamEnd, ToProgram
 from actorflow.supervision import operations
@@ -33,15 +34,20 @@ class Attached:
     gone: Future[None]
 
 
-def stream_child(name: str, outlet: Outlet) -> ChildSpec:
+def stream_child(name: str, outlet: Outlet, producer: StageSpec) -> ChildSpec:
     """The child behind a stream.
 
     Args:
         name: the stage's name.
         outlet: what it shares with the program.
+        producer: whose events it takes; both sides must agree about delivery.
     """
     spec = StageSpec(
-        id=StageId(name), behaviour=ToProgram, arguments={"place": outlet}, place=outlet
+        id=StageId(name),
+        behaviour=ToProgram,
+        arguments={"place": outlet},
+        options=StageOptions(delivery=producer.options.delivery),
+        place=outlet,
     )
     # Its end is the program's business, and never the run's.
     return ChildSpec(stage=spec, restart="temporary")
@@ -68,9 +74,11 @@ def attach(
     number = 1
     while StageId(f"stream-{number}") in core.children:
         number += 1
-    child = core.add(stream_child(f"stream-{number}", outlet))
+    child = core.add(stream_child(f"stream-{number}", outlet, producers[0].spec.stage))
     for producer in producers:
         core.wiring.add(Edge(child.id, producer.id, options))
+    # A manager of members is joined with, and so is each of them.
+    core.joining.settle()
     gone: Future[None] = Future()
     ended: Future[None] = Future()
     core.gone.add(child, ended)

@@ -403,7 +403,14 @@ def _group(unit: Leaf | Node) -> list[Leaf | Node]:
     strategy = unit.parent.spec.strategy
     if strategy == "one_for_one":
         return [unit]  # among thousands of others
-    return restart_group(strategy, list(unit.parent.members.values()), unit)
+    group = restart_group(strategy, list(unit.parent.members.values()), unit)
+    return [member for member in group if member is unit or not _is_guest(member)]
+
+
+def _is_guest(member: Leaf | Node) -> bool:
+    """Whether a child is the program's own, which waits for the successors of those it watches."""
+    place = member.spec.stage.place if isinstance(member, Leaf) else None
+    return place is not None and place.guest
 
 
 def _pause(unit: Leaf | Node, parent: Node, now: float, *, patient: bool) -> float | None:

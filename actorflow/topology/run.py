@@ -543,9 +543,18 @@ class Starting:
         self._run: Run | None = None
 
     def __await__(self) -> Generator[Any, None, Run]:
-        from asyncio import to_thread
+        return self._begin().__await__()
 
-        return to_thread(self._start).__await__()
+    async def _begin(self) -> Run:
+        from asyncio import CancelledError, ensure_future, shield, to_thread
+
+        starting = ensure_future(to_thread(self._start))
+        try:
+            return await shield(starting)
+        except CancelledError:
+            # The thread goes on all the same, and what it starts would be nobody's.
+            await (await starting).stop_async()
+            raise
 
     async def __aenter__(self) -> Run:
         self._run = await self

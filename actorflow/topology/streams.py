@@ -371,16 +371,17 @@ def with_stream(plan: Plan, stage: str, options: SubscriptionOptions) -> tuple[P
         NoSuchStage: there is none of that name.
         Refused: ``not_a_producer``: it is a consumer.
     """
-    kinds = {child.stage.id.name: kind_of(child.stage.behaviour) for child in plan.children}
-    if stage not in kinds:
-        raise NoSuchStage(f"there is no stage {stage!r}{did_you_mean(stage, kinds)}")
-    if kinds[stage] == "consumer":
+    specs = {child.stage.id.name: child.stage for child in plan.children}
+    if stage not in specs:
+        raise NoSuchStage(f"there is no stage {stage!r}{did_you_mean(stage, specs)}")
+    if kind_of(specs[stage].behaviour) == "consumer":
         raise Refused("not_a_producer", f"{stage} is a consumer and emits no events")
     number = 1
-    while f"stream-{number}" in kinds:
+    taken = {*specs, *(each.name for each in plan.supervisors)}
+    while f"stream-{number}" in taken:
         number += 1
     outlet = Outlet()
-    child = stream_child(f"stream-{number}", outlet)
+    child = stream_child(f"stream-{number}", outlet, specs[stage])
     subscription = SubscriptionSpec(consumer=child.stage.id.name, producer=stage, options=options)
     changed = replace(
         plan,

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from itertools import count
 from typing import Any, TypeVar
 
+import pykka
 import pytest
 
 from actorflow import (
@@ -117,6 +118,24 @@ def test_a_run_may_be_awaited_and_stopped_later() -> None:
         run = await finite(10).astart()
         assert (await run.stop_async()).status == "stopped"
         assert (await run.stop_async()).status == "stopped"
+
+    run_async(main)
+
+
+def test_a_start_that_is_cancelled_leaves_no_run() -> None:
+    """What was being started is stopped before the cancellation goes on."""
+
+    async def main() -> None:
+        async def start() -> None:
+            async with finite(10).astart():
+                raise AssertionError("cancelled before")
+
+        task = asyncio.ensure_future(start())
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert pykka.ActorRegistry.get_all() == []
 
     run_async(main)
 

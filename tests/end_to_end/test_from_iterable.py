@@ -161,6 +161,30 @@ def test_an_iterable_that_blocks_does_not_hang_the_end(
     gate.set()  # the thread ends, or the test would leave it behind
 
 
+class Sticky:
+    """An item that blocks where it is encoded: on the stage's own thread."""
+
+    gate = threading.Event()
+    entered = threading.Event()
+
+    def __reduce__(self) -> Any:
+        self.entered.set()
+        self.gate.wait(LIMIT)
+        return str, ("unstuck",)
+
+
+def test_a_stage_whose_thread_is_stuck_is_abandoned(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The item's own code blocks the stage; the run ends without it, and says so."""
+    run = collecting([Sticky()], tmp_path / "journal", shutdown=0.05).start(Events())
+    assert Sticky.entered.wait(LIMIT)
+    with caplog.at_level(logging.ERROR):
+        assert run.stop().status == "stopped"
+    assert "the thread of stage items/0#1 does not end and is abandoned" in caplog.text
+    Sticky.gate.set()  # the thread ends, or the test would leave it behind
+
+
 def test_an_iterable_that_comes_back_in_time_is_waited_for(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import count, islice
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 
 from actorflow import (
     Closed,
+    Defaults,
     IntensityExceeded,
     NoSuchStage,
     Producer,
@@ -24,6 +26,7 @@ from actorflow import (
     Topology,
     from_iterable,
 )
+from actorflow.stages.broker import Broker
 from tests.end_to_end.helpers import Events, kill, wait_until
 from tests.end_to_end.stages import Numbers, Pass, Sink
 
@@ -218,6 +221,32 @@ def test_streams_of_one_stage_share_its_events() -> None:
         assert sorted(got) == list(range(400))
 
 
+@pytest.mark.parametrize("own_run", [False, True])
+def test_a_stream_from_a_broker_has_its_members_events(own_run: bool) -> None:
+    """Each member is linked with the program directly, as with any consumer of the broker."""
+    topology = (
+        Topology("members")
+        .stage("low", from_iterable(range(50)))
+        .stage("high", from_iterable(range(50, 100)))
+        .stage("broker", Broker, members=["low", "high"])
+    )
+    if own_run:
+        assert sorted(topology.stream("broker")) == list(range(100))
+        return
+    with topology.start() as run:
+        assert sorted(run.stream("broker")) == list(range(100))
+        assert run.outcome(LIMIT).status == "done"
+
+
+@pytest.mark.parametrize("delivery", ["at_least_once", "at_most_once", "exactly_once"])
+def test_a_stream_delivers_as_its_stage_does(delivery: str) -> None:
+    """Both sides of a subscription agree about delivery, whichever it is."""
+    topology = replace(finite(300), defaults=Defaults(delivery=delivery))
+    assert list(topology.stream("pass")) == list(range(300))
+    with topology.start() as run:
+        assert list(run.stream("pass", max_demand=10)) == list(range(300))
+
+
 def test_events_may_be_anything() -> None:
     """What msgpack cannot carry comes as what it was."""
     items = [(1, 2), {3}, "text", None, 2**80]
@@ -269,6 +298,20 @@ def test_a_stage_that_is_killed_is_waited_for() -> None:
                 kill(run, "pass")
         assert set(got) == set(range(2000))
         assert run.stats().stage("pass").restarts == 1
+
+
+@pytest.mark.parametrize("strategy", ["one_for_all", "rest_for_one"])
+def test_a_stream_is_not_stopped_with_a_group(strategy: str) -> None:
+    """It is the program's, and waits for the successors: its end must not look like theirs."""
+    options = SupervisorOptions(strategy=strategy)
+    with replace(finite(2000), supervisor=options).start(Events()) as run:
+        got = []
+        for event in run.stream("pass", max_demand=10):
+            got.append(event)
+            if len(got) == 500:
+                kill(run, "pass")
+        assert set(got) == set(range(2000))
+        assert run.outcome(LIMIT).status == "done"
 
 
 # --- errors ---------------------------------------------------------------------------------------
