@@ -12,8 +12,8 @@ from actorflow.protocol.identity import StageId
 from actorflow.stage.behaviour import kind_of
 from actorflow.supervision.children import Child, ChildInfo
 from actorflow.supervision.core import SupervisorCore
+from actorflow.supervision.nodes import Node, Standing
 from actorflow.supervision.specs import ChildSpec
-from actorflow.supervision.tree import Node, Standing
 from actorflow.supervision.waiting import when_all
 from actorflow.supervision.wiring import Edge
 

@@ -9,7 +9,7 @@ from actorflow.errors import OptionError, Refused
 from actorflow.supervision.children import ChildState
 from actorflow.supervision.core import SupervisorCore
 from actorflow.supervision.dynamic import children_of
-from actorflow.supervision.tree import Node
+from actorflow.supervision.nodes import Node
 from actorflow.supervision.waiting import when_all
 
 __all__ = [

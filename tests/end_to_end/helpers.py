@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import psutil
 
 from actorflow import Run
-from actorflow.supervision.events import ChildReady, ChildRestarting, Outcome, SupervisorEvent
+from actorflow.supervision.events import ChildReady, ChildRestarting, SupervisorEvent
 
 DEADLINE = 20.0
 """Seconds that a test waits at most for anything; a loaded machine is slow, not broken."""
@@ -87,7 +87,7 @@ class Events:
 
 
 def _name(event: Any) -> str:
-    return "" if isinstance(event, Outcome) else str(event.child.stage.name)
+    return str(event.child.stage.name) if hasattr(event, "child") else ""
 
 
 def numbers_in(path: Path) -> list[int]:

@@ -76,6 +76,16 @@ class Idle(Producer):
         return message
 
 
+class Ends(Producer):
+    """Has no events, and ends when it is told to."""
+
+    def handle_demand(self, demand: int) -> None:
+        """Nothing."""
+
+    def handle_cast(self, message: Any) -> None:
+        self.stop()
+
+
 class Pass(ProducerConsumer):
     """Passes events on."""
 

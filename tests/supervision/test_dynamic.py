@@ -292,6 +292,7 @@ def test_a_part_is_terminated_and_restarted(seed: int) -> None:
     subtrees.restart_supervisor(core, "outer")
     simulation.run_until(lambda: len(running(simulation)) == 4)
     assert running(simulation) == {"a": 2, "b": 2, "c": 2, "d": 1}
+    assert {row.state for row in subtrees.which_supervisors(core)} == {"running"}
     with pytest.raises(Refused, match="running"):
         subtrees.restart_supervisor(core, "inner")
     with pytest.raises(NoSuchStage, match="iner"):

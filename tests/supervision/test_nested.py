@@ -20,7 +20,12 @@ from actorflow import (
 from actorflow.protocol.identity import StageId
 from actorflow.supervision import operations
 from actorflow.supervision.children import ChildState
-from actorflow.supervision.events import ChildEnded, ChildReady, SupervisorEnded
+from actorflow.supervision.events import (
+    ChildEnded,
+    ChildReady,
+    ChildRestarting,
+    SupervisorEnded,
+)
 from actorflow.testing import CrashAt, Faults, Simulation, simulate
 from actorflow.testing.topologies import Numbers, Sink, Through
 
@@ -312,6 +317,37 @@ def test_a_restart_above_takes_a_waiting_child_along() -> None:
         run = simulation.finish()
         assert lives(simulation) == dict.fromkeys("abcd", 2)
         assert set(run.handled("b")) == set(range(50))
+
+
+def test_a_group_that_another_takes_in_does_not_start_before_it() -> None:
+    """While b stops for a, c dies: nobody comes back before everybody has stopped."""
+    for seed in range(40):
+        topology = Topology("groups", supervisor=SupervisorOptions(strategy="one_for_all"))
+        for name in "abcde":
+            topology = topology.stage(name, Idle)
+        topology = topology.supervise("part", ["a", "b"], strategy="one_for_all")
+        simulation = Simulation(topology, seed=seed)
+        children = simulation.start().core.children
+        for stage in "ac":
+            child = children[StageId(stage)]
+            simulation.run_until(lambda: child.state is ChildState.RUNNING)  # noqa: B023
+            simulation.world.signal(child.incarnation, "kill")
+            simulation.run_until(
+                lambda: child.state is ChildState.RESTARTING or child.generation > 1  # noqa: B023
+            )
+        simulation.run_until(lambda: all(each.generation > 1 for each in children.values()))  # noqa: B023
+        run = simulation.stop()
+        last_end = {
+            str(e.child): at for at, e in enumerate(run.events) if isinstance(e, ChildEnded)
+        }
+        first = {
+            str(e.child.stage): at
+            for at, e in reversed(list(enumerate(run.events)))
+            if isinstance(e, ChildRestarting) and e.child.generation == 2
+        }
+        assert first["c/0"] < first["d/0"]
+        if children[StageId("a")].generation == 2:  # one restart for all, and not one after another
+            assert max(last_end[f"{name}/0#1"] for name in "abcde") < min(first.values())
 
 
 # --- order ----------------------------------------------------------------------------------------

@@ -1,0 +1,212 @@
+"""Supervisors inside supervisors with real processes and real kills."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from actorflow import (
+    Consumer,
+    IntensityExceeded,
+    Run,
+    StageKilled,
+    SubscribeTo,
+    Subscription,
+    Topology,
+    load,
+)
+from actorflow import SupervisorOptions as Options
+from actorflow.supervision.events import ChildEnded, ChildReady, SupervisorEnded
+from tests.end_to_end.helpers import Events, alive, kill, numbers_in, pids, states, wait_until
+from tests.end_to_end.stages import Collect, Idle, Numbers, Pass, wait_for_file
+
+pytestmark = pytest.mark.processes
+
+
+class Waits(Consumer):
+    """Stays in its callback until the test has made a file."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def handle_events(self, events: list[int], subscription: Subscription) -> None:
+        wait_for_file(self.path)
+
+
+def chain(path: Path, strategy: str = "one_for_one", **root: int) -> Topology:
+    """Four stages in a row; b and c are to be supervised."""
+
+    def to(stage: str) -> list[SubscribeTo]:
+        return [SubscribeTo(stage, max_demand=10)]
+
+    return (
+        Topology("nested", supervisor=Options(strategy=strategy, **root))
+        .stage("a", Numbers)
+        .stage("b", Pass, subscribe_to=to("a"))
+        .stage("c", Pass, subscribe_to=to("b"))
+        .stage("d", Collect, args={"path": str(path)}, subscribe_to=to("c"))
+    )
+
+
+def changed(before: dict[str, int], run: Run) -> str:
+    """The stages that have another process than before."""
+    after = pids(run)
+    return "".join(sorted(name[0] for name in before if before[name] != after.get(name)))
+
+
+@pytest.mark.parametrize(
+    ("outer", "limit", "expected"),
+    [
+        ("one_for_one", 3, "c"),
+        ("one_for_one", 0, "bc"),
+        ("rest_for_one", 0, "bcd"),
+        ("one_for_all", 0, "abcd"),
+    ],
+)
+def test_a_part_falls_and_events_flow_again(
+    outer: str, limit: int, expected: str, tmp_path: Path
+) -> None:
+    """Within the limit the stage alone; beyond it the part, or what the outer strategy says."""
+    journal = tmp_path / "journal"
+    events = Events()
+    topology = chain(journal, outer).supervise("part", ["b", "c"], max_restarts=limit)
+    with topology.start(events) as run:
+        events.started(*"abcd")
+        before = pids(run)
+        wait_until(lambda: len(numbers_in(journal)) > 20, "events to flow")
+        kill(run, "c")
+        events.started(*expected, generation=2)
+        assert changed(before, run) == expected
+        seen = len(numbers_in(journal))
+        wait_until(lambda: len(numbers_in(journal)) > seen + 50, "events to flow again")
+        fallen = [row.restarts for row in run.which_supervisors()]
+        assert fallen == [0, int(not limit)]
+        outcome = run.drain(timeout=20)
+    assert outcome.status == "done"
+    if outer != "one_for_all":
+        assert set(range(outcome.results["a"])) <= set(numbers_in(journal))
+
+
+def test_the_root_cause_of_a_fall_through_three_supervisors(tmp_path: Path) -> None:
+    """The error of the run says who gave up, and its cause who was killed and how."""
+    events = Events()
+    topology = (
+        chain(tmp_path / "journal", max_restarts=0)
+        .supervise("outer", ["b"], max_restarts=0)
+        .supervise("inner", ["c"], inside="outer", max_restarts=0)
+    )
+    with topology.start(events) as run:
+        events.started(*"abcd")
+        victim = kill(run, "c")
+        outcome = run.outcome(20)
+        with pytest.raises(StageKilled, match=f"process {victim}, signal SIGKILL"):
+            run.wait(0)
+    assert isinstance(outcome.error, IntensityExceeded)
+    assert isinstance(outcome.error.__cause__, StageKilled)
+    assert [each.supervisor for each in events.of(SupervisorEnded)] == ["inner", "outer", ""]
+
+
+def test_a_flaky_stage_is_started_later_and_later(tmp_path: Path) -> None:
+    """Three kills where none is allowed; each pause is twice the one before."""
+    events = Events()
+    topology = Topology("flaky", supervisor=Options(max_restarts=0)).stage(
+        "idle", Idle, backoff={"initial": 0.1, "factor": 2, "max": 60}
+    )
+    pauses = []
+    with topology.start(events) as run:
+        for life in (1, 2, 3):
+            events.started("idle", generation=life)
+            kill(run, "idle")
+            began = time.monotonic()
+            wait_until(lambda: states(run)["idle/0"] == "restarting", "the back-off", 2)
+            events.started("idle", generation=life + 1)
+            pauses.append(time.monotonic() - began)
+        kill(run, "idle")
+        wait_until(lambda: states(run)["idle/0"] == "restarting", "the back-off", 2)
+        began = time.monotonic()
+        assert run.stop().status == "stopped"
+        assert time.monotonic() - began < 0.7
+    assert all(pause >= least for pause, least in zip(pauses, (0.1, 0.2, 0.4), strict=True))
+
+
+@pytest.mark.parametrize("shutdown", ["brutal_kill", 0])
+def test_a_brutal_kill_does_not_wait(shutdown: str | int) -> None:
+    """The stage is killed at once, in the middle of its callback."""
+    events = Events()
+    with Topology("brutal").stage("sleep", Idle, shutdown=shutdown).start(events) as run:
+        events.started("sleep")
+        assert run.stop().status == "stopped"
+    (end,) = events.of(ChildEnded, "sleep")
+    assert (end.reason, "SIGKILL" in end.detail) == ("killed", True)
+
+
+def test_infinity_waits_as_long_as_it_takes(tmp_path: Path) -> None:
+    """The stage ends when its callback has returned."""
+    gate = tmp_path / "gate"
+    events = Events()
+    topology = (
+        Topology("patient")
+        .stage("numbers", Numbers, args={"limit": 3})
+        .stage(
+            "waits",
+            Waits,
+            args={"path": str(gate)},
+            subscribe_to=["numbers"],
+            shutdown="infinity",
+        )
+    )
+    with topology.start(events) as run:
+        wait_until(lambda: run.stats().stage("waits").busy_for > 0, "it to be busy")
+        pid = pids(run)["waits/0"]
+        stopping = threading.Thread(target=run.stop)
+        stopping.start()
+        wait_until(lambda: states(run)["waits/0"] == "stopping", "the stop")
+        assert alive({pid})
+        gate.touch()
+        stopping.join(20)
+        assert run.outcome(1).status == "stopped"
+    (end,) = events.of(ChildEnded, "waits")
+    assert (end.reason, end.normal) == ("shutdown", True)
+
+
+def test_a_file_with_supervisors_runs(tmp_path: Path) -> None:
+    """Nested ones, a significant stage, back-off, kinds of shutdown: as written."""
+    file = tmp_path / "tree.yaml"
+    file.write_text(TREE, encoding="utf-8")
+    events = Events()
+    with load(file).start(events) as run:
+        events.started("endless", "pass", "collect", "brief")
+        rows = {row.name: (row.parent, row.strategy, row.stages) for row in run.which_supervisors()}
+        assert rows == {
+            "": ("", "rest_for_one", 4),
+            "work": ("", "one_for_all", 3),
+            "inner": ("work", "one_for_one", 1),
+        }
+        kill(run, "pass")
+        events.started("endless", "pass", "collect", generation=2)
+        assert len(events.of(ChildReady, "brief")) == 1
+        run.cast("brief", "enough")
+        assert run.outcome(20).status == "done"
+    assert [(e.supervisor, e.reason) for e in events.of(SupervisorEnded)][-1] == ("", "shutdown")
+
+
+TREE = """
+supervisor: {strategy: rest_for_one, auto_shutdown: any_significant}
+supervisors:
+  work:
+    strategy: one_for_all
+    stages: [endless, collect]
+    supervisors:
+      inner: {stages: [pass], max_restarts: 0}
+stages:
+  brief: {use: "tests.end_to_end.stages:Ends", significant: true}
+  endless: {use: "tests.end_to_end.stages:Numbers", backoff: {initial: 0.01}}
+  pass:
+    use: tests.end_to_end.stages:Pass
+    subscribe_to: [{to: endless, max_demand: 5}]
+    shutdown: brutal_kill
+  collect: {use: "tests.end_to_end.stages:Sink", subscribe_to: [pass]}
+"""
