@@ -43,6 +43,10 @@ class Discarding:
         text = "nobody has their partition, events are discarded"
         self._callbacks.discarded(events, lambda: self._say_once("warning", text))
 
+    def too_late(self, count: int) -> None:
+        """They were emitted after every consumer was told the end; the behaviour is over."""
+        self._log("warning", "events were emitted after the end", {"discarded": count})
+
     def somebody_came(self) -> None:
         """A consumer subscribes: what comes with each batch may be said again."""
         self._said.clear()

@@ -360,6 +360,7 @@ class StageMachine:
             discarded=self._discarding.full,
             unheard=self._discarding.unheard,
             unassigned=self._discarding.unassigned,
+            too_late=self._discarding.too_late,
             info=self._callbacks.info,
             progressed=self._progressed,
         )
@@ -545,6 +546,8 @@ class StageMachine:
         if self.consuming is not None:
             # What is finished is not to be delivered again, though no ask will carry the news.
             self.consuming.asking.acknowledge()
+        if self.producing is not None and self._finish_reason is not None:
+            self.producing.drop_late()
         self._callbacks.close()
         self.stopping = True
         self.ended = True

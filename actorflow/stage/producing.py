@@ -56,6 +56,7 @@ class Owner:
         discarded: have the behaviour told of events that the buffer dropped.
         unheard: have it told of events that were dropped because there was no consumer.
         unassigned: have it told of events that were dropped because nobody has their partition.
+        too_late: say that so many events were emitted after the end.
         info: have the behaviour's `handle_info` called, its turn having come.
         progressed: something was acknowledged or delivered.
     """
@@ -65,6 +66,7 @@ class Owner:
     discarded: Callable[[list[Any]], None]
     unheard: Callable[[list[Any]], None]
     unassigned: Callable[[list[Any]], None]
+    too_late: Callable[[int], None]
     info: Callable[[Any], None]
     progressed: Callable[[], None]
 
@@ -313,6 +315,14 @@ class ProducingHalf:
             self._owner.unassigned(dropped)
             self._owner.progressed()
         return len(dropped)
+
+    def drop_late(self) -> None:
+        """What `on_stop` emitted after every consumer was told the end can go to nobody."""
+        count = self.buffer.count if self.subscribers.closed else 0
+        if count:
+            self._counters[_DISCARDED] += count
+            self._counters[_BUFFERED] = 0
+            self._owner.too_late(count)
 
     def unmet(self) -> int:
         """How much of what was asked of the behaviour is wanted by somebody now."""

@@ -85,6 +85,8 @@ class Subscribers:
         self._owner = owner
         self._counters = counters
         self._expected: set[str] = set()
+        self.closed = False
+        """Whether every consumer has been told that nothing more comes."""
 
     @property
     def present(self) -> bool:
@@ -204,10 +206,13 @@ class Subscribers:
 
     def close(self, reason: Any = DONE) -> None:
         """Tell every consumer that nothing more comes."""
+        self.closed = True
         for outgoing in self._outgoing.by_ref.values():
             if outgoing.state in (OutgoingState.ACTIVE, OutgoingState.ESTABLISHING):
                 self._outgoing.send_eos(outgoing.link, outgoing.ref, reason)
                 outgoing.state = OutgoingState.ENDED
+                # What `on_stop` may still emit finds no demand.
+                self._dispatcher.leave(outgoing.ref)
 
     # --- what happens to links and peers ----------------------------------------------------------
 
