@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from benchmarks import kill_one_worker, pipeline, recovery, spawn
+from benchmarks import delivery, kill_one_worker, pipeline, recovery, spawn
 from benchmarks.__main__ import main as run_benchmarks
 
 
@@ -23,7 +23,7 @@ def test_an_unknown_benchmark_is_refused(capsys: pytest.CaptureFixture[str]) -> 
     """The error names the mistake and what there is."""
     with pytest.raises(SystemExit):
         run_benchmarks(["pipelin"])
-    assert "unknown benchmark 'pipelin'; there are kill_one_worker" in capsys.readouterr().err
+    assert "unknown benchmark 'pipelin'; there are delivery" in capsys.readouterr().err
 
 
 @pytest.mark.processes
@@ -71,3 +71,13 @@ def test_a_peer_that_is_not_installed_is_said_to_be() -> None:
         peer="loky", delivered=0, seconds=None, saw="not installed", orphans=0
     )
     assert "| loky | not installed | | | |" in kill_one_worker.table([missing])
+
+
+@pytest.mark.processes
+def test_delivery(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every mode moves every event once."""
+    monkeypatch.setattr("sys.argv", ["delivery", "--quick", "--json"])
+    assert delivery.main() == 0
+    rows = json.loads(capsys.readouterr().out)["rows"]
+    assert {row["delivery"] for row in rows} == {"at_least_once", "at_most_once", "exactly_once"}
+    assert all(row["ratio"] > 0 for row in rows)

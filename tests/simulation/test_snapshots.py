@@ -18,7 +18,7 @@ from actorflow import (
     Topology,
 )
 from actorflow.stages.sources import Items
-from actorflow.testing import Faults, SimulatedRun, simulate
+from actorflow.testing import CrashAt, Faults, SimulatedRun, simulate
 
 NUMBERS = 40
 SEEDS = range(24)
@@ -171,3 +171,31 @@ def test_a_source_with_positions_does_not_begin_anew() -> None:
         again = max(again, len(run.results["collect"]) - 2000)
         assert set(run.results["collect"]) == set(range(2000))
     assert again < 1000
+
+
+def small(delivery: str) -> Topology:
+    """As few events as fill every place once."""
+    return (
+        Topology(
+            "small",
+            supervisor=SupervisorOptions(max_restarts=10),
+            defaults=Defaults(delivery=delivery),
+        )
+        .stage("numbers", Items, args={"items": [2, 4, 5]})
+        .stage("several", Several, subscribe_to=[SubscribeTo("numbers", max_demand=2)])
+        .stage("collect", Collect, subscribe_to=[SubscribeTo("several", max_demand=2)])
+    )
+
+
+@pytest.mark.parametrize("delivery", ["exactly_once", "at_least_once"])
+@pytest.mark.parametrize("victim", ["numbers", "several", "collect"])
+def test_a_crash_at_every_step_of_a_small_topology(victim: str, delivery: str) -> None:
+    """Exhaustively: wherever the process is killed, the state is what the mode promises."""
+    undisturbed = simulate(small(delivery), seed=3)
+    wanted = Counter(map(str, undisturbed.results["collect"]))
+    assert wanted.total() == 5
+    for step in range(1, undisturbed.steps + 1):
+        faults = Faults(at=(CrashAt(step, victim),))
+        run = simulate(small(delivery), seed=3, faults=faults)
+        got = counted(run)
+        assert got == wanted if delivery == "exactly_once" else not wanted - got, step
