@@ -128,4 +128,5 @@ def _check_values(
             ),
             (error.option,) if error.option in args else (),
         )
-        report.add((*path, "args", *place), f"{error.option} {explain(error)}")
+        said = explain(error) if place else f"{error.option} {explain(error)}"
+        report.add((*path, "args", *place), said)

@@ -148,7 +148,7 @@ def test_s078_each_bad_specification_is_its_own_error(
         .stage("jobs", ConsumerSupervisor, args=arguments, subscribe_to=["source"])
     )
     (problem,) = topology.problems()
-    assert option in problem.message
+    assert option in str(problem)
     with pytest.raises(TopologyError):
         topology.start()
 
