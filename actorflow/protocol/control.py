@@ -21,6 +21,7 @@ __all__ = [
     "Acknowledged",
     "CancelSubscription",
     "Control",
+    "Draining",
     "Established",
     "Exiting",
     "Expect",
@@ -29,11 +30,13 @@ __all__ = [
     "Link",
     "LogRecord",
     "Members",
+    "PauseSubscription",
     "ProducerFinished",
     "Ready",
     "Replicas",
     "Retire",
     "SetDemand",
+    "SetRate",
     "Snapshot",
     "SnapshotStored",
     "Stop",
@@ -62,6 +65,7 @@ class Link:
         reason: why the replaced one ends.
         edge: the name under which this subscription is known over all restarts of its two stages,
             each of which makes a new ref; empty when there is none.
+        paused: whether the program has paused it (see `PauseSubscription`).
     """
 
     ref: int
@@ -71,6 +75,7 @@ class Link:
     replaces: int | None = None
     reason: Any = None
     edge: str = ""
+    paused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +139,34 @@ class CancelSubscription:
     ref: int
     reason: Any = "normal"
     replaced: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PauseSubscription:
+    """To a consumer: ask for nothing more on this subscription, or ask again."""
+
+    ref: int
+    paused: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SetRate:
+    """To a consumer: limit the rate of this subscription, or with no rate, do so no more.
+
+    Args:
+        ref: the subscription.
+        rate: events per second.
+        burst: how many may come at once.
+    """
+
+    ref: int
+    rate: float | int | None
+    burst: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Draining:
+    """To a consumer: the run is coming to its end, so from now on nothing is paused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,6 +310,9 @@ Control = (
     | ExpectNoMore
     | ProducerFinished
     | CancelSubscription
+    | PauseSubscription
+    | SetRate
+    | Draining
     | SetDemand
     | Finish
     | Retire
@@ -301,6 +337,9 @@ _RECORDS: dict[str, type[Control]] = {
         ExpectNoMore,
         ProducerFinished,
         CancelSubscription,
+        PauseSubscription,
+        SetRate,
+        Draining,
         SetDemand,
         Finish,
         Retire,

@@ -10,6 +10,7 @@ import msgpack
 
 from actorflow.errors import OptionError
 from actorflow.protocol.messages import MAX_COUNT
+from actorflow.protocol.rate import RateLimit
 from actorflow.protocol.reasons import CANCEL_MODES
 
 __all__ = [
@@ -26,6 +27,9 @@ MAX_AUTO = 10_000
 """The widest window that ``max_demand: auto`` opens, in events."""
 
 
+_ON_THE_WIRE = ("max_demand", "min_demand", "cancel", "rate", "burst")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubscriptionOptions:
     """How a consumer takes events from a producer.
@@ -37,6 +41,9 @@ class SubscriptionOptions:
             ``max_demand - 1``. The default is half of `max_demand`.
         cancel: what the consumer does when the subscription ends: ``"permanent"`` ends with it,
             ``"transient"`` ends when the reason is not an orderly one, ``"temporary"`` goes on.
+        rate: at most so many events per second, above 0; None for no limit.
+        burst: with a rate, how many may come at once after a quiet time, from 1; the default is
+            what the rate gives in a tenth of a second.
         extra: options for the producer's dispatcher, such as ``partition`` or ``selector``: plain
             data, since it travels to another process; a function by its ``module:name``.
 
@@ -55,6 +62,8 @@ class SubscriptionOptions:
     max_demand: int | Literal["auto"] = "auto"
     min_demand: int | None = None
     cancel: str = "permanent"
+    rate: float | None = None
+    burst: int | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -74,6 +83,7 @@ class SubscriptionOptions:
                 raise OptionError("min_demand", rule, low)
         if self.cancel not in CANCEL_MODES:
             raise OptionError("cancel", "one of " + ", ".join(CANCEL_MODES), self.cancel)
+        RateLimit.of(self.rate, self.burst)
         for name, value in self.extra.items():
             _refuse_unless_plain(name, value)
 
@@ -84,13 +94,20 @@ class SubscriptionOptions:
             return self.min_demand
         return 0 if self.max_demand == "auto" else self.max_demand // 2
 
+    @property
+    def limit(self) -> RateLimit | None:
+        """`rate` and `burst` together, or None without a rate."""
+        return RateLimit.of(self.rate, self.burst)
+
     def to_wire(self) -> dict[str, Any]:
         """The options as plain data for a subscribe message."""
+        limited = {"rate": self.rate, "burst": self.burst} if self.rate is not None else {}
         return {
             **self.extra,
             "max_demand": self.max_demand,
             "min_demand": self.min_demand,
             "cancel": self.cancel,
+            **limited,
         }
 
     @classmethod
@@ -100,7 +117,7 @@ class SubscriptionOptions:
         Raises:
             OptionError: a value breaks its rule.
         """
-        known = {key: data[key] for key in ("max_demand", "min_demand", "cancel") if key in data}
+        known = {key: data[key] for key in _ON_THE_WIRE if key in data}
         extra = {key: value for key, value in data.items() if key not in known}
         return cls(**known, extra=extra)
 
@@ -145,6 +162,9 @@ class Window:
 
     adapts = False
     """Whether `measured` has anything to learn."""
+
+    switchable = True
+    """Whether its stage may ask by itself for a while instead."""
 
     def __init__(self, max_demand: int, min_demand: int) -> None:
         self.max_demand = max_demand
@@ -199,6 +219,16 @@ class Window:
     def learn(self, events: int, seconds: float) -> int:
         """Learn what a batch took; returns by how much the window has grown."""
         return 0
+
+    @property
+    def under_way(self) -> int:
+        """Events that were asked for, or count as asked for, and have not been taken."""
+        return self.outstanding
+
+    def retake(self, count: int) -> int:
+        """The ask that follows a batch which is in hand already, whatever its size."""
+        ask = Window.take(self, count)
+        return ask if ask is not None else sum(each.ask for each in Window.split(self, count))
 
     def arrived(self, count: int) -> None:
         """So many events came, and none will be asked for in their place."""

@@ -10,6 +10,8 @@ __all__ = ["Driven", "DrivenAutoWindow", "DrivenWindow", "driven_window_for"]
 class Driven(Window):
     """What driven windows share: asks that nobody has called for are taken back."""
 
+    switchable = False
+
     free: bool
     """Whether it goes by itself, as the window that it would be otherwise."""
     opened: bool

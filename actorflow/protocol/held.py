@@ -29,6 +29,8 @@ class HeldWindow(Window):
 
     __slots__ = ("_coming", "_excess")
 
+    switchable = False
+
     def __init__(self, max_demand: int, min_demand: int) -> None:
         super().__init__(max_demand, min_demand)
         self._coming = 0
@@ -37,6 +39,11 @@ class HeldWindow(Window):
     def open(self) -> int:
         """As `Window.open`."""
         self._coming = super().open()
+        return self._coming
+
+    @property
+    def under_way(self) -> int:
+        """As `Window.under_way`: without those that are being worked on."""
         return self._coming
 
     def take(self, count: int) -> int | None:

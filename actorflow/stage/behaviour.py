@@ -74,6 +74,20 @@ class StageContext(Protocol):
     def ask(self, subscription: Subscription, count: int) -> None:
         """Ask on a manual subscription."""
 
+    def pause(self, subscription: Subscription) -> None:
+        """Ask for nothing more."""
+
+    def resume(self, subscription: Subscription) -> None:
+        """Ask again."""
+
+    def set_mode(self, subscription: Subscription, mode: str) -> None:
+        """Ask automatically, or as the stage says."""
+
+    def set_rate(
+        self, subscription: Subscription, rate: float | None, burst: int | None = None
+    ) -> None:
+        """Limit the rate of a subscription."""
+
     def cancel(self, subscription: Subscription, reason: Any) -> None:
         """End a subscription."""
 
@@ -413,6 +427,84 @@ class Consumer(Stage):
     def ask(self, subscription: Subscription, count: int) -> None:
         """Ask for `count` more events on a manual subscription."""
         self._running().ask(subscription, count)
+
+    def pause(self, subscription: Subscription) -> None:
+        """Ask for nothing more on a subscription until `resume`.
+
+        What was asked for before still comes and is handled: at most ``max_demand`` events. A pause
+        outlives a restart of the producer. It does not hold up a drain, which lifts it.
+
+        Args:
+            subscription: one to a producer, as callbacks get it; nothing happens when it has ended.
+
+        Raises:
+            OptionError: it is none.
+
+        Example::
+
+            def handle_events(self, events, subscription):
+                if not self.database.answers():
+                    self.pause(subscription)
+                    self.send_after(5, subscription)
+
+            def handle_info(self, subscription):
+                self.resume(subscription)
+        """
+        self._running().pause(subscription)
+
+    def resume(self, subscription: Subscription) -> None:
+        """Ask again on a subscription that this stage has paused, for what its window lacks.
+
+        A pause of the program (`actorflow.Run.pause`) is lifted by the program.
+
+        Args:
+            subscription: one to a producer; nothing happens when it is not paused.
+
+        Raises:
+            OptionError: it is none.
+        """
+        self._running().resume(subscription)
+
+    def set_mode(self, subscription: Subscription, mode: str) -> None:
+        """Ask by hand from now on (``"manual"``), or let the runtime ask (``"automatic"``).
+
+        It holds from the end of this callback. What is under way stays under way: switched back, a
+        subscription asks for what its window lacks beside that. In `handle_subscribe` return the
+        mode instead; it is what a subscription begins with, also after a restart of the producer.
+
+        Args:
+            subscription: one to a producer; nothing happens when it has ended.
+            mode: ``"automatic"`` or ``"manual"``.
+
+        Raises:
+            OptionError: another mode, no subscription to a producer, or a class that says
+                `finishes_later` or has a `handle_demand`, whose mode is fixed.
+        """
+        self._running().set_mode(subscription, mode)
+
+    def set_rate(
+        self, subscription: Subscription, rate: float | None, burst: int | None = None
+    ) -> None:
+        """Take at most so many events per second from now on; None for no limit.
+
+        It holds from the end of this callback, and means nothing while the subscription is manual.
+
+        Args:
+            subscription: one to a producer; nothing happens when it has ended.
+            rate: events per second, above 0, or None.
+            burst: how many may come at once after a quiet time, from 1; the default is what the
+                rate gives in a tenth of a second.
+
+        Raises:
+            OptionError: a value breaks its rule.
+
+        Example::
+
+            def handle_events(self, events, subscription):
+                if self.service.said_too_many_requests:
+                    self.set_rate(subscription, 10, burst=1)
+        """
+        self._running().set_rate(subscription, rate, burst)
 
 
 class ProducerConsumer(_Producing, Consumer):

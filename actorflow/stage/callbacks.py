@@ -44,6 +44,7 @@ class Callbacks:
         """Takes the events that a callback returned; None for a consumer, which returns none."""
         self._handle_events: Callable[..., Any] = self._not_ready
         self._closed = False
+        self._next: list[Callable[[], None]] = []
 
     def close(self) -> None:
         """Nothing more is called, but what `stop` adds."""
@@ -98,6 +99,27 @@ class Callbacks:
         arguments = (events, taken.incoming.handle)
         done = partial(handled, taken)
         self.queue.append(Work("handle_events", self._handle_events, arguments, done, len(events)))
+
+    def in_hand(self) -> list[Taken]:
+        """The batches that wait to be handled, oldest first; not those finished later."""
+        return [
+            work.done.args[0]
+            for work in self.queue
+            if work.label == "handle_events" and isinstance(work.done, partial)
+        ]
+
+    def next(self, label: str, act: Callable[[], None]) -> None:
+        """Do something as soon as the callback in hand is over, and what it returned is taken."""
+        if self._closed:
+            return
+        if not self._next:
+            self.queue.appendleft(Work(label, lambda: None, (), lambda *_: self._do_next()))
+        self._next.append(act)
+
+    def _do_next(self) -> None:
+        acts, self._next = self._next, []
+        for act in acts:
+            act()
 
     def held_events(self, taken: Taken, holding: Holding) -> None:
         """Call `handle_events` of a stage that may finish the batch later."""

@@ -1,4 +1,4 @@
-"""The consuming half of a stage: subscriptions to producers, batches, asks, acknowledgements.
+"""The consuming half of a stage: the batches that producers send, and what goes back for them.
 
 Pure: it is told what arrived and answers through a port. Two facts go back to a producer and are
 kept apart: credit returns when a batch has been handled, the acknowledgement when it is finished,
@@ -8,35 +8,22 @@ which for a producer-consumer is when everything made from it is.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from actorflow.errors import ProtocolError
 from actorflow.protocol.codec import decode_events, decode_value
-from actorflow.protocol.control import Link, ProducerFinished, SubscriptionEnded, encode_control
 from actorflow.protocol.delivery import Lineage
 from actorflow.protocol.demand import SubscriptionOptions, Window, window_for
 from actorflow.protocol.held import HeldWindow
-from actorflow.protocol.identity import Incarnation
-from actorflow.protocol.messages import (
-    VERSION,
-    Notify,
-    Route,
-    RouteEos,
-    Subscribe,
-    Unsubscribe,
-    ask_prefix,
-    encode,
-)
-from actorflow.protocol.reasons import DONE, NOT_REPLACED, plain
-from actorflow.stage.asking import Asking
-from actorflow.stage.behaviour import Subscription
+from actorflow.protocol.messages import Notify, Route, Unsubscribe, encode
+from actorflow.stage.asking import Asking, Time
 from actorflow.stage.counters import Counter
 from actorflow.stage.incoming import Ending, Incoming, Taken, Told
 from actorflow.stage.reach import Reach
-from actorflow.stage.streams import Streams
-from actorflow.stage.work import CONTROL_LINK, Port
+from actorflow.stage.upstream import Relations, Upstream
+from actorflow.stage.work import Port
 
 # Looking a member of an enumeration up takes longer than counting.
 _EVENTS_IN, _BATCHES_IN = int(Counter.EVENTS_IN), int(Counter.BATCHES_IN)
@@ -61,24 +48,20 @@ class Owner:
     """What the consuming half needs from the machine around it.
 
     Args:
-        subscribe: have `handle_subscribe` called, then `opened`.
         take: have a batch handled, then `handled`.
+        in_hand: the batches that are waiting to be handled.
         notified: have `handle_notification` called.
-        ending: have `handle_cancel` called, then `over`.
         info: have `handle_info` called, in its turn.
-        exhausted: every stream has come to its end, with this reason.
-        stop: a cancel mode ends the stage, with this reason.
-        dirty: an acknowledgement is due soon.
+        time: the clock.
+        relations: what the subscriptions need.
     """
 
-    subscribe: Callable[[Incoming], None]
     take: Callable[[Taken], None]
+    in_hand: Callable[[], Iterable[Taken]]
     notified: Callable[[Any, Incoming], None]
-    ending: Callable[[Ending], None]
     info: Callable[[Any], None]
-    exhausted: Callable[[Any], None]
-    stop: Callable[[Any], None]
-    dirty: Callable[[], None]
+    time: Time
+    relations: Relations
 
 
 class ConsumingHalf:
@@ -98,67 +81,14 @@ class ConsumingHalf:
         self.inbound: deque[_Message | Told | _Info | Ending] = deque()
         self.reach: Reach | None = None
         """How far snapshots reach, for a stage that takes any."""
-        self.asking = Asking(port, counters, self.subscriptions, owner.dirty)
-        self._streams = Streams(owner.exhausted, owner.stop)
+        self.asking = Asking(port, counters, self.subscriptions, owner.in_hand, owner.time)
         self._queues = queues
         self.new_window: Callable[[SubscriptionOptions], Window] = window_for
         """Makes the window of a new subscription; a stage that finishes later has its own."""
         self._port = port
         self._owner = owner
         self._counters = counters
-
-    # --- subscribing ------------------------------------------------------------------------------
-
-    def expect(self, producers: list[str]) -> None:
-        """These stages' streams belong to this stage's input."""
-        self._streams.expected = set(producers)
-
-    def expect_no_more(self, producers: list[str]) -> None:
-        """These stages' streams do not belong to this stage's input after all."""
-        for producer in producers:
-            self._streams.gone(producer, self.subscriptions.values())
-
-    def open(self, link: Link) -> None:
-        """A link to a producer is there: subscribe."""
-        if self.reach is not None and not self.reach.may_open(link):
-            return
-        options = SubscriptionOptions.from_wire(link.options)
-        peer = Incarnation.parse(link.peer)
-        handle = Subscription(link.ref, "producer", peer, link.options)
-        window = self.new_window(options)
-        incoming = Incoming(handle, link.ref, options, window, ask_prefix(link.ref))
-        told = self._replace(incoming, link.replaces)
-        self.subscriptions[link.ref] = incoming
-        self._streams.expected.add(str(peer.stage))
-        said = {**link.options, "version": VERSION}
-        if self.reach is not None:
-            said |= self.reach.opened(link)
-        message = Subscribe(link.ref, said, told, plain(link.reason))
-        self._port.send(link.ref, encode(message))
-        self._owner.subscribe(incoming)
-
-    def opened(self, incoming: Incoming, *, manual: bool) -> None:
-        """The behaviour has been told; an automatic subscription asks at once."""
-        self.asking.open(incoming, manual=manual)
-
-    def cancel(self, ref: int, reason: Any, *, replaced: bool = False) -> None:
-        """Ask the producer to end a subscription; its answer ends it here.
-
-        Args:
-            ref: the subscription.
-            reason: why.
-            replaced: whether another has its place by now, or it is taken away, so that no cancel
-                mode applies.
-        """
-        incoming = self.subscriptions.get(ref)
-        if incoming is not None and not incoming.ended:
-            incoming.replaced = incoming.replaced or replaced
-            self._port.send(incoming.link, encode(Unsubscribe(ref, plain(reason))))
-
-    def producer_finished(self, record: ProducerFinished) -> None:
-        """The producer has finished before a subscription could be made."""
-        incoming = _never_begun(record.ref, record.peer, record.options)
-        self._end(Ending(incoming, "cancel", record.reason))
+        self.upstream = Upstream(self, port, owner.relations)
 
     # --- what producers send ----------------------------------------------------------------------
 
@@ -193,58 +123,7 @@ class ConsumingHalf:
         if incoming.follows is not None:
             incoming.early.append(told)
         else:
-            self._tell(told)
-
-    def eos(self, link: int, message: RouteEos) -> None:
-        """Take the end of a subscription; for an unknown one there is nothing to do."""
-        incoming = self.subscriptions.get(message.ref)
-        if incoming is None or incoming.link != link or incoming.ended:
-            return
-        reason, old = message.reason, incoming.follows
-        if old is not None and isinstance(reason, list) and reason[:1] == [NOT_REPLACED]:
-            # Refused: the one that it was to replace goes on as if nothing had been tried.
-            old.exchanged, incoming.follows, reason = False, None, reason[-1]
-        self._end(Ending(incoming, "cancel", reason))
-
-    def travels(self, ref: int, link: int) -> bool:
-        """Whether there is such a subscription, and it is one of that link."""
-        incoming = self.subscriptions.get(ref)
-        return incoming is not None and incoming.link == link
-
-    def reject(self, ref: int, reason: Any) -> None:
-        """What a producer sent broke a rule: end that subscription on both sides."""
-        incoming = self.subscriptions.get(ref)
-        if incoming is not None and not incoming.ended:
-            self.cancel(incoming.ref, reason)
-            incoming.follows = None
-            self._end(Ending(incoming, "cancel", reason))
-
-    # --- what happens to links and peers ----------------------------------------------------------
-
-    def link_closed(self, link: int) -> None:
-        """A link is at its end, drained to the last byte; without an eos a verdict will follow."""
-        for incoming in list(self.subscriptions.values()):
-            if incoming.link == link:
-                incoming.broken = True
-                self._forget_when_over(incoming)
-
-    def links_to(self, peer: Incarnation) -> list[int]:
-        """The links to a producer."""
-        return [each.link for each in self.subscriptions.values() if each.handle.peer == peer]
-
-    def peer_down(self, peer: Incarnation, reason: Any, *, restarting: bool) -> None:
-        """The supervisor's verdict on a producer: gone, or to be succeeded."""
-        if self.reach is not None:
-            for waiting in self.reach.producer_gone(str(peer)):
-                self._port.close(waiting.ref)
-                incoming = _never_begun(waiting.ref, waiting.peer, waiting.options)
-                self._end(Ending(incoming, "down", reason, restarting))
-        for incoming in [i for i in self.subscriptions.values() if i.handle.peer == peer]:
-            incoming.broken = True
-            if incoming.ended:
-                self._forget_when_over(incoming)
-                continue
-            self._end(Ending(incoming, "down", reason, restarting))
+            self.tell(told)
 
     # --- what the machine reports -----------------------------------------------------------------
 
@@ -268,7 +147,7 @@ class ConsumingHalf:
         elif isinstance(item, Told):
             self._owner.notified(item.message, item.incoming)
         elif isinstance(item, Ending):
-            self._owner.ending(item)
+            self._owner.relations.ending(item)
         else:
             self._owner.info(item.message)
 
@@ -301,7 +180,7 @@ class ConsumingHalf:
         elif incoming.finished > incoming.acknowledged:
             self.asking.mark_dirty(incoming)
         if incoming.ended:
-            self._forget_when_over(incoming)
+            self.upstream.forget_when_over(incoming)
 
     def finished_later(
         self, taken: Taken, count: int, seconds: float, *, emitted: int | None
@@ -315,8 +194,10 @@ class ConsumingHalf:
             emitted: when these were its last events, how many the stage has emitted in all.
         """
         incoming = taken.incoming
-        window = incoming.window
-        ask = window.finished(count, seconds) if isinstance(window, HeldWindow) else 0
+        window = incoming.automatic
+        ask = 0
+        if isinstance(window, HeldWindow) and not incoming.manual:
+            ask = window.finished(count, seconds)
         if emitted is not None and taken.origin is not None:
             self.lineage.handled(taken.origin, emitted)
         elif emitted is not None:
@@ -324,7 +205,7 @@ class ConsumingHalf:
             incoming.open_batches -= 1
         self.asking.want(incoming, ask)
         if incoming.ended:
-            self._forget_when_over(incoming)
+            self.upstream.forget_when_over(incoming)
 
     def outputs_finished(self, lowest_unfinished: int) -> None:
         """Everything emitted before this place is finished; so are the inputs it was made from."""
@@ -335,7 +216,7 @@ class ConsumingHalf:
             incoming.finished = max(incoming.finished, origin.seq)
             incoming.open_batches -= 1
             self.asking.mark_dirty(incoming)
-            self._forget_when_over(incoming)
+            self.upstream.forget_when_over(incoming)
 
     def finish(self, ref: int, seq: int) -> None:
         """A snapshot reflects every batch of a subscription up to this one."""
@@ -345,24 +226,7 @@ class ConsumingHalf:
         incoming.open_batches -= seq - incoming.finished
         incoming.finished = seq
         self.asking.mark_dirty(incoming)
-        self._forget_when_over(incoming)
-
-    def over(self, ending: Ending) -> None:
-        """`handle_cancel` is over: the cancel mode decides (GenStage 1.4), then the link closes."""
-        incoming = ending.incoming
-        incoming.over = True
-        incoming.reason = plain(ending.reason)
-        if self.reach is None:
-            self._tell_end(incoming)
-        others = self.subscriptions.values()
-        if incoming.replaced:
-            self._streams.gone(str(incoming.handle.peer.stage), others)
-        elif not ending.restarting:
-            if incoming.exchanged or self._never_replaced(incoming, ending.reason):
-                self._streams.gone(str(incoming.handle.peer.stage), others)
-            else:
-                self._streams.over(incoming, ending.reason, others)
-        self._forget_when_over(incoming)
+        self.upstream.forget_when_over(incoming)
 
     @property
     def idle(self) -> bool:
@@ -396,83 +260,9 @@ class ConsumingHalf:
             self._owner.take(Taken(incoming, part, batch.ask, seq, origin if seq else None))
             start = end
 
-    def _replace(self, incoming: Incoming, ref: int | None) -> int | None:
-        """Note whose place a subscription takes; returns what its producer is told of that.
-
-        On the same producer the change is one message there. On another one the old subscription
-        goes on until the new one is known to be established, and is then cancelled.
-        """
-        old = self.subscriptions.get(ref) if ref is not None else None
-        if old is None or old.ended:
-            return ref
-        incoming.replaces = old
-        if old.handle.peer != incoming.handle.peer:
-            return None
-        old.exchanged = True
-        incoming.follows = old
-        incoming.settle()
-        return ref
-
-    def _never_replaced(self, incoming: Incoming, reason: Any) -> bool:
-        """Whether it ends before it took the place it was meant for: then the old one goes on."""
-        old = incoming.replaces
-        waits = old is not None and not old.ended and not old.replaced and not old.exchanged
-        return waits and reason != DONE
-
-    def _end(self, ending: Ending) -> None:
-        """A subscription is over, as soon as what came before that is handled."""
-        incoming = ending.incoming
-        incoming.end()
-        if incoming.follows is not None:
-            incoming.early.append(ending)
-            return
-        if self.inbound:
-            self.inbound.append(ending)
-        else:
-            self._owner.ending(ending)
-        for next_one in [i for i in self.subscriptions.values() if i.follows is incoming]:
-            self._succeed(next_one)
-
-    def _succeed(self, incoming: Incoming) -> None:
-        """The subscription that this one replaces has ended: its turn has come."""
-        incoming.follows = None
-        incoming.settle()
-        early, incoming.early = incoming.early, []
-        for each in early:
-            if isinstance(each, Told):
-                self._tell(each)
-            else:
-                self._end(each)
-        self.asking.release(incoming)
-
-    def _tell(self, told: Told) -> None:
+    def tell(self, told: Told) -> None:
+        """Have a notification handled in its turn."""
         if self.inbound:
             self.inbound.append(told)
         else:
             self._owner.notified(told.message, told.incoming)
-
-    def _forget_when_over(self, incoming: Incoming) -> None:
-        """Close the link once its end was handled and everything taken from it is finished."""
-        if not incoming.over or incoming.open_batches or incoming.ref not in self.subscriptions:
-            return
-        if incoming.finished > incoming.acknowledged and not incoming.broken:
-            self.asking.ask(incoming, 0)
-        del self.subscriptions[incoming.ref]
-        if self.reach is not None:
-            self._tell_end(incoming)
-        self._port.close(incoming.link)
-
-    def _tell_end(self, incoming: Incoming) -> None:
-        """Tell the supervisor that a subscription is over.
-
-        With snapshots only when they reflect all of it: until then the supervisor has to be able to
-        say how far they reach.
-        """
-        record = SubscriptionEnded(incoming.ref, incoming.reason)
-        self._port.send(CONTROL_LINK, encode(encode_control(record)))
-
-
-def _never_begun(ref: int, peer: str, options: Mapping[str, Any]) -> Incoming:
-    """A subscription whose end is all there is of it."""
-    handle = Subscription(ref, "producer", Incarnation.parse(peer), options)
-    return Incoming(handle, -1, SubscriptionOptions.from_wire(options), Window(1, 0), b"")

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 from actorflow.errors import NotInStage, OptionError
 from actorflow.protocol.codec import dump
 from actorflow.protocol.messages import MAX_COUNT
+from actorflow.protocol.rate import RateLimit
 from actorflow.protocol.reasons import plain
+from actorflow.stage.asking import STAGE, Asking
 from actorflow.stage.behaviour import StageContext, Subscription
 from actorflow.stage.outgoing import OutgoingState
 from actorflow.stage.routing import member_names
@@ -68,10 +70,38 @@ class RunningStage(StageContext):
         if count and incoming is not None:
             half.asking.by_hand(incoming, count)
 
+    def pause(self, subscription: Subscription) -> None:
+        """Ask for nothing more until it is resumed."""
+        self._asking("pause", subscription).pause(subscription.ref, STAGE)
+
+    def resume(self, subscription: Subscription) -> None:
+        """Ask again."""
+        self._asking("resume", subscription).resume(subscription.ref, STAGE)
+
+    def set_mode(self, subscription: Subscription, mode: str) -> None:
+        """Ask automatically, or as the stage says."""
+        if mode not in ("automatic", "manual"):
+            raise OptionError("mode", "automatic or manual", mode)
+        asking, ref = self._asking("set the mode", subscription), subscription.ref
+        incoming = asking.find(ref)
+        if incoming is not None and not incoming.automatic.switchable:
+            rule = "left as it is in a class with finishes_later or a handle_demand of its own"
+            raise OptionError("mode", rule, mode)
+        act = asking.set_manual if mode == "manual" else asking.set_automatic
+        self._machine.between_callbacks("set_mode", lambda: act(ref))
+
+    def set_rate(
+        self, subscription: Subscription, rate: float | None, burst: int | None = None
+    ) -> None:
+        """Limit how many events come in a time, or no more."""
+        limit = RateLimit.of(rate, burst)
+        asking, ref = self._asking("set the rate", subscription), subscription.ref
+        self._machine.between_callbacks("set_rate", lambda: asking.set_rate(ref, limit, by=STAGE))
+
     def cancel(self, subscription: Subscription, reason: Any) -> None:
         """End a subscription, whichever side this stage is."""
         if subscription.side == "producer":
-            self._consuming("cancel").cancel(subscription.ref, reason)
+            self._consuming("cancel").upstream.cancel(subscription.ref, reason)
             return
         half = self._producing("cancel")
         outgoing = half.subscriptions.get(subscription.ref)
@@ -143,6 +173,13 @@ class RunningStage(StageContext):
     def log_record(self, level: str, event: str, values: dict[str, Any]) -> None:
         """Ship a log line to the host."""
         self._machine.log(level, event, values)
+
+    def _asking(self, verb: str, subscription: Subscription) -> Asking:
+        """What decides about the asks of a subscription to a producer."""
+        if getattr(subscription, "side", None) != "producer":
+            rule = "a subscription to a producer, as callbacks get it"
+            raise OptionError("subscription", rule, subscription)
+        return self._consuming(verb).asking
 
     def _producing(self, verb: str) -> ProducingHalf:
         if self._machine.producing is None:

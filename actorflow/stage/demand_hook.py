@@ -148,7 +148,7 @@ class DemandHook:
         """As `Joint.handled`; then what is still wanted is asked for."""
         window = taken.incoming.automatic
         self._joint.handled(taken, result, seconds)
-        if isinstance(window, Driven):
+        if isinstance(window, Driven) and not taken.incoming.manual:
             window.handled(len(taken.events))
         self.refill()
 
@@ -184,9 +184,11 @@ class DemandHook:
 
     def _ask_each(self, more: Callable[[Driven], int]) -> None:
         for incoming in self._consuming.subscriptions.values():
-            window = incoming.window
-            # A manual subscription has none: its demand is the behaviour's own to ask for.
-            if isinstance(window, Driven) and not incoming.ended and not incoming.broken:
+            window = incoming.automatic
+            # A manual subscription's demand is the behaviour's own to ask for.
+            if not isinstance(window, Driven) or incoming.manual:
+                continue
+            if not incoming.ended and not incoming.broken:
                 count = more(window)
                 if count:
                     self._consuming.asking.want(incoming, count)

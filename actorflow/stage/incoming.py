@@ -8,6 +8,8 @@ from typing import Any
 from actorflow.protocol.delivery import Origin
 from actorflow.protocol.demand import ManualWindow, SubscriptionOptions, Window
 from actorflow.protocol.held import FinishedInOrder
+from actorflow.protocol.limited import LimitedWindow
+from actorflow.protocol.rate import RateLimit, TokenBucket
 from actorflow.stage.behaviour import Subscription
 
 __all__ = ["Ending", "Incoming", "Taken", "Told"]
@@ -45,6 +47,16 @@ class Incoming:
     reasons; `settle` keeps it."""
     owed: int = 0
     """Demand of the window that has not been sent."""
+    paused_by: set[str] = field(default_factory=set)
+    """Who has paused it and not resumed: ``"stage"``, ``"program"``."""
+    bucket: TokenBucket | None = None
+    """What limits its rate."""
+    limit: RateLimit | None = None
+    """The limit that the bucket keeps to."""
+    set_by_stage: bool = False
+    """Whether the stage itself has set the limit that holds now."""
+    waits_for_tokens: bool = False
+    """Whether a timer will look for tokens."""
     replaced: bool = False
     """Another subscription takes its place, so that its end is nobody's end."""
     in_order: FinishedInOrder = field(default_factory=FinishedInOrder)
@@ -58,7 +70,7 @@ class Incoming:
     events stay in order."""
     early: list[Told | Ending] = field(default_factory=list)
     """What arrived before the one that it follows had ended."""
-    window: Window | ManualWindow = field(init=False)
+    window: Window | ManualWindow | LimitedWindow = field(init=False)
     """What takes its batches now."""
     ref: int = field(init=False)
     """The subscription's name."""
@@ -79,7 +91,9 @@ class Incoming:
 
     def settle(self) -> None:
         """Say anew whether asks are held."""
-        self.holds = self.ended or self.follows is not None
+        self.holds = bool(
+            self.ended or self.follows is not None or self.paused_by or self.bucket or self.manual
+        )
 
 
 @dataclass(slots=True)

@@ -21,6 +21,7 @@ from actorflow.protocol.messages import RouteEos, decode, encode
 from actorflow.protocol.reasons import DONE, plain
 from actorflow.stage import consuming, producing, subscribers
 from actorflow.stage.acknowledging import Acknowledging
+from actorflow.stage.asking import Time
 from actorflow.stage.behaviour import Stage, Subscription, kind_of, takes_snapshots
 from actorflow.stage.callbacks import Callbacks
 from actorflow.stage.children import ChildKind, ChildRuntime, Observer
@@ -44,6 +45,7 @@ from actorflow.stage.reception import acceptors
 from actorflow.stage.spec import StageSpec
 from actorflow.stage.status import status_of
 from actorflow.stage.timers import Timers
+from actorflow.stage.upstream import Relations
 from actorflow.stage.work import CONTROL_LINK, Port, Work
 
 __all__ = ["StageMachine"]
@@ -136,8 +138,8 @@ class StageMachine:
             return
         reason = [error.reason, error.detail]
         ref = error.ref if error.ref is not None else link
-        if self.consuming is not None and self.consuming.travels(ref, link):
-            self.consuming.reject(ref, reason)
+        if self.consuming is not None and self.consuming.upstream.travels(ref, link):
+            self.consuming.upstream.reject(ref, reason)
         elif self.producing is not None:
             self.producing.subscribers.reject(link, ref, reason)
         else:
@@ -157,7 +159,7 @@ class StageMachine:
         if self.producing is not None:
             self.producing.subscribers.link_closed(link)
         if self.consuming is not None:
-            self.consuming.link_closed(link)
+            self.consuming.upstream.link_closed(link)
 
     def next_work(self) -> Work | None:
         """What to do next, or None while there is nothing."""
@@ -289,6 +291,10 @@ class StageMachine:
         """Ask the supervisor for other members."""
         self._tell(control.Members(change, stages))
 
+    def between_callbacks(self, label: str, act: Callable[[], None]) -> None:
+        """Do something once the callback in hand is over, before any other is called."""
+        self._callbacks.next(label, act)
+
     def info_after(self, seconds: float, message: Any) -> None:
         """Have `handle_info` called in so many seconds."""
         self._timers.add(self._now() + seconds, lambda: self._callbacks.info(message))
@@ -376,17 +382,26 @@ class StageMachine:
         return kind(self._spec, self._port, self._counters, owner, relations)
 
     def _make_consuming(self) -> ConsumingHalf:
-        owner = consuming.Owner(
+        relations = Relations(
             subscribe=self._subscribes_to_producer,
+            ending=self._ending,
+            exhausted=self.begin_finish,
+            stop=self.stop,
+        )
+        time = Time(
+            now=self._now,
+            after=lambda seconds, act: self._timers.add(self._now() + seconds, act),
+            soon=Acknowledging(self._timers, self._now, self._acknowledge).wanted,
+        )
+        owner = consuming.Owner(
             take=self._take_held
             if self._spec.behaviour.finishes_later
             else lambda taken: self._callbacks.events(taken, self._handled),
+            in_hand=self._callbacks.in_hand,
             notified=lambda message, incoming: self._callbacks.notified(message, incoming.handle),
-            ending=self._ending,
             info=self._info_in_turn,
-            exhausted=self.begin_finish,
-            stop=self.stop,
-            dirty=Acknowledging(self._timers, self._now, self._acknowledge).wanted,
+            time=time,
+            relations=relations,
         )
         queues = self.kind == "producer_consumer"
         return ConsumingHalf(self._port, owner, self._counters, queues=queues)
@@ -473,14 +488,14 @@ class StageMachine:
         half, hook = self.consumer_half(), self.demand_hook
 
         def agreed(manual: bool) -> None:
-            half.opened(incoming, manual=manual)
+            half.upstream.opened(incoming, manual=manual)
             if hook is not None:
                 hook.refill()
 
         self._callbacks.subscribed(incoming.handle, agreed)
 
     def _ending(self, ending: Ending) -> None:
-        self._callbacks.ending(ending, self.consumer_half().over)
+        self._callbacks.ending(ending, self.consumer_half().upstream.over)
 
     def _lost(self, count: int, consumer: Subscription) -> None:
         detail = {"lost": count, "consumer": str(consumer.peer)}

@@ -9,7 +9,9 @@ from actorflow.protocol import control
 from actorflow.protocol.codec import decode_value
 from actorflow.protocol.identity import Incarnation
 from actorflow.protocol.messages import Call, Cast, Down, Info, Message
+from actorflow.protocol.rate import RateLimit
 from actorflow.protocol.reasons import DONE
+from actorflow.stage.asking import PROGRAM
 from actorflow.stage.calls import Sender, answer_system_call
 from actorflow.stage.work import Port
 
@@ -25,6 +27,9 @@ _ABOUT_SUBSCRIPTIONS = (
     control.ExpectNoMore,
     control.ProducerFinished,
     control.CancelSubscription,
+    control.PauseSubscription,
+    control.SetRate,
+    control.Draining,
 )
 
 
@@ -101,23 +106,43 @@ class Orders:
             self._linked(record)
         elif isinstance(record, control.Expect):
             if machine.consuming is not None:
-                machine.consuming.expect(record.producers)
+                machine.consuming.upstream.expect(record.producers)
             if machine.producing is not None:
                 machine.producing.expect_edges(record.edges)
                 machine.producing.subscribers.expect(record.consumers)
         elif isinstance(record, control.ExpectNoMore):
-            machine.consumer_half().expect_no_more(record.producers)
+            machine.consumer_half().upstream.expect_no_more(record.producers)
         elif isinstance(record, control.ProducerFinished):
             self._producer_finished(record)
         elif isinstance(record, control.CancelSubscription):
-            half = machine.consumer_half()
+            half = machine.consumer_half().upstream
             half.cancel(record.ref, record.reason, replaced=record.replaced)
+        else:
+            self._hold(record)
+
+    def _hold(self, record: control.Control) -> None:
+        """Obey what is about when a subscription asks."""
+        half = self._machine.consumer_half()
+        if isinstance(record, control.Draining):
+            half.asking.drain()
+            return
+        assert isinstance(record, control.PauseSubscription | control.SetRate)
+        if isinstance(record, control.SetRate):
+            try:
+                limit = RateLimit.of(record.rate, record.burst)
+            except OptionError as error:
+                raise ProtocolError("bad_option", str(error)) from error
+            half.asking.set_rate(record.ref, limit, by=PROGRAM)
+        elif record.paused:
+            half.asking.pause(record.ref, PROGRAM)
+        else:
+            half.asking.resume(record.ref, PROGRAM)
 
     def _linked(self, record: control.Link) -> None:
         self._port.open(record.ref)
         try:
             if record.role == "consumer":
-                self._machine.consumer_half().open(record)
+                self._machine.consumer_half().upstream.open(record)
             elif record.role == "producer":
                 self._machine.peers[record.ref] = Incarnation.parse(record.peer)
             else:
@@ -131,7 +156,7 @@ class Orders:
 
     def _producer_finished(self, record: control.ProducerFinished) -> None:
         try:
-            self._machine.consumer_half().producer_finished(record)
+            self._machine.consumer_half().upstream.producer_finished(record)
         except ValueError as error:
             raise ProtocolError("bad_link", str(error)) from error
 
@@ -149,11 +174,11 @@ class Orders:
             raise ProtocolError("bad_name", f"{message.who!r} is no incarnation") from error
         links = [link for link, each in machine.peers.items() if each == peer]
         if machine.consuming is not None:
-            links += machine.consuming.links_to(peer)
+            links += machine.consuming.upstream.links_to(peer)
         for link in links:
             self._port.drain(link)
         restarting = message.restarting
         if machine.producing is not None:
             machine.producing.subscribers.peer_down(peer, message.reason, restarting=restarting)
         if machine.consuming is not None:
-            machine.consuming.peer_down(peer, message.reason, restarting=restarting)
+            machine.consuming.upstream.peer_down(peer, message.reason, restarting=restarting)

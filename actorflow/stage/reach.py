@@ -126,7 +126,7 @@ class Reach:
                 self._inputs.pop(each.ref, None)
         waiting, self._waiting = self._waiting, []
         for link in waiting:
-            self._half.open(link)
+            self._half.upstream.open(link)
 
     @property
     def complete(self) -> bool:

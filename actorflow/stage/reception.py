@@ -39,7 +39,7 @@ def acceptors(machine: StageMachine, port: Port) -> dict[type, Accept]:
 def _of_producers(machine: StageMachine, port: Port) -> dict[type, Accept]:
     consuming = machine.consuming
     if consuming is not None:
-        return {Route: consuming.route, RouteEos: consuming.eos, Notify: consuming.notify}
+        return {Route: consuming.route, RouteEos: consuming.upstream.eos, Notify: consuming.notify}
 
     def ignore(link: int, message: Message) -> None:
         machine.count_refusal(link, f"{type(message).__name__} at a pure producer")

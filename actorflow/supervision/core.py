@@ -101,6 +101,9 @@ class SupervisorCore(SupervisorState):
     def drain(self) -> None:
         """Let the sources finish; everything in flight is processed, then the run is over."""
         self.draining = True
+        for child in self.children.values():
+            if child.state is ChildState.RUNNING and child.kind != "producer":
+                self.tell(child, control.Draining())
         self._revivals.hurry()
         self._drain_on()
 

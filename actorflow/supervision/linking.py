@@ -72,7 +72,8 @@ class Linking:
         producer.served = True
         name = edge.name
         to_producer = control.Link(ref, "producer", str(ends[1]), options, edge=name)
-        to_consumer = control.Link(ref, "consumer", str(ends[0]), options, edge=name)
+        paused = edge.paused and not self._state.draining
+        to_consumer = control.Link(ref, "consumer", str(ends[0]), options, edge=name, paused=paused)
         exchange = edge.replaces
         if exchange is not None and exchange.old.live:
             to_consumer = replace(to_consumer, replaces=exchange.old.ref, reason=exchange.reason)

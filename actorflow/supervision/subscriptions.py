@@ -3,20 +3,74 @@
 from __future__ import annotations
 
 from concurrent.futures import Future
+from dataclasses import dataclass, replace
 from typing import Any
 
 from actorflow.errors import OptionError, Refused
+from actorflow.protocol import control
 from actorflow.protocol.demand import SubscriptionOptions
+from actorflow.protocol.rate import RateLimit
 from actorflow.protocol.reasons import plain
 from actorflow.supervision.core import SupervisorCore
-from actorflow.supervision.operations import ends, establish
+from actorflow.supervision.operations import ends, ensure_open, establish, find
 from actorflow.supervision.wiring import Edge, Exchange
 
-__all__ = ["edge_of", "resubscribe"]
+__all__ = [
+    "SubscriptionInfo",
+    "edge_of",
+    "pause",
+    "resubscribe",
+    "resume",
+    "set_rate",
+    "which_subscriptions",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionInfo:
+    """One row of `which_subscriptions`.
+
+    Args:
+        ref: its name now; 0 before it was ever linked.
+        consumer: who takes events, ``"count/1"``.
+        producer: who gives them.
+        state: ``"wanted"`` (it is made as soon as both run), ``"linked"``, ``"established"`` (the
+            producer has accepted) or ``"over"``.
+        options: demand, cancel mode and the others.
+        paused: whether the program has paused it.
+    """
+
+    ref: int
+    consumer: str
+    producer: str
+    state: str
+    options: SubscriptionOptions
+    paused: bool
+
+
+def which_subscriptions(core: SupervisorCore, stage: str | None = None) -> list[SubscriptionInfo]:
+    """A row for each subscription, or for each of those of one stage, on either side.
+
+    Raises:
+        NoSuchStage: there is no such stage.
+    """
+    which = None if stage is None else find(core, stage).id
+    return [
+        SubscriptionInfo(
+            edge.ref,
+            str(edge.consumer),
+            str(edge.producer),
+            edge.state.name.lower(),
+            edge.options,
+            edge.paused,
+        )
+        for edge in core.wiring.edges
+        if which in (None, edge.consumer, edge.producer)
+    ]
 
 
 def edge_of(core: SupervisorCore, ref: int) -> Edge:
-    """The subscription that a ref means.
+    """The subscription that a ref means: its present one, or one from before a restart.
 
     Raises:
         OptionError: what was given is no ref.
@@ -24,7 +78,7 @@ def edge_of(core: SupervisorCore, ref: int) -> Edge:
     """
     if type(ref) is not int or ref < 0:
         raise OptionError("ref", "a number, as subscribe returns it", ref)
-    edge = core.wiring.by_ref(ref)
+    edge = core.wiring.known(ref)
     if edge is None or edge.leaving:
         raise Refused("unknown_subscription", f"no subscription has the ref {ref!r}")
     return edge
@@ -77,3 +131,47 @@ def resubscribe(
     chosen = options if options is not None else old.options
     exchange = Exchange(old, plain(reason))
     return establish(core, Edge(of, producer, chosen, declared=False, replaces=exchange))
+
+
+def pause(core: SupervisorCore, ref: int) -> None:
+    """Have a consumer ask for nothing more on a subscription.
+
+    Raises:
+        Refused: ``unknown_subscription``; or ``draining``, since that has to come to its end.
+    """
+    ensure_open(core)
+    edge = edge_of(core, ref)
+    if core.draining:
+        raise Refused("draining", "a run that drains has nothing paused")
+    edge.paused = True
+    _tell(core, edge, control.PauseSubscription(edge.ref, paused=True))
+
+
+def resume(core: SupervisorCore, ref: int) -> None:
+    """Lift the program's pause of a subscription.
+
+    Raises:
+        Refused: ``unknown_subscription``.
+    """
+    edge = edge_of(core, ref)
+    edge.paused = False
+    _tell(core, edge, control.PauseSubscription(edge.ref, paused=False))
+
+
+def set_rate(core: SupervisorCore, ref: int, rate: float | None, burst: int | None) -> None:
+    """Limit the rate of a subscription, now and after restarts.
+
+    Raises:
+        OptionError: a value breaks its rule.
+        Refused: ``unknown_subscription``.
+    """
+    RateLimit.of(rate, burst)
+    edge = edge_of(core, ref)
+    edge.options = replace(edge.options, rate=rate, burst=burst)
+    _tell(core, edge, control.SetRate(edge.ref, rate, burst))
+
+
+def _tell(core: SupervisorCore, edge: Edge, order: control.Control) -> None:
+    """Tell a subscription's consumer; while there is no link, the next one says it."""
+    if edge.live:
+        core.tell(core.children[edge.consumer], order)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from typing import Any
 
@@ -54,6 +54,8 @@ class Edge:
         shared_fate: of a subscription to a manager: see `SubscriptionSpec`.
         leaving: whether the supervisor is taking it away; it is not linked again.
         replaces: whose place it is to take, and has not yet; restarts on the way do not end that.
+        paused: whether the program has paused it.
+        refs: all its names so far; each restart of one of its stages gives it another.
     """
 
     consumer: StageId
@@ -69,6 +71,8 @@ class Edge:
     shared_fate: bool | None = None
     leaving: bool = False
     replaces: Exchange | None = None
+    paused: bool = False
+    refs: list[int] = field(default_factory=list)
 
     @property
     def name(self) -> str:
@@ -97,6 +101,7 @@ class Wiring:
     def __init__(self) -> None:
         self.edges: list[Edge] = []
         self._by_ref: dict[int, Edge] = {}
+        self._known: dict[int, Edge] = {}
         self._ordinals: Counter[tuple[StageId, StageId]] = Counter()
         self._last_ref = 0
 
@@ -124,6 +129,8 @@ class Wiring:
         edge.ref = self._last_ref
         edge.state = EdgeState.LINKED
         self._by_ref[edge.ref] = edge
+        edge.refs.append(edge.ref)
+        self._known[edge.ref] = edge
         return edge.ref
 
     def by_ref(self, ref: int) -> Edge | None:
@@ -142,11 +149,16 @@ class Wiring:
             todo.extend(following)
         return False
 
+    def known(self, ref: int) -> Edge | None:
+        """The edge that has, or had, this ref, and is not over."""
+        return self._known.get(ref)
+
     def over(self, edge: Edge, reason: Any) -> None:
         """The subscription has ended for good. A dynamic one is forgotten."""
         edge.state = EdgeState.OVER
         edge.reason = reason
         self._by_ref.pop(edge.ref, None)
+        self._disown(edge)
         if not edge.declared:
             self.forget(edge)
 
@@ -155,6 +167,12 @@ class Wiring:
         self._by_ref.pop(edge.ref, None)
         if edge in self.edges:
             self.edges.remove(edge)
+
+    def _disown(self, edge: Edge) -> None:
+        """None of its names means anything any more."""
+        for ref in edge.refs:
+            self._known.pop(ref, None)
+        edge.refs.clear()
 
     def lost(self, edge: Edge) -> None:
         """The link is gone, and the edge is to be linked again."""

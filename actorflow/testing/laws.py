@@ -221,8 +221,8 @@ def forwarded_is_asked(machine: StageMachine) -> Iterator[str]:
         yield f"{hook.held} held of {half.requested} requested"
     wanted = min(hook.forwarded, half.dispatcher.capacity)
     for incoming in consuming.subscriptions.values():
-        window = incoming.window
-        if not isinstance(window, Driven) or not window.opened:
+        window = incoming.automatic
+        if not isinstance(window, Driven) or not window.opened or incoming.manual:
             continue
         if incoming.ended or incoming.broken:
             continue

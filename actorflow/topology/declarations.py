@@ -184,6 +184,8 @@ class SubscribeTo:
         min_demand: when no more than this many are left the consumer asks again, from 0 to
             ``max_demand - 1``.
         cancel: ``"permanent"``, ``"transient"`` or ``"temporary"``.
+        rate: at most so many events per second, above 0; None for no limit.
+        burst: with a rate, how many may come at once after a quiet time, from 1.
         partition: which partition to take from a producer that partitions; None gives replica 0
             the first, replica 1 the second, and so on.
         selector: which events to take from a producer that broadcasts: a function at the top level
@@ -204,6 +206,8 @@ class SubscribeTo:
     max_demand: int | Literal["auto"] | None = field(default=None, kw_only=True)
     min_demand: int | None = field(default=None, kw_only=True)
     cancel: str | None = field(default=None, kw_only=True)
+    rate: float | None = field(default=None, kw_only=True)
+    burst: int | None = field(default=None, kw_only=True)
     partition: Hashable | None = field(default=None, kw_only=True)
     selector: Any = field(default=None, kw_only=True)
     extra: Mapping[str, Any] | None = field(default=None, kw_only=True)
@@ -211,7 +215,7 @@ class SubscribeTo:
 
     def __post_init__(self) -> None:
         SUBSCRIPTION.check(**{"to": self.to, **_given(_values(self))})
-        if self.max_demand is not None:
+        if self.max_demand is not None or self.burst is not None:
             self.options(Defaults())
         if callable(self.selector):
             object.__setattr__(self, "selector", _importable("selector", self.selector))
@@ -228,6 +232,8 @@ class SubscribeTo:
             "max_demand": defaults.max_demand if self.max_demand is None else self.max_demand,
             "min_demand": self.min_demand,
             "cancel": defaults.cancel if self.cancel is None else self.cancel,
+            "rate": self.rate,
+            "burst": self.burst,
         }
         known = {"partition": self.partition, "selector": self.selector}
         extra = {**(self.extra or {}), **_given(known)}

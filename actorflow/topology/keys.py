@@ -222,6 +222,17 @@ SUBSCRIPTION = Table(
             " orderly, or go on.",
         ),
         Key(
+            "rate",
+            Owned(SubscriptionOptions, "rate"),
+            "At most so many events per second; null for no limit.",
+        ),
+        Key(
+            "burst",
+            Integer(1),
+            "With `rate`: how many may come at once after a quiet time.",
+            default="what the rate gives in a tenth of a second",
+        ),
+        Key(
             "partition",
             Scalar("one of the producer's partitions"),
             "Which partition to take, from a producer that partitions.",

@@ -433,6 +433,66 @@ class Run(RunningChanges):
             timeout,
         )
 
+    def pause(self, ref: int) -> None:
+        """Have a consumer ask for nothing more on a subscription until `resume`.
+
+        What was asked for before still comes and is handled: at most ``max_demand`` events. The
+        pause outlives restarts of both stages. A drain lifts it, so that what is under way can be
+        processed. A pause by the stage itself (`actorflow.Consumer.pause`) is another one.
+
+        Args:
+            ref: the subscription, as `subscribe` or `which_subscriptions` gave it; it may have been
+                made again since.
+
+        Raises:
+            Refused: ``unknown_subscription``, or ``draining``.
+
+        Example::
+
+            (row,) = run.which_subscriptions("sink")
+            run.pause(row.ref)
+        """
+        self._supervisor.act(lambda core: subscriptions.pause(core, ref), CALL_TIMEOUT)
+
+    def resume(self, ref: int) -> None:
+        """Lift a pause that the program has made; nothing happens when there is none.
+
+        Raises:
+            Refused: ``unknown_subscription``.
+        """
+        self._supervisor.act(lambda core: subscriptions.resume(core, ref), CALL_TIMEOUT)
+
+    def set_rate(self, ref: int, rate: float | None, burst: int | None = None) -> None:
+        """Limit how many events a subscription takes in a time; it holds over restarts too.
+
+        Args:
+            ref: the subscription.
+            rate: events per second, above 0; None for no limit.
+            burst: how many may come at once after a quiet time, from 1; the default is what the
+                rate gives in a tenth of a second.
+
+        Raises:
+            OptionError: a value breaks its rule.
+            Refused: ``unknown_subscription``.
+
+        Example::
+
+            run.set_rate(ref, 100, burst=10)
+        """
+        self._supervisor.act(
+            lambda core: subscriptions.set_rate(core, ref, rate, burst), CALL_TIMEOUT
+        )
+
+    def which_subscriptions(self, stage: str | None = None) -> list[subscriptions.SubscriptionInfo]:
+        """A row for each subscription: ref, consumer, producer, state, options, paused.
+
+        Args:
+            stage: only those of this stage, on either side.
+        """
+        return self._supervisor.act(
+            lambda core: subscriptions.which_subscriptions(core, stage), CALL_TIMEOUT
+        )
+
     def cancel(self, ref: int, reason: Any = "normal") -> None:
         """End a subscription; its cancel mode decides what that does to its consumer."""
         self._supervisor.act(lambda core: operations.cancel(core, ref, reason), CALL_TIMEOUT)

@@ -288,7 +288,7 @@ def weight(stage: StageHarness) -> int:
         found += (
             len(consuming.subscriptions) + len(consuming.lineage) + len(consuming.asking._dirty)
         )
-        found += len(consuming._streams.expected)
+        found += len(consuming.upstream._streams.expected)
     return found
 
 
