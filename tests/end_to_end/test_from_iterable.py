@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import threading
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from actorflow import EventNotEncodable, ProducerConsumer, Run, SubscribeTo, Topology, from_iterable
+from actorflow.runtime.local import descriptors
 from tests.end_to_end.helpers import Events, kill, numbers_in, wait_until
 from tests.end_to_end.stages import Collect, Count, Pass
 
@@ -237,16 +239,32 @@ def test_a_process_that_the_program_forks_holds_no_link(tmp_path: Path) -> None:
     reader, writer = os.pipe()
     with collecting(gated(gate, 3, 3), journal).start(events) as run:
         wait_until(lambda: numbers_in(journal) == [0, 1, 2], "the first three")
+        ends = set(descriptors._private)
+        assert len(ends) == 2
         child = os.fork()
         if not child:
+            kept = ends & descriptors.open_descriptors()
             os.close(writer)
             os.read(reader, 1)
-            os._exit(0)
+            os._exit(len(kept))
         os.close(reader)
         kill(run, "collect")
         events.restarted("collect")
         gate.set()
         run.wait(LIMIT)
         os.close(writer)
-        os.waitpid(child, 0)
+        assert os.waitpid(child, 0)[1] == 0
     assert set(numbers_in(journal)) == set(range(6))
+
+
+def test_nothing_waits_for_the_garbage_collector() -> None:
+    """The stage's loop is a circle of references: what it had open is closed all the same."""
+    gc.disable()
+    try:
+        before = sorted(os.listdir("/dev/fd"))
+        for _ in range(3):
+            topology = Topology("sum").stage("items", from_iterable(range(5)))
+            assert list(topology.stream("items")) == list(range(5))
+        assert sorted(os.listdir("/dev/fd")) == before
+    finally:
+        gc.enable()
