@@ -106,6 +106,8 @@ if TYPE_CHECKING:
     from actorflow.topology.dynamic import DynamicSupervisor as DynamicSupervisor
     from actorflow.topology.model import Topology as Topology
     from actorflow.topology.run import Run as Run
+    from actorflow.topology.streams import AsyncStream as AsyncStream
+    from actorflow.topology.streams import Stream as Stream
     from actorflow.topology.yaml import load as load
 
     __version__: str
@@ -189,6 +191,7 @@ _HOMES = {
     "actorflow.topology.dynamic": ("DynamicSupervisor",),
     "actorflow.topology.model": ("Topology",),
     "actorflow.topology.run": ("Run",),
+    "actorflow.topology.streams": ("AsyncStream", "Stream"),
     "actorflow.topology.yaml": ("load",),
 }
 
