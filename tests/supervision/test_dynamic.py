@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -99,17 +100,31 @@ def test_a_child_is_forgotten_when_it_has_ended_for_good(seed: int) -> None:
     assert simulation.stop().status == "stopped"
 
 
-def test_a_successor_of_the_name_is_not_stopped_by_the_deadlines_of_the_former() -> None:
-    """Two children, one after the other, both in their first life: a deadline is of one only."""
+def test_a_deadline_is_of_a_child_and_not_of_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two children of one name, one after the other, both in their first life."""
     simulation = service()
-    first = start(simulation, "17", start_within=5, shutdown=4)
-    operations.terminate_child(simulation.core, "jobs.17")
+    core = simulation.core
+    fires: list[Callable[[], None]] = []
+    monkeypatch.setattr(core, "after", lambda seconds, fire: fires.append(fire))
+    first = start(simulation, "17")
+    operations.terminate_child(core, "jobs.17")
     simulation.run_until(lambda: not first.alive)
-    second = start(simulation, "17", start_within=60, shutdown=60)
-    began = simulation.world.now()
-    simulation.core.after(10, lambda: None)
-    simulation.run_until(lambda: simulation.world.now() >= began + 10)
-    assert (second.state, second.generation) == (ChildState.RUNNING, 1)
+    assert len(fires) == 3  # its start, SIGTERM, SIGKILL
+    former, fires[:] = list(fires), []
+    spec = ChildSpec(stage=first.spec.stage, supervisor="jobs")
+    operations.start_child(core, spec)
+    second = core.children[first.id]
+    signals: list[str] = []
+    monkeypatch.setattr(simulation.world, "signal", lambda who, what: signals.append(what))
+    for state in (ChildState.STARTING, ChildState.STOPPING):
+        second.state = state
+        for fire in former:
+            fire()
+    assert signals == []
+    fires[0]()
+    second.state = ChildState.STARTING
+    fires[0]()
+    assert signals == ["kill"]
 
 
 def test_a_run_with_a_dynamic_supervisor_waits_for_more() -> None:

@@ -140,6 +140,25 @@ def _fields(down: DownMessage) -> tuple[Any, ...]:
     )
 
 
+def test_a_monitor_goes_with_the_name() -> None:
+    """A stage is deleted, and another one takes its name: that one is not monitored."""
+    simulation, downs = watched(pair(backoff=Backoff(initial=5)), 3)
+    core = simulation.core
+    child = core.children[StageId("sink")]
+    simulation.run_until(lambda: child.state is ChildState.RUNNING)
+    simulation.world.signal(child.incarnation, "kill")
+    simulation.run_until(lambda: child.state is ChildState.RESTARTING)
+    operations.terminate_child(core, "sink")
+    operations.delete_child(core, "sink")
+    again = operations.start_child(core, child.spec)
+    simulation.run_until(again.done)
+    assert again.result(timeout=0).generation == 1
+    gone = operations.terminate_child(core, "sink")
+    simulation.run_until(gone.done)
+    assert [(str(down.child), down.restarting) for down in downs] == [("sink/0#1", True)]
+    simulation.stop()
+
+
 def test_a_target_that_fails_hurts_nobody(caplog: pytest.LogCaptureFixture) -> None:
     """A full queue, a dead actor, a callback that raises or wants to exit: a log line each."""
     full: queue.Queue[object] = queue.Queue(maxsize=1)
