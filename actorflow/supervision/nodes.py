@@ -116,6 +116,18 @@ class Node:
         """Whether it has ended for good, or one that it is in has."""
         return self.ended or (self.parent is not None and self.parent.gone)
 
+    def insert(self, leaf: Leaf) -> None:
+        """Take a stage in: behind the other replicas of it, or last."""
+        names = list(self.members) if self.dynamic is None else []
+        last = max(
+            (at for at, name in enumerate(names) if name.rpartition("/")[0] == leaf.stage.name),
+            default=None,
+        )
+        behind = names[last + 1 :] if last is not None else []
+        self.members[leaf.name] = leaf
+        for name in behind:
+            self.members[name] = self.members.pop(name)
+
     def begin_again(self) -> None:
         """A new life, with no restarts behind it."""
         self.log = RestartLog(self.spec.intensity)

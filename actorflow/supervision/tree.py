@@ -91,7 +91,7 @@ class Tree:
     # --- what there is ----------------------------------------------------------------------------
 
     def add(self, spec: ChildSpec) -> Leaf:
-        """A new child, the last of its supervisor.
+        """A new child: behind the other replicas of its stage, or the last of its supervisor.
 
         Raises:
             NoSuchStage: there is no supervisor of that name.
@@ -99,7 +99,7 @@ class Tree:
         parent = self.node(spec.supervisor)
         leaf = Leaf(spec.stage.id, spec, parent)
         self._leaves[leaf.stage] = leaf
-        parent.members[leaf.name] = leaf
+        parent.insert(leaf)
         self._place(parent)
         return leaf
 

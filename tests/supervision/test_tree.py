@@ -274,6 +274,16 @@ def test_the_order_is_that_of_the_first_stages() -> None:
     assert names(list(on.in_order())) == "adfce"
 
 
+def test_a_new_replica_stands_with_the_others() -> None:
+    """So that a restart of the stage before it, or behind it, concerns it like them."""
+    on = tree([child("a"), child("b"), child("c")], strategy="rest_for_one")
+    more = StageSpec(id=StageId("b", 1), behaviour=Stage, replicas=2)
+    on.add(ChildSpec(stage=more))
+    assert [str(stage) for stage in on.in_order()] == ["a/0", "b/0", "b/1", "c/0"]
+    assert names(fails(on, "c").restart) == "c"
+    assert names(fails(on, "b").restart) == "bbc"
+
+
 def test_an_unknown_supervisor_is_named() -> None:
     """With those that there are."""
     on = tree([child("a", "inner")], [SupervisorSpec(name="inner")])
