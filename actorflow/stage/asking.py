@@ -265,6 +265,10 @@ class Asking:
             del self._kept[ref]
             self._forget_heirs(ref)
 
+    def later(self, seconds: float, act: Callable[[], None]) -> None:
+        """Do something in so many seconds."""
+        self._time.after(seconds, act)
+
     # --- acknowledgements -------------------------------------------------------------------------
 
     def mark_dirty(self, incoming: Incoming) -> None:

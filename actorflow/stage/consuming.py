@@ -31,7 +31,7 @@ _EVENTS_IN, _BATCHES_IN = int(Counter.EVENTS_IN), int(Counter.BATCHES_IN)
 __all__ = ["ConsumingHalf", "Owner"]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Message:
     incoming: Incoming
     seq: int
@@ -227,6 +227,14 @@ class ConsumingHalf:
         incoming.finished = seq
         self.asking.mark_dirty(incoming)
         self.upstream.forget_when_over(incoming)
+
+    def drop(self, incoming: Incoming) -> int:
+        """Drop what waits here of a subscription; returns how many events that were."""
+        mine = [i for i in self.inbound if isinstance(i, _Message) and i.incoming is incoming]
+        for item in mine:
+            self.inbound.remove(item)
+            incoming.open_batches -= 1
+        return sum(len(item.events) for item in mine)
 
     @property
     def idle(self) -> bool:

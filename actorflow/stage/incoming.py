@@ -117,7 +117,7 @@ class Taken:
     origin: Origin | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Ending:
     """The end of a subscription, to be handled in its turn.
 

@@ -387,6 +387,8 @@ class StageMachine:
             ending=self._ending,
             exhausted=self.begin_finish,
             stop=self.stop,
+            wanted=lambda: self.producing is None or self.producing.subscribers.present,
+            lost=self._upstream_lost,
         )
         time = Time(
             now=self._now,
@@ -493,6 +495,17 @@ class StageMachine:
                 hook.refill()
 
         self._callbacks.subscribed(incoming.handle, agreed)
+
+    def _upstream_lost(self, count: int, incoming: Incoming) -> None:
+        """A producer is gone while what it sent waits for demand; or that is given up (B20)."""
+        peer = str(incoming.handle.peer)
+        if not count:
+            said = "upstream lost: what it sent waits for demand, and this stage ends after that"
+            self.log("warning", said, {"producer": peer})
+            return
+        self._counters[Counter.LOST] += count
+        said = "upstream lost: dropped what it sent, since nobody takes this stage's output"
+        self.log("error", said, {"producer": peer, "events": count})
 
     def _ending(self, ending: Ending) -> None:
         self._callbacks.ending(ending, self.consumer_half().upstream.over)

@@ -10,6 +10,7 @@ from actorflow.stage.behaviour import Stage
 
 if TYPE_CHECKING:
     from actorflow.stage.demand_hook import DemandHook
+    from actorflow.stage.incoming import Incoming
     from actorflow.stage.machine import StageMachine
     from actorflow.stage.producing import ProducingHalf
 
@@ -30,7 +31,12 @@ def status_of(machine: StageMachine) -> dict[str, Any]:
         "state": {key: shown(value) for key, value in _state_of(machine.behaviour).items()},
         "producing": _producing(half, machine.demand_hook) if half is not None else None,
         "producers": [
-            {"ref": each.ref, "stage": str(each.handle.peer), "finished": each.finished}
+            {
+                "ref": each.ref,
+                "stage": str(each.handle.peer),
+                "finished": each.finished,
+                "state": _state_of_incoming(each),
+            }
             for each in incoming
         ],
     }
@@ -63,3 +69,10 @@ def _state_of(behaviour: Stage | None) -> dict[str, Any]:
     """A behaviour's own attributes."""
     attributes = {} if behaviour is None else vars(behaviour)
     return {key: value for key, value in attributes.items() if key != "_context"}
+
+
+def _state_of_incoming(incoming: Incoming) -> str:
+    """Lost means that it has ended, and that this waits behind what it sent before."""
+    if incoming.ended:
+        return "over" if incoming.over else "lost"
+    return "paused" if incoming.paused_by else "manual" if incoming.manual else "active"

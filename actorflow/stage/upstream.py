@@ -20,7 +20,7 @@ from actorflow.protocol.messages import (
     ask_prefix,
     encode,
 )
-from actorflow.protocol.reasons import DONE, NOT_REPLACED, plain
+from actorflow.protocol.reasons import DONE, NOT_REPLACED, ends_consumer, is_normal, plain
 from actorflow.stage.behaviour import Subscription
 from actorflow.stage.incoming import Ending, Incoming, Told
 from actorflow.stage.streams import Streams
@@ -29,7 +29,11 @@ from actorflow.stage.work import CONTROL_LINK, Port
 if TYPE_CHECKING:
     from actorflow.stage.consuming import ConsumingHalf
 
-__all__ = ["Relations", "Upstream"]
+__all__ = ["LOST_AFTER", "Relations", "Upstream"]
+
+LOST_AFTER = 5.0
+"""Seconds that the bad end of a subscription waits, and waits again, behind events that nobody
+wants."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +45,17 @@ class Relations:
         ending: have `handle_cancel` called, then `over`.
         exhausted: every stream has come to its end, with this reason.
         stop: a cancel mode ends the stage, with this reason.
+        wanted: whether anybody takes the stage's output, or is expected to.
+        lost: events are dropped unhandled, so many, as their producer is gone and nobody wants
+            what would be made of them; 0 while they still wait.
     """
 
     subscribe: Callable[[Incoming], None]
     ending: Callable[[Ending], None]
     exhausted: Callable[[Any], None]
     stop: Callable[[Any], None]
+    wanted: Callable[[], bool]
+    lost: Callable[[int, Incoming], None]
 
 
 class Upstream:
@@ -228,10 +237,35 @@ class Upstream:
             return
         if self._half.inbound:
             self._half.inbound.append(ending)
+            if not ending.restarting and self._is_fatal(ending):
+                self._relations.lost(0, incoming)
+                self._watch(ending)
         else:
             self._relations.ending(ending)
         for next_one in [i for i in self._subscriptions.values() if i.follows is incoming]:
             self._succeed(next_one)
+
+    def _is_fatal(self, ending: Ending) -> bool:
+        """Whether the stage ends badly because of it, as soon as its turn has come."""
+        incoming, reason = ending.incoming, ending.reason
+        exchanged = incoming.replaced or incoming.exchanged
+        fatal = ends_consumer(incoming.options.cancel, reason) and not is_normal(reason)
+        return fatal and not exchanged and not self._never_replaced(incoming, reason)
+
+    def _watch(self, ending: Ending) -> None:
+        """Its turn may never come: what is before it waits for demand. That has a limit (B20)."""
+        self._half.asking.later(LOST_AFTER, lambda: self._overdue(ending))
+
+    def _overdue(self, ending: Ending) -> None:
+        """Nobody wants what the queue holds: the end is not kept waiting behind it any longer."""
+        if ending not in self._half.inbound:
+            return
+        if self._relations.wanted():
+            self._watch(ending)
+            return
+        self._half.inbound.remove(ending)
+        self._relations.lost(self._half.drop(ending.incoming), ending.incoming)
+        self._relations.ending(ending)
 
     def _succeed(self, incoming: Incoming) -> None:
         """The subscription that this one replaces has ended: its turn has come."""
