@@ -7,6 +7,7 @@ import inspect
 import threading
 from collections import deque
 from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Mapping
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Literal
@@ -188,6 +189,8 @@ class Inlet(Place):
         self._name = name
         self._shutdown = shutdown
         self._loop = loop
+        # A generator sees the variables of whoever started the run, as it would in a for loop.
+        self._context = copy_context()
         self._ring: Callable[[], None] | None = None
         self._pump: Pump | None = None
         self._iterator: Iterator[Any] | None = None
@@ -241,9 +244,9 @@ class Inlet(Place):
             if self._ring is None:
                 rule = "no asynchronous one in a simulation, which has no threads"
                 raise OptionError("iterable", rule, iterable)
-            self._pump = TaskPump(iterable, self._rung, name, self._loop)
+            self._pump = TaskPump(iterable, self._rung, name, self._context, self._loop)
         elif self._ring is not None:
-            self._pump = ThreadPump(iterable, self._rung, name)  # type: ignore[arg-type]
+            self._pump = ThreadPump(iterable, self._rung, name, self._context)  # type: ignore[arg-type]
         else:
             self._iterator = iter(iterable)  # type: ignore[arg-type]
 

@@ -17,6 +17,7 @@ import time
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import AsyncIterable, Callable, Iterable
+from contextvars import Context
 from itertools import islice
 from typing import Any
 
@@ -90,14 +91,19 @@ class ThreadPump(Pump):
         iterable: what to take from.
         ring: as in `Pump`.
         name: the thread's name.
+        context: the context variables that the iterable sees.
     """
 
-    def __init__(self, iterable: Iterable[Any], ring: Callable[[], None], name: str) -> None:
+    def __init__(
+        self, iterable: Iterable[Any], ring: Callable[[], None], name: str, context: Context
+    ) -> None:
         super().__init__(ring)
         self._iterable = iterable
         self._wanted = 0
         self._news = threading.Condition()
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread = threading.Thread(
+            target=context.run, args=(self._run,), name=name, daemon=True
+        )
         self._thread.start()
 
     def want(self, count: int) -> None:
@@ -167,6 +173,7 @@ class TaskPump(Pump):
         iterable: what to take from.
         ring: as in `Pump`.
         name: the task's name, and that of the thread.
+        context: the context variables that the iterable sees.
         loop: the running loop to take them in; None for one of its own, on a thread of its own.
     """
 
@@ -175,9 +182,11 @@ class TaskPump(Pump):
         iterable: AsyncIterable[Any],
         ring: Callable[[], None],
         name: str,
+        context: Context,
         loop: asyncio.AbstractEventLoop | None,
     ) -> None:
         super().__init__(ring)
+        self._context = context
         self._iterable = iterable
         self._name = name
         self._wanted = 0
@@ -240,7 +249,8 @@ class TaskPump(Pump):
             self._over()
 
     def _begin(self) -> None:
-        self._task = asyncio.get_running_loop().create_task(self._run(), name=self._name)
+        running = asyncio.get_running_loop()
+        self._task = running.create_task(self._run(), name=self._name, context=self._context)
         if self._thread is None:
             self._task.add_done_callback(lambda _: self._over())
         if self._stopping:

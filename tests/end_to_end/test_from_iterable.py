@@ -179,6 +179,8 @@ def test_a_stage_whose_thread_is_stuck_is_abandoned(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The item's own code blocks the stage; the run ends without it, and says so."""
+    Sticky.gate.clear()
+    Sticky.entered.clear()
     run = collecting([Sticky()], tmp_path / "journal", shutdown=0.05).start(Events())
     assert Sticky.entered.wait(LIMIT)
     with caplog.at_level(logging.ERROR):

@@ -9,9 +9,11 @@ from dataclasses import replace
 from itertools import count, islice
 from typing import Any
 
+import psutil
 import pytest
 
 from actorflow import (
+    Broken,
     Closed,
     Defaults,
     IntensityExceeded,
@@ -408,6 +410,17 @@ def test_a_run_that_is_stopped_says_so_in_the_stream() -> None:
             list(stream)
         with pytest.raises(Closed, match="stopped before its stream was at its end"):
             next(run.stream("pass"))
+
+
+def test_a_runtime_that_breaks_is_the_error_of_a_stream() -> None:
+    """The process that forks the stages is killed: the stages in the program end, too."""
+    with Topology("breaks").stage("items", from_iterable(count())).start(Events()) as run:
+        stream = run.stream("items")
+        next(stream)
+        for process in psutil.Process().children():
+            process.kill()
+        with pytest.raises(Broken, match="forks the stages"):
+            list(stream)
 
 
 def test_a_stop_wakes_a_stream_that_waits() -> None:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextvars import ContextVar, copy_context
 from typing import Any
 
 import pytest
@@ -51,7 +52,7 @@ def gated(gate: threading.Event) -> Iterator[int]:
 def test_pain_43_what_is_ready_is_told_while_the_next_item_is_awaited() -> None:
     """Five are wanted, two are there, and the third blocks: the two are to be had at once."""
     gate, bell = threading.Event(), Bell()
-    pump = ThreadPump(gated(gate), bell, "pump")
+    pump = ThreadPump(gated(gate), bell, "pump", copy_context())
     pump.want(5)
     got: list[int] = []
     bell.wait(lambda: got.extend(pump.fetch()) or got == [1, 2])
@@ -67,7 +68,7 @@ def test_no_more_is_taken_than_is_wanted() -> None:
     """Wants add up, and the end is noticed when more is wanted."""
     taken: list[int] = []
     bell = Bell()
-    pump = ThreadPump(iter(range(4)), bell, "pump")
+    pump = ThreadPump(iter(range(4)), bell, "pump", copy_context())
     pump.want(1)
     bell.wait(lambda: taken.extend(pump.fetch()) or taken == [0])
     pump.want(1)
@@ -82,7 +83,7 @@ def test_no_more_is_taken_than_is_wanted() -> None:
 def test_a_ring_is_not_repeated_until_it_is_answered() -> None:
     """A thousand fast items are one ring, or a few, and not a thousand."""
     bell = Bell()
-    pump = ThreadPump(range(1000), bell, "pump")
+    pump = ThreadPump(range(1000), bell, "pump", copy_context())
     pump.want(1001)
     bell.wait(lambda: pump.over)
     assert bell.count == 2  # something is there; it is over
@@ -99,12 +100,39 @@ def test_an_error_comes_after_the_items_before_it() -> None:
         raise error
 
     bell = Bell()
-    pump = ThreadPump(items(), bell, "pump")
+    pump = ThreadPump(items(), bell, "pump", copy_context())
     pump.want(3)
     bell.wait(lambda: pump.over)
     assert pump.fetch() == [1]
     assert pump.error is error
     ended(pump)
+
+
+WHO: ContextVar[str] = ContextVar("WHO", default="nobody")
+
+
+def test_the_iterable_sees_the_context_variables_that_it_is_given() -> None:
+    """A thread would begin without any, and a loop's task with those of another thread."""
+
+    def items() -> Iterator[str]:
+        yield WHO.get()
+
+    async def later() -> AsyncIterator[str]:
+        yield WHO.get()
+
+    token = WHO.set("the program")
+    context = copy_context()
+    WHO.reset(token)
+    bell = Bell()
+    pumps = [
+        ThreadPump(items(), bell, "pump", context),
+        TaskPump(later(), bell, "pump", context.copy(), None),
+    ]
+    for pump in pumps:
+        pump.want(2)
+        bell.wait(lambda pump=pump: pump.over)
+        assert pump.fetch() == ["the program"]
+        ended(pump)
 
 
 def test_an_iterable_that_cannot_even_begin_is_an_error() -> None:
@@ -115,7 +143,7 @@ def test_an_iterable_that_cannot_even_begin_is_an_error() -> None:
             raise LookupError("cannot")
 
     bell = Bell()
-    pump = ThreadPump(Cannot(), bell, "pump")
+    pump = ThreadPump(Cannot(), bell, "pump", copy_context())
     bell.wait(lambda: pump.over)
     assert isinstance(pump.error, LookupError)
     ended(pump)
@@ -133,7 +161,7 @@ def test_a_generator_is_closed_when_the_pump_stops() -> None:
             closed.append(True)
 
     bell = Bell()
-    pump = ThreadPump(items(), bell, "pump")
+    pump = ThreadPump(items(), bell, "pump", copy_context())
     pump.want(1)
     bell.wait(lambda: pump.ready)
     ended(pump)
@@ -146,7 +174,7 @@ def test_an_iterable_that_blocks_is_abandoned_with_a_line(
 ) -> None:
     """Nobody waits longer than was said; the thread ends when the iterable lets it."""
     gate, bell = threading.Event(), Bell()
-    pump = ThreadPump(gated(gate), bell, "actorflow: items of slow")
+    pump = ThreadPump(gated(gate), bell, "actorflow: items of slow", copy_context())
     pump.want(5)
     bell.wait(lambda: len(pump.ready) == 2)
     with caplog.at_level(logging.WARNING):
@@ -185,7 +213,7 @@ class Numbers:
 def test_an_asynchronous_iterable_gets_a_loop_of_its_own() -> None:
     """Where no loop runs: on a thread of its own, no more than is wanted, and closed at the end."""
     numbers, bell = Numbers(5), Bell()
-    pump = TaskPump(numbers.items(), bell, "pump", None)
+    pump = TaskPump(numbers.items(), bell, "pump", copy_context(), None)
     pump.want(2)
     bell.wait(lambda: len(pump.ready) == 2)
     assert numbers.taken == [0, 1]
@@ -199,7 +227,7 @@ def test_an_asynchronous_iterable_gets_a_loop_of_its_own() -> None:
 def test_one_that_waits_for_ever_is_cancelled() -> None:
     """Unlike a thread, a task can be: nothing is abandoned."""
     numbers, bell = Numbers(1, waits=True), Bell()
-    pump = TaskPump(numbers.items(), bell, "pump", None)
+    pump = TaskPump(numbers.items(), bell, "pump", copy_context(), None)
     pump.want(9)
     bell.wait(lambda: len(pump.ready) == 1)
     ended(pump)
@@ -215,7 +243,7 @@ def test_an_error_of_an_asynchronous_iterable_is_kept() -> None:
         raise error
 
     bell = Bell()
-    pump = TaskPump(items(), bell, "pump", None)
+    pump = TaskPump(items(), bell, "pump", copy_context(), None)
     pump.want(2)
     bell.wait(lambda: pump.over)
     assert (pump.fetch(), pump.error) == ([1], error)
@@ -230,7 +258,11 @@ def test_it_is_read_on_the_loop_that_is_given() -> None:
         numbers = Numbers(3)
         news = asyncio.Event()
         pump = TaskPump(
-            numbers.items(), lambda: loop.call_soon_threadsafe(news.set) and None, "pump", loop
+            numbers.items(),
+            lambda: loop.call_soon_threadsafe(news.set) and None,
+            "pump",
+            copy_context(),
+            loop,
         )
         pump.want(9)
         while not pump.over:
@@ -251,7 +283,7 @@ def test_a_loop_that_ends_is_the_end_of_the_source() -> None:
     numbers = Numbers(1, waits=True)
 
     async def main() -> TaskPump:
-        pump = TaskPump(numbers.items(), bell, "pump", asyncio.get_running_loop())
+        pump = TaskPump(numbers.items(), bell, "pump", copy_context(), asyncio.get_running_loop())
         pump.want(5)
         while not numbers.taken:
             await asyncio.sleep(0)
@@ -270,7 +302,7 @@ def test_a_loop_that_is_closed_already_is_the_same() -> None:
     loop = asyncio.new_event_loop()
     loop.close()
     numbers, bell = Numbers(1), Bell()
-    pump = TaskPump(numbers.items(), bell, "pump", loop)
+    pump = TaskPump(numbers.items(), bell, "pump", copy_context(), loop)
     bell.wait(lambda: pump.over)
     assert isinstance(pump.error, Broken)
     ended(pump)
