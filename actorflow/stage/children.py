@@ -213,8 +213,15 @@ class ChildEnd:
 
     @classmethod
     def from_wire(cls, data: Sequence[Any]) -> ChildEnd:
-        """Read what `to_wire` wrote."""
+        """Read what `to_wire` wrote.
+
+        Raises:
+            TypeError: it is something else; a child may write there whatever it likes.
+            ValueError: the same.
+        """
         reason, normal, result, failure, seconds = data
+        if type(normal) is not bool or type(seconds) is not float:
+            raise TypeError(f"no end of a child: {normal!r}, {seconds!r}")
         known = None if failure is None else Failure.from_wire(failure)
         return cls(reason, normal, result, known, seconds)
 

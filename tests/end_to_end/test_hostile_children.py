@@ -26,6 +26,7 @@ from actorflow import (
     Topology,
 )
 from actorflow.stage.behaviour import Stage
+from actorflow.supervision.events import ChildReady
 from tests.end_to_end import children
 from tests.end_to_end.helpers import Events, alive, pids, wait_until
 from tests.end_to_end.stages import Idle, append
@@ -183,7 +184,7 @@ def test_a_stage_that_exits_in_its_constructor_ends_the_run_with_the_reason(
 def with_children(path: Path, kind: str, run: Any = children.hostile, **template: Any) -> Topology:
     """A source that emits what it is cast, and a child for each of its events."""
     if kind == "worker":
-        template["workers"] = 2
+        template.setdefault("workers", 2)
     of = ChildTemplate(run=run, arguments=(str(path),), kind=kind, **template)  # type: ignore[arg-type]
     return (
         Topology("hostile")
@@ -259,6 +260,33 @@ def test_a_stop_with_such_children_keeps_its_deadline(
         assert time.monotonic() - began < 0.3 + LATE
     assert outcome.status == "stopped"
     assert not alive({int(words[0]) for words in lines(journal)})
+
+
+def test_a_child_behind_one_that_hangs_is_terminated_in_time(tmp_path: Path) -> None:
+    """It waits in the same worker's pipe: its end does not wait for the other's, nor hits it."""
+    journal = tmp_path / "journal"
+    run, events = started(with_children(journal, "worker", shutdown=0.3, workers=1))
+    with run:
+        jobs = run.consumer_supervisor("jobs")
+        # Quick ones first, so that more than one is given to the worker at a time.
+        run.cast("source", ["good"] * 50)
+        wait_until(lambda: jobs.count_children().finished == 50, "the quick ones")
+        run.cast("source", ["hang", "good"])
+        wait_until(lambda: lines(journal)[-1][1] == "hang", "it to hang")
+        hanging, behind = wait_until(lambda: _pair(jobs), "both to be there")
+        began = time.monotonic()
+        jobs.terminate_child(behind.id, timeout=30)
+        assert time.monotonic() - began < 0.3 + LATE
+        assert [row.id for row in jobs.which_children()] == [hanging.id]
+        assert alive({hanging.pid})
+        jobs.terminate_child(hanging.id, timeout=30)
+        goes_on(run, 50)
+    assert len(events.of(ChildReady, "jobs")) == 1
+
+
+def _pair(jobs: Any) -> Any:
+    rows = jobs.which_children()
+    return rows if len(rows) == 2 else None
 
 
 def test_what_a_child_has_forked_ends_with_it(tmp_path: Path) -> None:

@@ -136,8 +136,11 @@ class WarmWorkers(ChildRuntime):
         elif self._in_hand[2 * place.index] == life:
             self._signal(place, life, signal)
         else:
-            # It waits in the worker's pipe, from which nothing can be taken back.
+            # It waits in the worker's pipe, from which nothing can be taken back. When its turn
+            # comes its worker is killed; its own deadline is not to wait for the one before it.
             self._doomed[life] = signal
+            if signal == "kill":
+                self._end_soon(life)
 
     def running_since(self, life: int) -> float | None:
         """As `ChildRuntime.running_since`."""
@@ -223,7 +226,10 @@ class WarmWorkers(ChildRuntime):
                 self._at_end(place, link)
                 return
             for frame in frames:
-                self._answered(place, frame)
+                if len(frame) > _RESULT.size:
+                    self._answered(place, frame)
+                else:
+                    self._log("error", "a worker wrote garbage", {"bytes": len(frame)})
             if len(data) < 1 << 16:
                 return
 
@@ -271,9 +277,13 @@ class WarmWorkers(ChildRuntime):
         for task in self._queue:
             if task.life == life:
                 self._queue.remove(task)
-                self._ends.append(ChildEnded(life, ChildEnd("shutdown", False)))
-                self._loop.after(0.0, self._tell)
+                self._end_soon(life)
                 return
+
+    def _end_soon(self, life: int) -> None:
+        """A child that has not begun is over; it is told in a turn of its own."""
+        self._ends.append(ChildEnded(life, ChildEnd("shutdown", False)))
+        self._loop.after(0.0, self._tell)
 
     def _at_end(self, place: _Place, link: PipeLink) -> None:
         """A worker without a pipe can tell nothing any more: if it lives, it is ended."""
@@ -294,7 +304,8 @@ class WarmWorkers(ChildRuntime):
             culprit = in_hand
         seconds = time.monotonic() - self._in_hand[2 * place.index + 1] * 1e-9
         left = list(place.tasks.values())
-        idle = not place.tasks and not place.done
+        # Neither a child's fault nor after any work: it dies of itself, and might do so again.
+        of_itself = culprit is None and place.victim is None and not place.done
         place.tasks, place.victim, place.killed, place.done = {}, None, False, 0
         for task in reversed(left):
             del self._where[task.life]
@@ -311,8 +322,7 @@ class WarmWorkers(ChildRuntime):
         level = "info" if culprit is not None else "warning"
         how = {"status": status, "signal": number, "child": culprit}
         self._log(level, "a worker ended and is replaced", how)
-        if idle:
-            # It dies of itself: not in a circle without a pause.
+        if of_itself:
             self._loop.after(AGAIN_AFTER, lambda: self._again(place))
         else:
             self._again(place)
