@@ -81,6 +81,8 @@ class SubscriptionOptions:
             if type(low) is not int or not 0 <= low < limit:
                 rule = f"an integer from 0 to {limit - 1} (max_demand - 1)"
                 raise OptionError("min_demand", rule, low)
+        if not isinstance(self.extra, Mapping):
+            raise OptionError("extra", "a map from names to plain data", self.extra)
         if self.cancel not in CANCEL_MODES:
             raise OptionError("cancel", "one of " + ", ".join(CANCEL_MODES), self.cancel)
         RateLimit.of(self.rate, self.burst)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from actorflow.errors import NotInStage, OptionError
+from actorflow.protocol.arguments import check_events, check_instance, check_integer, check_seconds
 from actorflow.protocol.codec import dump
 from actorflow.protocol.messages import MAX_COUNT
 from actorflow.protocol.rate import RateLimit
@@ -52,7 +53,7 @@ class RunningStage(StageContext):
 
     def emit(self, events: Iterable[Any]) -> None:
         """Emit events now."""
-        self._producing("emit").emit(list(events))
+        self._producing("emit").emit(list(check_events("events", events)))
 
     def notify(self, message: Any) -> None:
         """Tell every consumer, in order with the events."""
@@ -60,8 +61,8 @@ class RunningStage(StageContext):
 
     def ask(self, subscription: Subscription, count: int) -> None:
         """Ask on a manual subscription; nothing when it has ended."""
-        if type(count) is not int or count < 0:
-            raise OptionError("count", "an integer of at least 0", count)
+        check_instance("subscription", subscription, Subscription)
+        check_integer("count", count)
         if count > MAX_COUNT:
             raise OptionError("count", f"at most {MAX_COUNT}", count)
         half = self._consuming("ask")
@@ -100,6 +101,7 @@ class RunningStage(StageContext):
 
     def cancel(self, subscription: Subscription, reason: Any) -> None:
         """End a subscription, whichever side this stage is."""
+        check_instance("subscription", subscription, Subscription)
         if subscription.side == "producer":
             self._consuming("cancel").upstream.cancel(subscription.ref, reason)
             return
@@ -110,8 +112,7 @@ class RunningStage(StageContext):
 
     def send_after(self, seconds: float, message: Any) -> None:
         """Have `handle_info(message)` called later."""
-        if type(seconds) not in (int, float) or not 0 <= seconds < float("inf"):
-            raise OptionError("seconds", "a number from 0", seconds)
+        check_seconds("seconds", seconds)
         self._machine.info_after(seconds, message)
 
     def later(self) -> HeldBatch:

@@ -85,6 +85,9 @@ class StageOptions:
         if most is not None and (type(most) is not int or most < 1):
             rule = "an integer of at least 1, or none for no limit"
             raise OptionError("max_unfinished", rule, most)
+        if not isinstance(self.dispatcher, str | type | Dispatcher | Mapping):
+            rule = "a dispatcher's name, its class, or a map from one of these to its options"
+            raise OptionError("dispatcher", rule, self.dispatcher)
         _one_of("buffer_keep", self.buffer_keep, KEEP_MODES)
         _one_of("when_no_consumers", self.when_no_consumers, NO_CONSUMERS)
         _one_of("demand", self.demand, DEMAND_MODES)

@@ -10,6 +10,7 @@ from typing import Any
 
 from actorflow.errors import NoSuchStage, OptionError, Refused
 from actorflow.protocol import control
+from actorflow.protocol.arguments import check_integer
 from actorflow.protocol.demand import SubscriptionOptions
 from actorflow.protocol.identity import StageId
 from actorflow.protocol.reasons import DONE, plain
@@ -61,12 +62,20 @@ class ChildCounts:
     restarting: int
 
 
-def find(core: SupervisorCore, stage: str) -> Child:
+def find(core: SupervisorCore, stage: str, option: str = "stage") -> Child:
     """The child that a name means: ``"count/1"``, or ``"count"`` when there is only one.
 
+    Args:
+        core: the supervisor.
+        stage: the name.
+        option: what the caller's argument is called.
+
     Raises:
+        OptionError: it is no name at all.
         NoSuchStage: there is none, or the name means several; the error lists what there is.
     """
+    if type(stage) is not str:
+        raise OptionError(option, "a stage's name, such as 'count' or 'count/1'", stage)
     name, _, index = stage.partition("/")
     if not index:
         alone = core.children.get(StageId(name))
@@ -223,7 +232,7 @@ def ends(core: SupervisorCore, consumer: str, producer: str) -> tuple[StageId, S
         NoSuchStage: there is no such stage.
     """
     ensure_open(core)
-    to, of = find(core, producer), find(core, consumer)
+    to, of = find(core, producer, "to"), find(core, consumer, "consumer")
     if kind_of(to.spec.stage.behaviour) == "consumer":
         raise Refused("not_a_producer", f"{to.id} is a consumer, nobody can subscribe to it")
     if kind_of(of.spec.stage.behaviour) == "producer":
@@ -244,6 +253,7 @@ def cancel(core: SupervisorCore, ref: int, reason: Any) -> None:
     Raises:
         Refused: ``unknown_subscription``: there is none of that ref.
     """
+    check_integer("ref", ref)
     edge = core.wiring.by_ref(ref)
     if edge is None:
         raise Refused("unknown_subscription", f"no subscription has the ref {ref!r}")
@@ -253,7 +263,7 @@ def cancel(core: SupervisorCore, ref: int, reason: Any) -> None:
 def set_demand(core: SupervisorCore, stage: str, mode: str) -> None:
     """Let a producer accumulate or forward demand."""
     if mode not in ("accumulate", "forward"):
-        raise OptionError("demand", "one of accumulate, forward", mode)
+        raise OptionError("mode", "one of accumulate, forward", mode)
     child = find(core, stage)
     kind = kind_of(child.spec.stage.behaviour)
     if kind != "producer":

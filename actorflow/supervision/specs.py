@@ -8,6 +8,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from actorflow.errors import OptionError
+from actorflow.protocol.arguments import check_instance
 from actorflow.protocol.demand import SubscriptionOptions
 from actorflow.stage.spec import StageSpec
 
@@ -123,6 +124,7 @@ class ChildSpec:
     backoff: Backoff | None = None
 
     def __post_init__(self) -> None:
+        check_instance("stage", self.stage, StageSpec)
         _choice("restart", self.restart, RESTARTS)
         if not isinstance(self.shutdown, str):
             _seconds("shutdown", self.shutdown, words=", brutal_kill or infinity")

@@ -19,6 +19,7 @@ from typing import Any, Protocol, TypeVar, overload
 import pykka
 
 from actorflow.errors import Broken, CallTimeout, Closed, OptionError, Refused
+from actorflow.protocol.arguments import check_timeout
 from actorflow.protocol.reasons import DONE
 from actorflow.supervision import operations
 from actorflow.supervision.checkpoint import CheckpointFile
@@ -339,7 +340,7 @@ class SupervisorHandle:
         return either
 
     def _begin(self, act: Callable[[SupervisorCore], Any], timeout: float) -> Future[Any]:
-        if type(timeout) not in (int, float) or not timeout >= 0:
+        if check_timeout(timeout) is None:
             raise OptionError("timeout", "a number of seconds from 0", timeout)
         if getattr(_current, "actor", None) == self.reference.actor_urn:
             raise Refused(

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-from actorflow.errors import NoSuchStage
+from actorflow.errors import NoSuchStage, OptionError
 from actorflow.protocol.identity import StageId
 from actorflow.supervision.nodes import Leaf, Node
 from actorflow.supervision.specs import ChildSpec, DynamicSupervisorSpec, Plan, SupervisorSpec
@@ -121,8 +121,11 @@ class Tree:
         """The supervisor of a name; nothing names the run's own.
 
         Raises:
+            OptionError: it is no name at all.
             NoSuchStage: there is none.
         """
+        if type(name) is not str:
+            raise OptionError("name", "a supervisor's name", name)
         try:
             return self._nodes[name]
         except KeyError:

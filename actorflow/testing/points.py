@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from actorflow.errors import CallTimeout, Closed
+from actorflow.protocol.arguments import check_seconds, check_text
 from actorflow.runtime.simulated.process import SimulatedProcess, current_process
 
 __all__ = ["Gate", "fault_point", "spend"]
@@ -168,6 +169,7 @@ def fault_point(name: str) -> None:
     Example:
         >>> fault_point("half written")
     """
+    check_text("name", name)
     process = current_process()
     if process is not None:
         process.pass_point(name)
@@ -182,6 +184,7 @@ def spend(seconds: float) -> None:
     Example:
         >>> spend(0)
     """
+    check_seconds("seconds", seconds)
     process = current_process()
     if process is None:
         time.sleep(seconds)

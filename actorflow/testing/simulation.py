@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
+from actorflow.errors import OptionError
 from actorflow.observe.statistics import RunStatistics, gather
+from actorflow.protocol.arguments import check_instance, check_integer
 from actorflow.protocol.identity import Incarnation
 from actorflow.runtime.simulated.faults import Faults
 from actorflow.runtime.simulated.process import SimulatedProcess
@@ -125,6 +127,16 @@ class Simulation:
         laws: bool = False,
         witness: Witness | None = None,
     ) -> None:
+        if not isinstance(topology, Plan) and not callable(getattr(topology, "plan", None)):
+            raise OptionError("topology", "a Topology or a Plan", topology)
+        check_integer("seed", seed, None)
+        for option, value, kind in (
+            ("faults", faults, Faults),
+            ("conditions", conditions, Conditions),
+            ("witness", witness, Witness),
+        ):
+            if value is not None:
+                check_instance(option, value, kind)
         self.plan = topology if isinstance(topology, Plan) else topology.plan()
         self._history = _History()
         witnesses = [self._history, *([Checker()] if laws else []), *([witness] if witness else [])]
@@ -169,6 +181,7 @@ class Simulation:
             Stalled: nothing can happen any more; the error shows who waits for whom.
             Endless: `max_steps` were not enough.
         """
+        check_integer("max_steps", max_steps, 1)
         # What stages draw from Python's own generator is part of the run, and nobody else's.
         outer = random.getstate()
         random.seed(self.world.seed)

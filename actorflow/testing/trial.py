@@ -6,6 +6,13 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 from actorflow.errors import OptionError
+from actorflow.protocol.arguments import (
+    check_events,
+    check_instance,
+    check_integer,
+    check_map,
+    check_text,
+)
 from actorflow.protocol.demand import SubscriptionOptions
 from actorflow.protocol.identity import StageId
 from actorflow.runtime.simulated.faults import Faults
@@ -110,8 +117,18 @@ def run(
         >>> run(Double, [1, 2, 3])
         [2, 4, 6]
     """
-    kind = kind_of(stage)
-    events = list(inputs)
+    try:
+        kind = kind_of(stage)
+    except TypeError:
+        raise OptionError("stage", "a class of a stage", stage) from None
+    events = list(check_events("inputs", inputs))
+    if args is not None:
+        check_map("args", args)
+    check_text("name", name)
+    if options is not None:
+        check_instance("options", options, StageOptions)
+    if take is not None:
+        check_integer("take", take)
     if events and kind == "producer":
         raise OptionError("inputs", "empty for a producer", events)
     simulation = Simulation(

@@ -146,7 +146,9 @@ class Topology:
             >>> Topology("example").stage("numbers", Numbers).stages[0].use.__name__
             'Numbers'
         """
-        if isinstance(subscribe_to, str | Mapping | SubscribeTo):
+        if isinstance(subscribe_to, str | Mapping | SubscribeTo) or (
+            subscribe_to is not None and not isinstance(subscribe_to, Iterable)
+        ):
             hint = "put it in a list"
             raise OptionError("subscribe_to", "a list of subscriptions", subscribe_to, hint)
         source = use if isinstance(use, ProgramSource) else None

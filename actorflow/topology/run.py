@@ -15,6 +15,13 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 from actorflow.errors import Closed
 from actorflow.observe.logs import event_logger
 from actorflow.observe.statistics import RunStatistics, gather
+from actorflow.protocol.arguments import (
+    check_callable,
+    check_instance,
+    check_integer,
+    check_text,
+    check_timeout,
+)
 from actorflow.protocol.control import SYSTEM
 from actorflow.protocol.demand import SubscriptionOptions
 from actorflow.supervision import operations, subscriptions, subtrees
@@ -115,6 +122,7 @@ class Run(RunningChanges):
         Raises:
             TimeoutError: it is not over yet.
         """
+        check_timeout(timeout)
         try:
             return self._outcome.result(timeout)
         except FutureTimeout:
@@ -125,14 +133,15 @@ class Run(RunningChanges):
     async def wait_async(self, timeout: float | None = None) -> dict[str, Any]:
         """As `wait`, for an event loop, which is not blocked."""
         outcome = await self.outcome_async(timeout)
-        if outcome.error is not None and outcome.status == "failed":
-            raise outcome.error
+        if outcome.root_cause is not None and outcome.status == "failed":
+            raise outcome.root_cause
         return outcome.results
 
     async def outcome_async(self, timeout: float | None = None) -> Outcome:
         """As `outcome`, for an event loop, which is not blocked."""
         from actorflow.supervision.awaiting import is_done
 
+        check_timeout(timeout)
         await is_done(self._outcome, timeout)
         return self.outcome(0)
 
@@ -143,6 +152,7 @@ class Run(RunningChanges):
 
     def on_over(self, callback: Callable[[], None]) -> None:
         """Have `callback` called, from whatever thread, when the run is over; at once if it is."""
+        check_callable("callback", callback)
         self._outcome.add_done_callback(lambda _: callback())
 
     def drain(self, timeout: float | None = None) -> Outcome:
@@ -151,6 +161,7 @@ class Run(RunningChanges):
         Args:
             timeout: seconds after which what still runs is stopped, or None for no limit.
         """
+        check_timeout(timeout)
         if not self.over:
             with suppress(Closed):
                 self._supervisor.act(SupervisorCore.drain, CALL_TIMEOUT)
@@ -184,6 +195,7 @@ class Run(RunningChanges):
         """As `drain`, for an event loop, which is not blocked."""
         from actorflow.supervision.awaiting import is_done
 
+        check_timeout(timeout)
         if not self.over:
             with suppress(Closed):
                 await self._supervisor.act_async(SupervisorCore.drain, CALL_TIMEOUT)
@@ -293,6 +305,7 @@ class Run(RunningChanges):
             Refused: ``already_started``.
             StartFailed: it did not come up; the cause says why.
         """
+        check_instance("spec", spec, ChildSpec)
         return self._supervisor.act(lambda core: operations.start_child(core, spec), timeout)
 
     def terminate_child(self, stage: str, timeout: float = 30.0) -> None:
@@ -313,6 +326,7 @@ class Run(RunningChanges):
         Args:
             stage: the stage's name, or ``"name/index"``.
         """
+        check_text("stage", stage)
         return ConsumerSupervisorHandle(
             lambda request, timeout: self.call(stage, request, timeout=timeout)
         )
@@ -382,6 +396,10 @@ class Run(RunningChanges):
         Raises:
             Refused: with the reason, such as ``not_a_producer`` or ``already_subscribed``.
         """
+        if shared_fate is not None:
+            check_instance("shared_fate", shared_fate, bool)
+        if options is not None:
+            check_instance("options", options, SubscriptionOptions)
         chosen = options if options is not None else SubscriptionOptions()
         return self._supervisor.act(
             lambda core: operations.subscribe(core, consumer, to, chosen, shared_fate), timeout
@@ -426,6 +444,12 @@ class Run(RunningChanges):
             ref = run.subscribe("sink", to="numbers")
             ref = run.resubscribe(ref, options=SubscriptionOptions(max_demand=100))
         """
+        for option, name in (("to", to), ("consumer", consumer)):
+            if name is not None:
+                check_text(option, name, "a stage's name")
+        check_integer("ref", ref)
+        if options is not None:
+            check_instance("options", options, SubscriptionOptions)
         return self._supervisor.act(
             lambda core: subscriptions.resubscribe(
                 core, ref, to=to, options=options, reason=reason, consumer=consumer
@@ -560,6 +584,7 @@ class Run(RunningChanges):
 
     def demonitor(self, monitor: int) -> bool:
         """End a monitor; returns whether there was one."""
+        check_integer("monitor", monitor, None)
         return self._supervisor.act(lambda core: core.monitors.remove(monitor), CALL_TIMEOUT)
 
     # --- looking ----------------------------------------------------------------------------------

@@ -71,7 +71,10 @@ class LocalRuntime(Runtime):
                 "the local runtime starts its stages with fork, which this system does not have;"
                 " use Linux, macOS or the Windows Subsystem for Linux"
             )
-        if not boot_within > 0:
+        for option, names in (("import_paths", import_paths), ("preload", preload)):
+            if isinstance(names, str | bytes) or not isinstance(names, Sequence):
+                raise OptionError(option, "a list of names", names)
+        if type(boot_within) not in (int, float) or not boot_within > 0:
             raise OptionError("boot_within", "a number of seconds above 0", boot_within)
         # Imported only now: these need modules that do not exist where the check above fails, and
         # `import actorflow` must work there.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from actorflow.errors import OptionError
+from actorflow.protocol.arguments import check_seconds
 
 __all__ = ["FakeClock"]
 
@@ -27,6 +28,8 @@ class FakeClock:
     __slots__ = ("_now",)
 
     def __init__(self, start: float = 0.0) -> None:
+        if type(start) not in (int, float) or not math.isfinite(start):
+            raise OptionError("start", "a finite number", start)
         self._now = float(start)
 
     def __call__(self) -> float:
@@ -39,9 +42,7 @@ class FakeClock:
         Raises:
             OptionError: a clock does not run backwards.
         """
-        if not 0 <= seconds < math.inf:
-            raise OptionError("seconds", "a number of seconds from 0", seconds)
-        self._now += seconds
+        self._now += check_seconds("seconds", seconds)
 
     def advance_to(self, moment: float) -> None:
         """Let the time be `moment`; nothing when that is past."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 from actorflow.errors import OptionError
+from actorflow.protocol.arguments import check_instance, check_integer, check_map, check_text
 from actorflow.runtime.simulated.process import SimulatedProcess
 
 __all__ = ["CrashAt", "CrashPlan", "Faults"]
@@ -26,6 +27,11 @@ class CrashAt:
 
     step: int
     stage: str | None = None
+
+    def __post_init__(self) -> None:
+        check_integer("step", self.step, 1)
+        if self.stage is not None:
+            check_text("stage", self.stage, "a stage's name, or none for any")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,8 +74,15 @@ class Faults:
             value = getattr(self, option)
             if type(value) is not int or value < least:
                 raise OptionError(option, f"an integer of at least {least}", value)
-        if isinstance(self.stages, str):
+        if self.stages is not None and not isinstance(self.stages, tuple | list):
             raise OptionError("stages", "a tuple of stages' names", self.stages)
+        if not isinstance(self.at, tuple | list):
+            raise OptionError("at", "a tuple of CrashAt", self.at)
+        for crash in self.at:
+            check_instance("at", crash, CrashAt)
+        check_map("points", self.points, "a map from names of points to passes")
+        for passed in self.points.values():
+            check_integer("points", passed, 1)
 
 
 class CrashPlan:

@@ -62,6 +62,9 @@ class Conditions:
                 raise OptionError(option, "one of " + ", ".join(known), getattr(self, option))
         if self.capacity is not None and (type(self.capacity) is not int or self.capacity < 1):
             raise OptionError("capacity", "an integer of at least 1", self.capacity)
+        for option in ("slowest", "haste"):
+            if type(getattr(self, option)) not in (int, float, type(None)):
+                raise OptionError(option, "a number", getattr(self, option))
         if self.slowest is not None and not self.slowest >= 0:
             raise OptionError("slowest", "a number of seconds from 0", self.slowest)
         if self.haste is not None and not 0 <= self.haste < 1:

@@ -1,0 +1,86 @@
+"""Checks of arguments: each refuses with an `OptionError` that names parameter, rule and value."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
+
+from actorflow.errors import OptionError
+
+__all__ = [
+    "check_callable",
+    "check_events",
+    "check_instance",
+    "check_integer",
+    "check_map",
+    "check_seconds",
+    "check_text",
+    "check_timeout",
+]
+
+Kind = TypeVar("Kind")
+
+
+def check_integer(option: str, value: Any, least: int | None = 0) -> int:
+    """An integer, of at least so much.
+
+    Example:
+        >>> check_integer("seed", 5)
+        5
+    """
+    if type(value) is not int or (least is not None and value < least):
+        rule = "an integer" if least is None else f"an integer of at least {least}"
+        raise OptionError(option, rule, value)
+    return value
+
+
+def check_seconds(option: str, value: Any) -> float:
+    """A finite number from 0."""
+    if type(value) not in (int, float) or not 0 <= value < math.inf:
+        raise OptionError(option, "a number of seconds from 0", value)
+    return float(value)
+
+
+def check_timeout(value: Any) -> float | None:
+    """Seconds that a thread can wait, or None for no limit."""
+    if value is None:
+        return None
+    if type(value) not in (int, float) or not 0 <= value <= threading.TIMEOUT_MAX:
+        raise OptionError("timeout", "a number of seconds from 0, or none for no limit", value)
+    return float(value)
+
+
+def check_text(option: str, value: Any, rule: str = "a text that is not empty") -> str:
+    """A text with something in it."""
+    if type(value) is not str or not value:
+        raise OptionError(option, rule, value)
+    return value
+
+
+def check_map(option: str, value: Any, rule: str = "a map from names to values") -> None:
+    """A map by name."""
+    if not isinstance(value, Mapping) or not all(type(key) is str for key in value):
+        raise OptionError(option, rule, value)
+
+
+def check_instance(option: str, value: Any, kind: type[Kind]) -> Kind:
+    """An object of a class."""
+    if not isinstance(value, kind):
+        raise OptionError(option, f"a {kind.__name__}", value)
+    return value
+
+
+def check_callable(option: str, value: Any) -> Callable[..., Any]:
+    """Something that can be called."""
+    if not callable(value):
+        raise OptionError(option, "a function", value)
+    return value  # type: ignore[no-any-return]
+
+
+def check_events(option: str, value: Any) -> Iterable[Any]:
+    """An iterable that is meant as several events: text, bytes and maps hardly ever are."""
+    if isinstance(value, str | bytes | dict) or not isinstance(value, Iterable):
+        raise OptionError(option, "an iterable of events", value)
+    return value

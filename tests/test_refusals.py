@@ -1,0 +1,501 @@
+"""Every public function refuses bad arguments where it is called: parameter, rule and value.
+
+`TABLE` has a row for everything public that is called by a user, and in it every parameter: with
+values that it must refuse, or with `ANY` when it takes whatever there is. What is public and not in
+the table fails `test_every_public_callable_has_its_row`: add the row.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+import actorflow
+from actorflow import (
+    ActorflowError,
+    ChildSpec,
+    Consumer,
+    OptionError,
+    Producer,
+    ProducerConsumer,
+    Run,
+    StageId,
+    StageSpec,
+    Topology,
+    TopologyError,
+    testing,
+)
+from actorflow.stage.behaviour import Stage
+from actorflow.stages.departition import Departition
+from actorflow.stages.zip import Zip
+from actorflow.testing import StageHarness
+
+NAN, INF = float("nan"), float("inf")
+
+
+class _Any:
+    """Takes anything: a message, a reason, an event."""
+
+
+ANY = _Any()
+
+NO_TEXT: tuple[Any, ...] = (None, 5, b"text", ["text"])
+NO_INTEGER: tuple[Any, ...] = (None, 1.5, "5", True, NAN)
+NO_NATURAL = (*NO_INTEGER, -1)
+NO_COUNT = (*NO_NATURAL, 0)
+NO_SECONDS: tuple[Any, ...] = ("5", True, -1, NAN, [5])
+NO_TIMEOUT = (*NO_SECONDS, INF)
+NO_RATE: tuple[Any, ...] = (0, -1, NAN, INF, "5", True)
+NO_BURST: tuple[Any, ...] = (0, -1, 1.5, "5", True)
+NO_FUNCTION: tuple[Any, ...] = (5, "text")
+NO_MAP: tuple[Any, ...] = (5, "text", ["text"])
+NO_CLASS: tuple[Any, ...] = (None, 5, "text", int)
+NOBODY: tuple[Any, ...] = (*NO_TEXT, "nobody", "")
+
+
+class Source(Producer):
+    def handle_demand(self, demand: int) -> None:
+        return None
+
+
+class Between(ProducerConsumer):
+    def handle_events(self, events: Any, subscription: Any) -> None:
+        return None
+
+    def handle_demand(self, demand: int) -> Any:
+        return actorflow.HOLD
+
+
+class Sink(Consumer):
+    def handle_events(self, events: Any, subscription: Any) -> None:
+        return None
+
+
+SPEC = StageSpec(id=StageId("new"), behaviour=Sink)
+CHILD = ChildSpec(stage=SPEC)
+PLAIN = Topology("plain").stage("source", Source)
+
+Row = dict[str, Any]
+TABLE: dict[str, Row] = {
+    # --- topologies
+    "Topology": {
+        "name": (*NO_TEXT, ""),
+        "stages": (5, "text", [5]),
+        "supervisor": (5, "text", None),
+        "defaults": (5, "text", None),
+        "import_paths": (5, "text"),
+        "supervisors": (5, "text", (5,)),
+        "checkpoint": (5,),
+    },
+    "Topology.stage": {
+        "name": (*NO_TEXT, "", "a/b"),
+        "use": NO_CLASS,
+        "args": NO_MAP,
+        "replicas": NO_COUNT[1:],
+        "restart": ("sometimes", 5),
+        "shutdown": (*NO_SECONDS[:-1], "sometimes"),
+        "start_within": NO_SECONDS[:-1],
+        "subscribe_to": (5, "source", [5], [None], [{"max_demand": 5}]),
+        "buffer_size": (-1, 1.5, "5", True),
+        "buffer_keep": ("middle", 5),
+        "when_no_consumers": ("cry", 5),
+        "dispatcher": ("sideways", 5),
+        "demand": ("sideways", 5),
+        "poll_interval": (0, -1, NAN, "5"),
+        "max_unfinished": (0, -1, 1.5, "5"),
+        "backoff": (5, "text"),
+    },
+    # --- a run
+    "Run.wait": {"timeout": NO_TIMEOUT},
+    "Run.outcome": {"timeout": NO_TIMEOUT},
+    "Run.wait_async": {"timeout": NO_TIMEOUT},
+    "Run.outcome_async": {"timeout": NO_TIMEOUT},
+    "Run.on_over": {"callback": (None, *NO_FUNCTION)},
+    "Run.drain": {"timeout": NO_TIMEOUT},
+    "Run.drain_async": {"timeout": NO_TIMEOUT},
+    "Run.stop": {"reason": ANY},
+    "Run.stop_async": {"reason": ANY},
+    "Run.start_child": {"spec": (None, 5, "text", SPEC), "timeout": NO_TIMEOUT},
+    "Run.terminate_child": {"stage": NOBODY, "timeout": NO_TIMEOUT},
+    "Run.restart_child": {"stage": NOBODY, "timeout": NO_TIMEOUT},
+    "Run.delete_child": {"stage": NOBODY},
+    "Run.subscribe": {
+        "consumer": NOBODY,
+        "to": NOBODY,
+        "options": (5, {"max_demand": 5}),
+        "shared_fate": (5, "yes"),
+        "timeout": NO_TIMEOUT,
+    },
+    "Run.resubscribe": {
+        "ref": (*NO_NATURAL, 99),
+        "to": (*NO_TEXT[1:], ""),
+        "options": (5, {"max_demand": 5}),
+        "reason": ANY,
+        "consumer": (*NO_TEXT[1:], ""),
+        "timeout": NO_TIMEOUT,
+    },
+    "Run.pause": {"ref": (*NO_NATURAL, 99)},
+    "Run.resume": {"ref": (*NO_NATURAL, 99)},
+    "Run.set_rate": {"ref": (*NO_NATURAL, 99), "rate": NO_RATE, "burst": NO_BURST},
+    "Run.which_subscriptions": {"stage": NOBODY[1:]},
+    "Run.stream": {"stage": NOBODY},
+    "Run.astream": {"stage": NO_TEXT},  # who there is, is asked when it is iterated
+    "Run.consumer_supervisor": {"stage": NO_TEXT},
+    "Run.terminate_supervisor": {"name": NOBODY[:-1], "timeout": NO_TIMEOUT},
+    "Run.restart_supervisor": {"name": NOBODY[:-1]},
+    "Run.kill_supervisor": {"name": NOBODY[:-1]},
+    "Run.dynamic": {"name": NOBODY},
+    "Run.cancel": {"ref": (*NO_NATURAL, 99), "reason": ANY},
+    "Run.set_demand": {"stage": NOBODY, "mode": ("sideways", None, 5)},
+    "Run.demand": {"stage": NOBODY},
+    "Run.call": {"stage": NOBODY, "request": ANY, "timeout": NO_TIMEOUT},
+    "Run.cast": {"stage": NOBODY, "message": ANY},
+    "Run.info": {"stage": NOBODY, "message": ANY},
+    "Run.status": {"stage": NOBODY, "timeout": NO_TIMEOUT},
+    "Run.monitor": {"stage": NOBODY, "target": (None, *NO_FUNCTION)},
+    "Run.demonitor": {"monitor": NO_INTEGER},
+    # --- a stage's verbs
+    "Stage.cancel": {"subscription": (None, 5, "text"), "reason": ANY},
+    "Stage.send_after": {"seconds": (*NO_TIMEOUT, None), "message": ANY},
+    "Stage.stop": {"reason": ANY},
+    "Stage.set_result": {"value": ANY},
+    "Producer.emit": {"events": (None, 5, "text", {"a": 1})},
+    "Producer.notify": {"message": ANY},
+    "Producer.set_demand": {"mode": ("sideways", None, 5)},
+    "Consumer.ask": {"subscription": (None, 5, "text"), "count": (*NO_NATURAL, 2**50)},
+    "Consumer.pause": {"subscription": (None, 5, "text")},
+    "Consumer.resume": {"subscription": (None, 5, "text")},
+    "Consumer.set_mode": {"subscription": (None, 5, "text"), "mode": ("sideways", None, 5)},
+    "Consumer.set_rate": {
+        "subscription": (None, 5, "text"),
+        "rate": NO_RATE,
+        "burst": NO_BURST,
+    },
+    "ProducerConsumer.forward": {"count": (-1, 1.5, "5", True)},
+    # --- ready-made stages
+    "Zip": {"sources": (None, 5, "text", [], ["one"], ["a", "a"])},
+    "Departition": {
+        "partitions": NO_COUNT,
+        "merge": (None, *NO_FUNCTION),
+        "init": (None, *NO_FUNCTION),
+        "finish": NO_FUNCTION,
+        "window": NO_FUNCTION,
+        "report": NO_FUNCTION,
+        "patience": (*NO_TIMEOUT, None),
+        "max_open": NO_COUNT,
+    },
+    # --- options and specifications
+    "SubscriptionOptions": {
+        "max_demand": (0, -1, 1.5, "5", None, True),
+        "min_demand": (-1, 1.5, "5", 10_000, True),
+        "cancel": ("sometimes", None, 5),
+        "rate": NO_RATE,
+        "burst": NO_BURST,
+        "extra": NO_MAP,
+    },
+    "StageOptions": {
+        "buffer_size": (-1, 1.5, "5", True),
+        "buffer_keep": ("middle", None, 5),
+        "when_no_consumers": ("cry", None, 5),
+        "dispatcher": (5, None),  # a name is looked up where the topology's import path is known
+        "demand": ("sideways", None, 5),
+        "poll_interval": (0, -1, NAN, INF, "5", True),
+        "delivery": ("perhaps", None, 5),
+        "max_unfinished": (0, -1, 1.5, "5", True),
+        "codec": ("json", None, 5),
+    },
+    "SubscribeTo": {
+        "to": NO_TEXT,  # whether there is such a stage is seen when the topology is complete
+        "max_demand": (0, -1, 1.5, "5", True),
+        "min_demand": (-1, 1.5, "5", True),
+        "cancel": ("sometimes", 5),
+        "rate": NO_RATE,
+        "burst": NO_BURST,
+        "partition": ([1],),
+        "selector": (5, "text", lambda event: True),
+        "extra": NO_MAP,
+        "shared_fate": (5, "yes"),
+    },
+    "Intensity": {"max_restarts": NO_NATURAL, "max_seconds": (*NO_TIMEOUT, None)},
+    "ChildSpec": {
+        "stage": (None, 5, "text"),
+        "restart": ("sometimes", None, 5),
+        "shutdown": (-1, NAN, None, "sometimes"),
+        "start_within": (-1, NAN, None, "5"),
+        "supervisor": (None, 5),
+        "significant": (None, 5, "yes"),
+        "backoff": (5, "text"),
+    },
+    "DemandDispatcher": {
+        "shuffle_demands_on_first_dispatch": (5, None, "yes"),
+        "seed": ANY,
+        "chunk": (0, -1, 1.5, "5", True),
+    },
+    "PartitionDispatcher": {
+        "partitions": (0, -1, 1.5, None, True, ()),
+        "by": NO_FUNCTION,
+        "when_unassigned": ("cry", None, 5),
+    },
+    "BroadcastDispatcher": {"replay": NO_NATURAL},
+    "ReadyDispatcher": {"replay": NO_NATURAL},
+    "LocalRuntime": {
+        "import_paths": (5, "text"),
+        "preload": (5, "text"),
+        "stdout_to_stderr": ANY,
+        "boot_within": (0, -1, NAN, None, "5"),
+        "entry": ANY,
+    },
+    "from_iterable": {
+        "iterable": (None, 5, "text", b"bytes", {"a": 1}),
+        "max_demand": (0, -1, 1.5, "5", True),
+        "on_cancel": ("sometimes", None, 5),
+        "dispatcher": ("sideways", 5, None),
+        "demand": ("sideways", None, 5),
+    },
+    "stable_hash": {"value": ANY},
+    # --- testing
+    "testing.run": {
+        "stage": NO_CLASS,
+        "inputs": (5,),
+        "args": NO_MAP,
+        "options": (5, {"demand": "forward"}),
+        "max_demand": (0, -1, 1.5, "5", None, True),
+        "take": (-1, 1.5, "5", True),
+        "name": (*NO_TEXT, ""),
+        "seed": NO_INTEGER,
+        "faults": (5, "text"),
+    },
+    "testing.simulate": {
+        "topology": (None, 5, "text"),
+        "seed": NO_INTEGER,
+        "faults": (5, "text"),
+        "conditions": (5, "text"),
+        "max_steps": NO_COUNT,
+        "laws": ANY,
+        "witness": (5, "text"),
+        "check": ANY,
+    },
+    "testing.Faults": {
+        "crashes": NO_NATURAL,
+        "within": NO_COUNT,
+        "at": (5, "text", (5,)),
+        "stages": (5, "text"),
+        "points": (*NO_MAP, {"point": 0}),
+        "spawn_failures": NO_NATURAL,
+        "children": NO_NATURAL,
+    },
+    "testing.CrashAt": {"step": NO_COUNT, "stage": (5, b"text")},
+    "testing.Conditions": {
+        "pick": ("sideways", 5),
+        "cut": ("sideways", 5),
+        "eager": ANY,
+        "capacity": (0, -1, 1.5, "5", True),
+        "slowest": (-1, NAN, "5"),
+        "haste": (-1, 1, NAN, "5"),
+    },
+    "testing.FakeClock": {"start": (None, "5", NAN)},
+    "testing.FakeClock.advance": {"seconds": (-1, None, "5", NAN)},
+    "testing.spend": {"seconds": (-1, None, "5", NAN)},
+    "testing.fault_point": {"name": NO_TEXT},
+}
+
+ELSEWHERE = {
+    "Backoff": "tests/supervision",
+    "ChildTemplate": "tests/conformance/test_5_12_consumer_supervisor.py",
+    "ConsumerSupervisor": "tests/conformance/test_5_12_consumer_supervisor.py",
+    "ProducerConsumerSupervisor": "tests/conformance/test_5_12_consumer_supervisor.py",
+    "ConsumerSupervisorHandle": "tests/conformance/test_5_12_consumer_supervisor.py",
+    "Broker": "tests/conformance/test_proposals_router.py",
+    "RouterSpec": "tests/conformance/test_proposals_router.py",
+    "Defaults": "tests/topology",
+    "DynamicSupervisor": "tests/supervision",
+    "DynamicSupervisorSpec": "tests/supervision",
+    "SupervisorOptions": "tests/topology",
+    "SupervisorSpec": "tests/supervision",
+    "Supervisor": "tests/end_to_end/test_embedding.py",
+    "load": "tests/topology/test_mistakes.py",
+    "testing.check_dispatcher": "tests/dispatch",
+}
+"""Whose arguments are checked, and the checks tested, in rooms of their own."""
+
+REQUIRED: dict[str, dict[str, Any]] = {
+    "Topology": {"name": "good"},
+    "Topology.stage": {"name": "good", "use": Sink},
+    "Run.on_over": {"callback": lambda: None},
+    "Run.start_child": {"spec": CHILD},
+    "Run.cancel": {"ref": 99},
+    "Run.resubscribe": {"ref": 1},
+    "Run.terminate_supervisor": {"name": "nobody"},
+    "Run.set_demand": {"stage": "source", "mode": "forward"},
+    "Run.subscribe": {"consumer": "sink", "to": "source"},
+    "Run.monitor": {"stage": "source", "target": print},
+    "Run.demonitor": {"monitor": 99},
+    "Zip": {"sources": ["a", "b"]},
+    "Departition": {"partitions": 2, "merge": max, "init": int},
+    "SubscribeTo": {"to": "source"},
+    "ChildSpec": {"stage": SPEC},
+    "PartitionDispatcher": {"partitions": 2},
+    "from_iterable": {"iterable": [1]},
+    "testing.run": {"stage": Source},
+    "testing.simulate": {"topology": PLAIN},
+    "testing.CrashAt": {"step": 5},
+    "Consumer.ask": {"subscription": None, "count": 1},
+    "Stage.cancel": {"subscription": None},
+    "Consumer.set_mode": {"subscription": None, "mode": "manual"},
+    "Consumer.set_rate": {"subscription": None, "rate": 5},
+    "Run.set_rate": {"ref": 1, "rate": 5},
+    "Stage.send_after": {"seconds": 1, "message": "hello"},
+}
+"""Right values of what has to be given beside the wrong one."""
+for _name, _row in TABLE.items():
+    if _name.startswith("Run.") and "stage" in _row:
+        REQUIRED.setdefault(_name, {"stage": "source"})
+REQUIRED["Run.call"] = {"stage": "source", "request": "hello"}
+REQUIRED["Run.cast"] = REQUIRED["Run.info"] = {"stage": "source", "message": "hello"}
+
+CONSTRUCTED = {"Zip": Zip, "Departition": Departition}
+VERBS = {"Stage": Sink, "Producer": Source, "Consumer": Sink, "ProducerConsumer": Between}
+
+
+def cases(prefix: str = "") -> Iterator[tuple[str, str, Any]]:
+    """Every row, parameter and bad value."""
+    for name, row in TABLE.items():
+        for parameter, values in row.items():
+            if name.startswith(prefix) and values is not ANY:
+                for value in values:
+                    yield name, parameter, value
+
+
+def refused(name: str, parameter: str, value: Any, act: Callable[[], Any]) -> str | None:
+    """What is wrong with how a bad value was refused; None when all is well."""
+    where = f"{name}({parameter}={value!r})"
+    try:
+        result = act()
+        if inspect.iscoroutine(result):
+            asyncio.run(result)
+    except OptionError as error:
+        if parameter not in error.option:
+            return f"{where} is refused as {error.option}"
+        return None if error.rule and repr(error.value) in str(error) else f"{where}: {error}"
+    except ActorflowError as error:
+        said = isinstance(error, TopologyError) or repr(value) in str(error)
+        return None if said else f"{where} is refused without its value: {error!r}"
+    except Exception as error:  # noqa: BLE001  (whatever it is, it is no refusal)
+        return f"{where} raises {error!r}"
+    return f"{where} is taken"
+
+
+def target(name: str) -> Callable[..., Any]:
+    """What a row is about, where it is no method of a running thing."""
+    if name == "Topology.stage":
+        return Topology("good").stage
+    if name == "testing.FakeClock.advance":
+        return testing.FakeClock().advance
+    if name.startswith("testing."):
+        return getattr(testing, name.removeprefix("testing."))  # type: ignore[no-any-return]
+    return CONSTRUCTED.get(name) or getattr(actorflow, name)  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize(
+    "name", [n for n in TABLE if not n.startswith("Run.") and n.partition(".")[0] not in VERBS]
+)
+def test_bad_arguments_are_refused_where_they_are_given(name: str) -> None:
+    """The error names the parameter, what is accepted and what was given."""
+    problems = []
+    for _, parameter, value in (case for case in cases(name) if case[0] == name):
+        given = {**REQUIRED.get(name, {}), parameter: value}
+        problems.append(refused(name, parameter, value, lambda g=given: target(name)(**g)))
+    assert [each for each in problems if each] == []
+
+
+@pytest.mark.parametrize("name", [n for n in TABLE if n.partition(".")[0] in VERBS])
+def test_a_verb_refuses_bad_arguments(name: str) -> None:
+    """In the callback that gives them, and the stage may catch the error and go on."""
+    owner, _, verb = name.partition(".")
+    problems = []
+    for _, parameter, value in (case for case in cases(name) if case[0] == name):
+        stage = StageHarness(VERBS[owner])
+        given = {**REQUIRED.get(name, {}), parameter: value}
+        if "subscription" in given and parameter != "subscription":
+            stage.link_to_producer(1, "producer", max_demand=5)
+            given["subscription"] = stage.calls("handle_subscribe")[0][2]
+        call = getattr(stage.behaviour, verb)
+        problems.append(refused(name, parameter, value, lambda c=call, g=given: c(**g)))
+        assert stage.exiting is None
+    assert [each for each in problems if each] == []
+
+
+@pytest.mark.processes
+def test_a_run_refuses_bad_arguments() -> None:
+    """Each of its methods, and it goes on."""
+    topology = Topology("run").stage("source", Source).stage("sink", Sink, subscribe_to=["source"])
+    with topology.start() as run:
+        problems = []
+        for name, parameter, value in cases("Run."):
+            given = {**REQUIRED.get(name, {}), parameter: value}
+            method = getattr(run, name.removeprefix("Run."))
+            problems.append(refused(name, parameter, value, lambda m=method, g=given: m(**g)))
+        assert [each for each in problems if each] == []
+        assert not run.over
+
+
+# --- is it complete? ------------------------------------------------------------------------------
+
+RESULTS = {
+    *("ChildCounts", "ChildInfo", "ConsumerChildCounts", "ConsumerChildInfo", "Outcome", "Problem"),
+    *("DownMessage", "MembersRefused", "RouterInfo", "RunDown", "RunStatistics", "StageStatistics"),
+    *("SupervisorInfo", "Sender", "Subscription", "HeldBatch", "Run", "Told", "UnfinishedBatch"),
+    *("Delivery", "Dispatched", "Dispatcher", "Incarnation", "StageId", "StageSpec", "Plan"),
+    *("SubscriptionSpec", "Stream", "AsyncStream"),
+    *("Evidence", "Handled", "Outputs", "SimulatedRun", "Witness", "Gate", "Stalled", "Endless"),
+    *("Simulation", "StageHarness"),
+}
+"""What actorflow makes itself and hands out, and what sends right and wrong on purpose."""
+
+CALLBACKS = {
+    name
+    for kind in (Stage, Producer, ProducerConsumer, Consumer)
+    for name in vars(kind)
+    if name.startswith(("handle_", "on_")) or name in ("snapshot", "restore")
+}
+
+
+def public() -> Iterator[tuple[str, Callable[..., Any]]]:
+    """Every class and function that is public, and the methods of those that users call."""
+    for prefix, module in (("", actorflow), ("testing.", testing)):
+        for name in module.__all__:
+            value = getattr(module, name)
+            abstract = value in (Producer, ProducerConsumer, Consumer)
+            error = inspect.isclass(value) and issubclass(value, BaseException)
+            if callable(value) and not error and not abstract and name not in RESULTS:
+                yield prefix + name, value
+    for owner in (Run, Stage, Producer, ProducerConsumer, Consumer):
+        for name, value in vars(owner).items():
+            if inspect.isfunction(value) and not name.startswith("_") and name not in CALLBACKS:
+                yield f"{owner.__name__}.{name}", value
+
+
+def parameters(function: Callable[..., Any]) -> set[str]:
+    """What it takes, `self` and catch-alls excepted."""
+    found = inspect.signature(function).parameters.values()
+    variable = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
+    return {each.name for each in found if each.kind not in variable} - {"self", "cls"}
+
+
+"""A row lists them."""
+
+
+def test_every_public_callable_has_its_row() -> None:
+    """And in it every parameter that it has."""
+    missing = []
+    for name, function in public():
+        wanted = parameters(function)
+        if not wanted or name in ELSEWHERE:
+            continue
+        absent = wanted - set(TABLE.get(name, {}))
+        missing += [f"{name}: {parameter}" for parameter in sorted(absent)]
+    assert missing == []
