@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from actorflow.errors import StartFailed as StartFailed
     from actorflow.errors import TopologyError as TopologyError
     from actorflow.errors import Undecodable as Undecodable
+    from actorflow.observe.edges import EdgeStatistics as EdgeStatistics
     from actorflow.observe.statistics import RunStatistics as RunStatistics
     from actorflow.observe.statistics import StageStatistics as StageStatistics
     from actorflow.protocol.delivery import UnfinishedBatch as UnfinishedBatch
@@ -153,6 +154,7 @@ _HOMES = {
         "TopologyError",
         "Undecodable",
     ),
+    "actorflow.observe.edges": ("EdgeStatistics",),
     "actorflow.observe.statistics": ("RunStatistics", "StageStatistics"),
     "actorflow.protocol.delivery": ("UnfinishedBatch",),
     "actorflow.protocol.demand": ("SubscriptionOptions",),

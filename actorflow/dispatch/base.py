@@ -262,6 +262,13 @@ class Dispatcher(ABC):
         """How many events wait inside for one subscription, for statistics."""
         return 0
 
+    def waiting_changed(self) -> bool:
+        """Whether other events, or another number of them, wait inside than at the last call.
+
+        The base class always says so; it is asked only of a dispatcher that `holds`.
+        """
+        return True
+
     @property
     def name(self) -> str:
         """What a status page calls it."""

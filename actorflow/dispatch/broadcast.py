@@ -84,6 +84,7 @@ class BroadcastDispatcher(Dispatcher):
         self._places: dict[int, _Place] = {}
         self._heirs: dict[int, int] = {}
         self._expected: set[str] = set()
+        self._changed = False
 
     @property
     def capacity(self) -> int:
@@ -126,6 +127,7 @@ class BroadcastDispatcher(Dispatcher):
         before = self._places.pop(old)
         self._places[ref] = _Place(ref, consumer, selector, backlog=before.backlog)
         self._heirs[old] = ref
+        self._changed = True
 
     def catch_up(self, ref: int, position: int) -> int:
         """Put the last events that its selector takes before whatever this consumer gets."""
@@ -136,6 +138,7 @@ class BroadcastDispatcher(Dispatcher):
         chosen = events if place.selector is None else _selected(place, events)
         if chosen:
             place.backlog.append(UnfinishedBatch(0, chosen, position))
+            self._changed = True
         return len(chosen)
 
     def ask(self, ref: int, count: int) -> None:
@@ -149,6 +152,7 @@ class BroadcastDispatcher(Dispatcher):
         found: list[Delivery | Told] = []
         for place in self._places.values():
             while place.backlog and not place.suspended:
+                self._changed = True
                 head = place.backlog[0]
                 if isinstance(head, _Said):
                     place.backlog.popleft()
@@ -204,6 +208,7 @@ class BroadcastDispatcher(Dispatcher):
             self.suspend(ref)
         else:
             self._places.pop(ref, None)
+            self._changed = True
 
     def give_back(self, ref: int, batches: list[UnfinishedBatch]) -> list[UnfinishedBatch]:
         """Keep it for the successor, whose place it is; everybody else has had these events."""
@@ -212,6 +217,7 @@ class BroadcastDispatcher(Dispatcher):
         place = self._places.get(ref)
         if place is not None:
             place.backlog.extendleft(reversed(batches))
+            self._changed = True
         return []
 
     def forget(self, ref: int) -> None:
@@ -223,11 +229,17 @@ class BroadcastDispatcher(Dispatcher):
         place = self._places.pop(old, None)
         if place is not None and ref in self._places:
             self._places[ref].backlog = place.backlog
+            self._changed = True
 
     def outstanding(self, ref: int) -> int:
         """The credit of one subscription."""
         place = self._places.get(ref)
         return place.credit if place else 0
+
+    def waiting_changed(self) -> bool:
+        """Whether a backlog has grown or shrunk."""
+        changed, self._changed = self._changed, False
+        return changed
 
     def waiting_for(self, ref: int) -> int:
         """How many events of its predecessor wait for one subscription."""

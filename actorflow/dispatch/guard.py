@@ -120,6 +120,13 @@ class GuardedDispatcher(Dispatcher):
         self._add_up("catch_up")
         return count
 
+    def replace(self, old: int, ref: int, consumer: str, options: Mapping[str, Any]) -> None:
+        """Passed on; it may refuse."""
+        may = (Refused,)
+        self._ask("replace", self._inner.replace, old, ref, consumer, options, may=may)
+        self._credit[ref] = 0
+        self._total -= self._credit.pop(old, 0)
+
     def ask(self, ref: int, count: int) -> None:
         """Passed on, and counted."""
         self._ask("ask", self._inner.ask, ref, count)
@@ -260,11 +267,11 @@ class GuardedDispatcher(Dispatcher):
         return found
 
     def describe(self) -> Mapping[str, Any]:
-        """Passed on."""
-        found = self._ask("describe", self._inner.describe)
-        if not isinstance(found, Mapping):
-            self._break("describe returns a map", f"it returned {brief(found)}")
-        return found
+        """What it says; a status page never ends a stage, so that is all that is asked of it."""
+        try:
+            return self._inner.describe()
+        except Exception as error:  # noqa: BLE001  (it is somebody else's code)
+            return {"description": f"raised {Failure.of(error).summary}"}
 
     # --- within -----------------------------------------------------------------------------------
 

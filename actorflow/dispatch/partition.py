@@ -77,6 +77,7 @@ class PartitionDispatcher(Dispatcher):
         self._passed: list[object] = []
         self._discarded: list[Any] = []
         self._stale = False
+        self._changed = False
 
     @property
     def names(self) -> tuple[Hashable, ...]:
@@ -150,6 +151,7 @@ class PartitionDispatcher(Dispatcher):
         part = self._partitions[name]
         part.ref, part.suspended, part.awaited, part.credit = ref, False, None, 0
         self._of_ref[ref] = name
+        self._changed = True
         self._expected.discard(consumer)
         self._discard_vacant()
 
@@ -165,6 +167,7 @@ class PartitionDispatcher(Dispatcher):
         if not self._stale:
             return ()
         self._stale = False
+        self._changed = True
         return [each for part in self._partitions.values() for each in part.take_ready(self._pass)]
 
     def dispatch(self, events: list[Any], position: int) -> Dispatched:
@@ -188,6 +191,7 @@ class PartitionDispatcher(Dispatcher):
             else:
                 part.queue.append(Waiting(event, position + place))
                 part.events += 1
+                self._changed = True
         deliveries = [
             Delivery(ref, [item.event for item in items], items[0].position)
             for ref, items in ready.items()
@@ -210,6 +214,7 @@ class PartitionDispatcher(Dispatcher):
         name = self._of_ref.get(ref)
         if name is None:
             return
+        self._changed = True
         part = self._partitions[name]
         if part.ref == ref:
             part.ref, part.suspended, part.credit = None, False, 0
@@ -226,7 +231,7 @@ class PartitionDispatcher(Dispatcher):
         part = self._partitions[name]
         if not self._is_unassigned(part):
             part.put_back(batches)
-            self._stale = True
+            self._stale = self._changed = True
         return []
 
     def forget(self, ref: int) -> None:
@@ -243,6 +248,11 @@ class PartitionDispatcher(Dispatcher):
         name = self._of_ref.get(ref)
         part = None if name is None else self._partitions[name]
         return part.events if part is not None and part.ref == ref else 0
+
+    def waiting_changed(self) -> bool:
+        """Whether a queue has grown or shrunk."""
+        changed, self._changed = self._changed, False
+        return changed
 
     def waiting(self, partition: Hashable) -> int:
         """How many events wait for one partition: a hot one shows here."""
@@ -340,6 +350,7 @@ class PartitionDispatcher(Dispatcher):
             for part in self._partitions.values():
                 if part.queue and self._is_unassigned(part):
                     self._discarded += part.clear(self._pass)
+                    self._changed = True
 
     def _served_by(self, ref: int) -> Partition | None:
         """The partition that this subscription is the reachable consumer of."""

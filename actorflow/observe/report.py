@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from actorflow.errors import IntensityExceeded
+from actorflow.observe.edges import EdgeStatistics
 from actorflow.observe.statistics import RunStatistics, StageStatistics
 from actorflow.protocol.failure import Failure
 from actorflow.supervision.events import Outcome
 
 __all__ = ["Report", "table"]
+
+EDGES_SHOWN = 20
+"""How many edges a report shows a person."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,7 @@ class Report:
                 }
                 for stage in self.statistics.stages
             ],
+            "edges": [asdict(edge) for edge in self.statistics.edges],
             "results": self.outcome.results,
         }
 
@@ -58,7 +64,7 @@ class Report:
         return json.dumps(_jsonable(self.as_dict()), ensure_ascii=False, allow_nan=False)
 
     def as_text(self) -> str:
-        """The results and a table of the stages."""
+        """The results, a table of the stages, and one of the edges."""
         seconds = self.statistics.seconds
         rows = [
             [
@@ -79,6 +85,8 @@ class Report:
         head += ["restarts", "redelivered", "discarded"]
         parts = [_result_text(name, value) for name, value in self.outcome.results.items()]
         parts.append(table(head, rows))
+        if self.statistics.edges:
+            parts.append(_edges_text(self.statistics.edges))
         parts.append(f"{self.statistics.name}: {self.outcome.status} in {seconds:.2f} s")
         return "\n\n".join(parts)
 
@@ -100,6 +108,32 @@ def table(head: list[str], rows: list[list[str]]) -> str:
         ).rstrip()
         for line in lines
     )
+
+
+def _edges_text(edges: Sequence[EdgeStatistics]) -> str:
+    """A table of the edges, those with the most events when there are many."""
+    most = sorted(edges, key=lambda edge: -edge.events_sent)[:EDGES_SHOWN]
+    rows = [
+        [
+            _edge_name(edge),
+            f"{edge.events_received:,}",
+            f"{edge.batches_received:,}",
+            f"{edge.asks_received:,}",
+            f"{edge.in_flight:,}",
+            f"{edge.undelivered:,}",
+            "" if edge.latency is None else f"{edge.latency * 1000:,.2f} ms",
+        ]
+        for edge in edges
+        if edge in most
+    ]
+    head = ["edge", "events", "batches", "asks", "in flight", "undelivered", "latency"]
+    left = len(edges) - len(rows)
+    return table(head, rows) + (f"\n… and {left} more edges, in --json" if left else "")
+
+
+def _edge_name(edge: EdgeStatistics) -> str:
+    partition = "" if edge.partition is None else f" ({edge.partition})"
+    return f"{edge.producer} → {edge.consumer}{partition}"
 
 
 def _rate(events: int, seconds: float) -> float:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from actorflow.observe.edges import EdgeStatistics, edges_of
 from actorflow.protocol.identity import StageId
 from actorflow.supervision.children import ChildInfo
 from actorflow.supervision.runtime import Runtime
@@ -28,16 +28,19 @@ class StageStatistics:
         asks_in, asks_out: asks taken and sent.
         demand_in, demand_out: events asked for, by its consumers and by it.
         buffered: events that wait for demand.
+        queued: events that wait in the dispatcher for one particular consumer.
         held: demand that the stage holds: while it accumulates, or by its `handle_demand`.
         unacknowledged: events sent and not yet acknowledged.
         redelivered: events sent again because a consumer had not finished them.
         replayed: events that late subscribers got, or are to get, to catch up.
-        discarded: events that a full buffer dropped.
+        discarded: events dropped: by a full buffer, or because nobody was to have them.
+        lost: events sent that only a consumer which is gone for good was to have.
         excess: events that came without having been asked for.
         busy, starved, blocked: seconds in callbacks, waiting for input, waiting for demand.
         busy_for: seconds since the callback in hand began, or 0 when none is in hand.
         in_hand: events in the callback in hand.
         restarts: how often it was restarted.
+        started: when its present life began, in seconds after the start of the run; 0 before.
         protocol_errors: messages refused.
         log_dropped: log lines dropped because the host did not keep up.
     """
@@ -54,11 +57,13 @@ class StageStatistics:
     demand_in: int
     demand_out: int
     buffered: int
+    queued: int
     held: int
     unacknowledged: int
     redelivered: int
     replayed: int
     discarded: int
+    lost: int
     excess: int
     busy: float
     starved: float
@@ -66,23 +71,38 @@ class StageStatistics:
     busy_for: float
     in_hand: int
     restarts: int
+    started: float
     protocol_errors: int
     log_dropped: int
 
 
 @dataclass(frozen=True, slots=True)
 class RunStatistics:
-    """All stages' statistics at one moment.
+    """The statistics of all stages and edges at one moment.
 
     Args:
         name: the run's name.
         seconds: since the start.
         stages: one for each stage, in start order.
+        edges: one for each pair of a producer and its consumer, and for each partition of them, in
+            the same order.
     """
 
     name: str
     seconds: float
     stages: tuple[StageStatistics, ...]
+    edges: tuple[EdgeStatistics, ...] = ()
+
+    def edge(self, producer: str, consumer: str) -> EdgeStatistics:
+        """The first from one stage to another, by their names as in `stage`.
+
+        Raises:
+            KeyError: there is none.
+        """
+        for edge in self.edges:
+            if _means(producer, edge.producer) and _means(consumer, edge.consumer):
+                return edge
+        raise KeyError(f"{producer} → {consumer}")
 
     def stage(self, name: str) -> StageStatistics:
         """The one called ``"count/1"``, or ``"count"`` when it has no replicas.
@@ -91,7 +111,7 @@ class RunStatistics:
             KeyError: there is none.
         """
         for stage in self.stages:
-            if name in (stage.stage, stage.stage.removesuffix("/0")):
+            if _means(name, stage.stage):
                 return stage
         raise KeyError(name)
 
@@ -110,11 +130,13 @@ _PLAIN = (
     "demand_in",
     "demand_out",
     "buffered",
+    "queued",
     "held",
     "unacknowledged",
     "redelivered",
     "replayed",
     "discarded",
+    "lost",
     "excess",
     "protocol_errors",
     "log_dropped",
@@ -124,7 +146,7 @@ _PLAIN = (
 def gather(
     plan: Plan, runtime: Runtime, seconds: float, children: Sequence[ChildInfo] | None
 ) -> RunStatistics:
-    """Read every stage's counters.
+    """Read the counters of every stage and every edge.
 
     Args:
         plan: what is run.
@@ -134,6 +156,9 @@ def gather(
     """
     if children is None:
         children = [_ended(spec.stage.id, runtime) for spec in plan.children]
+    # Before the stages: what an edge has counted, its stage has too.
+    now = runtime.now()
+    edges = edges_of(runtime.links(), now - seconds)
     stages = []
     for child in children:
         name, _, index = child.id.rpartition("/")
@@ -149,12 +174,27 @@ def gather(
                 busy=counters["busy"] * 1e-9,
                 starved=counters["starved"] * 1e-9,
                 blocked=counters["blocked"] * 1e-9,
-                busy_for=(time.monotonic_ns() - since) * 1e-9 if since else 0.0,
+                busy_for=max(0.0, now - since * 1e-9) if since else 0.0,
                 in_hand=counters["callback_events"] if since else 0,
                 restarts=child.restarts,
+                started=_after(counters["started_since"], now - seconds),
             )
         )
-    return RunStatistics(plan.name, seconds, tuple(stages))
+    place = {stage.stage: index for index, stage in enumerate(stages)}
+    unknown = len(place)
+    in_order = sorted(
+        edges,
+        key=lambda edge: (place.get(edge.producer, unknown), place.get(edge.consumer, unknown)),
+    )
+    return RunStatistics(plan.name, seconds, tuple(stages), tuple(in_order))
+
+
+def _means(name: str, stage: str) -> bool:
+    return name in (stage, stage.removesuffix("/0"))
+
+
+def _after(nanoseconds: int, began: float) -> float:
+    return round(max(0.0, nanoseconds * 1e-9 - began), 6) if nanoseconds else 0.0
 
 
 def _ended(stage: StageId, runtime: Runtime) -> ChildInfo:

@@ -66,6 +66,7 @@ class Link:
         edge: the name under which this subscription is known over all restarts of its two stages,
             each of which makes a new ref; empty when there is none.
         paused: whether the program has paused it (see `PauseSubscription`).
+        place: where on the runtime's scoreboard the link is counted; -1 for nowhere.
     """
 
     ref: int
@@ -76,6 +77,7 @@ class Link:
     reason: Any = None
     edge: str = ""
     paused: bool = False
+    place: int = -1
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,6 +78,8 @@ class Asking:
         self._subscriptions = subscriptions
         self._in_hand = in_hand
         self._time = time
+        self.now = time.now
+        """The driver's clock."""
         self._dirty: set[int] = set()
         self._draining = False
         self._kept: dict[int, _Kept] = {}
@@ -125,6 +127,8 @@ class Asking:
             counters = self._counters
             counters[_ASKS_OUT] += 1
             counters[_DEMAND_OUT] += count
+            if incoming.meter is not None:
+                incoming.meter.asked(count)
 
     def want(self, incoming: Incoming, count: int) -> None:
         """Ask for so many more as soon as that may be, and acknowledge what is finished."""

@@ -107,6 +107,8 @@ class ConsumingHalf:
         counters = self._counters
         counters[_EVENTS_IN] += len(events)
         counters[_BATCHES_IN] += 1
+        if incoming.meter is not None:
+            incoming.meter.received(len(events), message.seq)
         item = _Message(incoming, message.seq, events)
         if self._queues:
             self.inbound.append(item)

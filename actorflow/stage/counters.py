@@ -46,6 +46,7 @@ class Counter(IntEnum):
     ACKNOWLEDGED = 25
     HELD = 26
     REPLAYED = 27
+    QUEUED = 28
 
 
 def named(slot: Sequence[int]) -> Mapping[str, int]:

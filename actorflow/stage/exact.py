@@ -22,6 +22,7 @@ from actorflow.stage import producing, subscribers
 from actorflow.stage.children import ChildKind, ChildRuntime, Observer
 from actorflow.stage.counters import Counter
 from actorflow.stage.keeping import Outputs
+from actorflow.stage.link_counters import LinkSlot
 from actorflow.stage.outgoing import Outgoing
 from actorflow.stage.producing import ProducingHalf
 from actorflow.stage.restored import KeptEdge, Restored
@@ -100,6 +101,10 @@ class HeldPort:
     def open(self, link: int) -> None:
         """As the driver's."""
         self._port.open(link)
+
+    def link_counters(self, place: int, role: str) -> LinkSlot:
+        """As the driver's."""
+        return self._port.link_counters(place, role)
 
     def close(self, link: int) -> None:
         """As the driver's."""

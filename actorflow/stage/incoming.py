@@ -11,6 +11,7 @@ from actorflow.protocol.held import FinishedInOrder
 from actorflow.protocol.limited import LimitedWindow
 from actorflow.protocol.rate import RateLimit, TokenBucket
 from actorflow.stage.behaviour import Subscription
+from actorflow.stage.link_counters import ConsumerMeter
 
 __all__ = ["Ending", "Incoming", "Taken", "Told"]
 
@@ -32,6 +33,8 @@ class Incoming:
     options: SubscriptionOptions
     automatic: Window
     prefix: bytes
+    meter: ConsumerMeter | None = None
+    """Counts what is asked and received on its link, where that is wanted."""
     received: int = 0
     finished: int = 0
     acknowledged: int = 0

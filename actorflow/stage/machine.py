@@ -157,6 +157,8 @@ class StageMachine:
             return
         self.peers.pop(link, None)
         if self.producing is not None:
+            self.producing.outgoing.meters.pop(link, None)
+        if self.producing is not None:
             self.producing.subscribers.link_closed(link)
         if self.consuming is not None:
             self.consuming.upstream.link_closed(link)

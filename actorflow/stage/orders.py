@@ -13,6 +13,7 @@ from actorflow.protocol.rate import RateLimit
 from actorflow.protocol.reasons import DONE
 from actorflow.stage.asking import PROGRAM
 from actorflow.stage.calls import Sender, answer_system_call
+from actorflow.stage.link_counters import ProducerMeter
 from actorflow.stage.work import Port
 
 if TYPE_CHECKING:
@@ -145,6 +146,7 @@ class Orders:
                 self._machine.consumer_half().upstream.open(record)
             elif record.role == "producer":
                 self._machine.peers[record.ref] = Incarnation.parse(record.peer)
+                self._count(record)
             else:
                 raise OptionError("role", "producer or consumer", record.role)
         except ProtocolError:
@@ -153,6 +155,13 @@ class Orders:
         except ValueError as error:
             self._port.close(record.ref)
             raise ProtocolError("bad_link", str(error)) from error
+
+    def _count(self, record: control.Link) -> None:
+        """Have what is sent on a link to a consumer counted, from its subscription on."""
+        half = self._machine.producing
+        slot = self._port.link_counters(record.place, record.role)
+        if half is not None and slot is not None:
+            half.outgoing.meters[record.ref] = ProducerMeter(slot)
 
     def _producer_finished(self, record: control.ProducerFinished) -> None:
         try:

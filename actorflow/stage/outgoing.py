@@ -22,6 +22,7 @@ from actorflow.protocol.messages import (
 from actorflow.protocol.reasons import plain
 from actorflow.stage.behaviour import Subscription
 from actorflow.stage.counters import Counter
+from actorflow.stage.link_counters import ProducerMeter
 from actorflow.stage.work import Port
 
 __all__ = ["Notification", "Outgoing", "OutgoingState", "OutgoingSubscriptions", "Replaces"]
@@ -74,6 +75,8 @@ class Outgoing:
     late: bool = False
     """Whether it takes nobody's place, so that a dispatcher may replay to it what it has missed."""
     inherits: int | None = None
+    meter: ProducerMeter | None = None
+    """Counts what is asked and sent on its link, where that is wanted."""
     durable: bool = False
     """Whether the consumer takes snapshots: it has finished what they reflect, and no more."""
     replaces: Replaces | None = None
@@ -106,6 +109,8 @@ class OutgoingSubscriptions:
 
     def __init__(self, port: Port, encoder: Encoder, counters: Any, *, keep: bool) -> None:
         self.by_ref: dict[int, Outgoing] = {}
+        self.meters: dict[int, ProducerMeter] = {}
+        """Of the links that have been announced."""
         self.keep = keep
         self.send_batch: Callable[[int, bytes, bytes], None] = port.send
         """Where batches go; other frames go through the port."""
@@ -148,6 +153,8 @@ class OutgoingSubscriptions:
         self.send_batch(outgoing.link, head, encoded.body)
         self._counters[_EVENTS_OUT] += len(delivery.events)
         self._counters[_BATCHES_OUT] += 1
+        if outgoing.meter is not None:
+            outgoing.meter.sent(len(delivery.events), seq)
 
     def tell(self, ref: int, token: Any) -> None:
         """Send a consumer a `Notification`."""
@@ -197,5 +204,7 @@ class OutgoingSubscriptions:
         counters = self._counters
         counters[_EVENTS_OUT] += count
         counters[_BATCHES_OUT] += 1
+        if outgoing.meter is not None:
+            outgoing.meter.sent(count, seq)
         if self.keep:
             counters[_UNACKNOWLEDGED] += count

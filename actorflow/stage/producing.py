@@ -41,6 +41,7 @@ from actorflow.stage.work import Port
 _ASKS_IN, _DEMAND_IN = int(Counter.ASKS_IN), int(Counter.DEMAND_IN)
 _UNACKNOWLEDGED, _ACKNOWLEDGED = int(Counter.UNACKNOWLEDGED), int(Counter.ACKNOWLEDGED)
 _HELD = int(Counter.HELD)
+_QUEUED = int(Counter.QUEUED)
 _BUFFERED, _DISCARDED = int(Counter.BUFFERED), int(Counter.DISCARDED)
 
 __all__ = ["Owner", "ProducingHalf"]
@@ -122,8 +123,8 @@ class ProducingHalf:
         self._owner = owner
         self._counters = counters
         self.subscribers = subscribers.Subscribers(self, port, relations, counters)
-        discards = self.dispatcher.discards
-        self._deal = self._deal_and_discard if discards else self.dispatcher.dispatch
+        plain = not (self.dispatcher.holds or self.dispatcher.discards)
+        self._deal = self.dispatcher.dispatch if plain else self._deal_and_look
 
     def limit_for(self, wanted: SubscriptionOptions) -> float:
         """How many events of one subscription may be unfinished: a window full, at least."""
@@ -187,6 +188,8 @@ class ProducingHalf:
         if message.count:
             counters[_ASKS_IN] += 1
             counters[_DEMAND_IN] += message.count
+            if outgoing.meter is not None:
+                outgoing.meter.asked(message.count)
             if outgoing.store.count >= outgoing.limit:
                 # What it wants waits until it has finished some of what it has.
                 outgoing.withheld += message.count
@@ -324,6 +327,14 @@ class ProducingHalf:
             self._counters[_BUFFERED] = 0
             self._owner.too_late(count)
 
+    def show_waiting(self) -> None:
+        """Show how much waits in the dispatcher, in all and for each consumer."""
+        if self.dispatcher.waiting_changed():
+            self._counters[_QUEUED] = self.dispatcher.queued
+            for outgoing in self.subscriptions.values():
+                if outgoing.meter is not None:
+                    outgoing.meter.waiting(self.dispatcher.waiting_for(outgoing.ref))
+
     def unmet(self) -> int:
         """How much of what was asked of the behaviour is wanted by somebody now."""
         return 0 if self.finishing else min(self.requested, self.capacity)
@@ -367,6 +378,8 @@ class ProducingHalf:
                 self.outgoing.send([each])
         for token in self.dispatcher.passed_marks():
             self._fire(token)
+        if self.dispatcher.holds:
+            self.show_waiting()
 
     def _drain(self) -> None:
         buffer = self.buffer
@@ -425,9 +438,11 @@ class ProducingHalf:
             self._counters[_DISCARDED] += len(dropped)
             self._owner.discarded(dropped)
 
-    def _deal_and_discard(self, events: list[Any], position: int) -> Dispatched:
+    def _deal_and_look(self, events: list[Any], position: int) -> Dispatched:
         dispatched = self.dispatcher.dispatch(events, position)
-        self.take_discarded()
+        if self.dispatcher.discards:
+            self.take_discarded()
+        self.show_waiting()
         return dispatched
 
     def _mark(self, token: Notification | _Info) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from actorflow.protocol.reasons import shown
+from actorflow.protocol.reasons import brief
 from actorflow.stage.behaviour import Stage
 
 if TYPE_CHECKING:
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from actorflow.stage.producing import ProducingHalf
 
 __all__ = ["status_of"]
+
+LONGEST = 1000
+"""How many characters of a value's repr are shown."""
 
 
 def status_of(machine: StageMachine) -> dict[str, Any]:
@@ -28,7 +32,7 @@ def status_of(machine: StageMachine) -> dict[str, Any]:
     return {
         "stage": str(machine.child),
         "type": machine.kind,
-        "state": {key: shown(value) for key, value in _state_of(machine.behaviour).items()},
+        "state": _state_of(machine.behaviour),
         "producing": _producing(half, machine.demand_hook) if half is not None else None,
         "producers": [
             {
@@ -43,11 +47,13 @@ def status_of(machine: StageMachine) -> dict[str, Any]:
 
 
 def _producing(half: ProducingHalf, hook: DemandHook | None) -> Mapping[str, Any]:
+    found = _as_data(half.dispatcher.describe())
+    described = found if isinstance(found, dict) else {"description": found}
     decided = {} if hook is None else {"held": hook.held, "forwarded": hook.forwarded}
     return {
+        **described,
         **decided,
         "dispatcher": half.dispatcher.name,
-        **half.dispatcher.describe(),
         "demand": half.mode,
         "buffered": half.buffer.count + half.dispatcher.queued,
         "requested": half.requested,
@@ -65,10 +71,39 @@ def _producing(half: ProducingHalf, hook: DemandHook | None) -> Mapping[str, Any
     }
 
 
-def _state_of(behaviour: Stage | None) -> dict[str, Any]:
-    """A behaviour's own attributes."""
-    attributes = {} if behaviour is None else vars(behaviour)
-    return {key: value for key, value in attributes.items() if key != "_context"}
+def _state_of(behaviour: Stage | None) -> dict[str, str]:
+    """The beginning of the repr of each of a behaviour's own attributes.
+
+    Whatever its class does with attribute access is not asked.
+    """
+    try:
+        attributes = object.__getattribute__(behaviour, "__dict__")
+    except AttributeError:
+        return {}
+    return {
+        _name_of(key): brief(value, LONGEST)
+        for key, value in list(attributes.items())
+        if key != "_context"
+    }
+
+
+def _name_of(key: object) -> str:
+    """An attribute's name; a dict may have been given other keys, too."""
+    return key if type(key) is str else brief(key, LONGEST)
+
+
+def _as_data(value: Any, depth: int = 8) -> Any:
+    """Whatever a dispatcher says of itself as plain data; what is none is shown by its repr."""
+    if value is None or type(value) in (str, bool, int):
+        return value
+    if type(value) is float:
+        return value if math.isfinite(value) else repr(value)
+    if depth and type(value) is dict:
+        items = list(value.items())
+        return {_name_of(key): _as_data(item, depth - 1) for key, item in items}
+    if depth and type(value) in (list, tuple):
+        return [_as_data(item, depth - 1) for item in value]
+    return brief(value, LONGEST)
 
 
 def _state_of_incoming(incoming: Incoming) -> str:

@@ -18,6 +18,7 @@ from actorflow.protocol.messages import VERSION, Subscribe, Unsubscribe, encode,
 from actorflow.protocol.reasons import DONE, NOT_REPLACED
 from actorflow.stage.behaviour import Subscription
 from actorflow.stage.counters import Counter
+from actorflow.stage.link_counters import LinkCounter
 from actorflow.stage.outgoing import Outgoing, OutgoingState, Replaces
 from actorflow.stage.work import CONTROL_LINK, Port
 
@@ -130,6 +131,7 @@ class Subscribers:
         outgoing = Outgoing(handle, link, store, route_prefix(ref), durable=claim.durable)
         outgoing.limit = self._half.limit_for(wanted)
         outgoing.replaces = replaces
+        outgoing.meter = self._outgoing.meters.get(link)
         outgoing.inherits = self._outgoing.awaited(handle, message.replaces)
         outgoing.late = outgoing.inherits is None and message.replaces is None
         self._outgoing.by_ref[ref] = outgoing
@@ -157,6 +159,7 @@ class Subscribers:
             self._dispatcher.leave(outgoing.inherits)
             self._forget(outgoing.inherits)
             outgoing.inherits = None
+        self._half.show_waiting()
         self._port.send(CONTROL_LINK, encode(encode_control(Established(outgoing.ref))))
         if outgoing.late and self._dispatcher.memory is not None:
             self._catch_up(outgoing)
@@ -368,6 +371,8 @@ class Subscribers:
         returned = self._dispatcher.give_back(outgoing.ref, batches)
         again = self._dispatcher.queued - before + sum(len(batch.events) for batch in returned)
         self._counters[Counter.REDELIVERED] += again
+        if outgoing.meter is not None:
+            outgoing.meter.add(LinkCounter.REDELIVERED, again)
         self._lose(count - again, outgoing)
         # The newest first: then each goes to the front of the buffer, and nothing is passed over.
         for batch in reversed(returned):
@@ -387,6 +392,8 @@ class Subscribers:
     def _lose(self, count: int, outgoing: Outgoing) -> None:
         if count > 0:
             self._counters[Counter.LOST] += count
+            if outgoing.meter is not None:
+                outgoing.meter.add(LinkCounter.LOST, count)
             self._owner.lost(count, outgoing.handle)
 
     def _expect_no_more(self, peer: Incarnation) -> None:

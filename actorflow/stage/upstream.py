@@ -23,6 +23,7 @@ from actorflow.protocol.messages import (
 from actorflow.protocol.reasons import DONE, NOT_REPLACED, ends_consumer, is_normal, plain
 from actorflow.stage.behaviour import Subscription
 from actorflow.stage.incoming import Ending, Incoming, Told
+from actorflow.stage.link_counters import ConsumerMeter
 from actorflow.stage.streams import Streams
 from actorflow.stage.work import CONTROL_LINK, Port
 
@@ -95,6 +96,9 @@ class Upstream:
         handle = Subscription(link.ref, "producer", peer, link.options)
         window = self._half.new_window(options)
         incoming = Incoming(handle, link.ref, options, window, ask_prefix(link.ref))
+        slot = self._port.link_counters(link.place, link.role)
+        if slot is not None:
+            incoming.meter = ConsumerMeter(slot, self._asking.now)
         self._asking.begin(incoming, paused=link.paused)
         told = self._replace(incoming, link.replaces)
         self._subscriptions[link.ref] = incoming

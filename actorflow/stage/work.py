@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from actorflow.stage.children import ChildKind, ChildRuntime, Observer
+    from actorflow.stage.link_counters import LinkSlot
 
 __all__ = ["CONTROL_LINK", "Port", "Work"]
 
@@ -49,6 +50,14 @@ class Port(Protocol):
 
     def open(self, link: int) -> None:
         """The descriptors of a new link have arrived beside the message in hand."""
+
+    def link_counters(self, place: int, role: str) -> LinkSlot:
+        """This end's half of a link's scoreboard slot.
+
+        Args:
+            place: the slot, as the link's announcement has it.
+            role: ``"producer"`` or ``"consumer"``: which end this is.
+        """
 
     def close(self, link: int) -> None:
         """Nothing more is sent on this link or expected from it; what is queued still leaves."""

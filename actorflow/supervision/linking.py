@@ -71,13 +71,17 @@ class Linking:
         ends = producer.incarnation, consumer.incarnation
         producer.served = True
         name = edge.name
-        to_producer = control.Link(ref, "producer", str(ends[1]), options, edge=name)
+        runtime = self._state.runtime
+        place = runtime.count_link(
+            ref, edge.producer, edge.consumer, edge.options.extra.get("partition")
+        )
+        to_producer = control.Link(ref, "producer", str(ends[1]), options, edge=name, place=place)
         paused = edge.paused and not self._state.draining
-        to_consumer = control.Link(ref, "consumer", str(ends[0]), options, edge=name, paused=paused)
+        to_consumer = replace(to_producer, role="consumer", peer=str(ends[0]), paused=paused)
         exchange = edge.replaces
         if exchange is not None and exchange.old.live:
             to_consumer = replace(to_consumer, replaces=exchange.old.ref, reason=exchange.reason)
-        self._state.runtime.link(
+        runtime.link(
             ref,
             *ends,
             control.encode_control(to_producer),
@@ -159,6 +163,7 @@ class Linking:
             if edge.leaving:
                 self._left(edge, child, reason)
             elif restarting and edge.state is not EdgeState.OVER:
+                self._state.runtime.link_over(edge.ref)
                 self._state.wiring.lost(edge)
             elif edge.live:
                 self.over(edge, reason)
@@ -213,6 +218,7 @@ class Linking:
     def over(self, edge: Edge, reason: Any) -> None:
         """A subscription has ended, or will never begin."""
         self._state.established.reject(edge, Refused(reason))
+        self._state.runtime.link_over(edge.ref)
         self._state.wiring.over(edge, reason)
         self._connect_replacement(edge)
         consumer = self._state.children.get(edge.consumer)

@@ -20,6 +20,7 @@ from actorflow.supervision.specs import StageSpec
 __all__ = [
     "ChildSignal",
     "Exited",
+    "LinkCounters",
     "Observation",
     "Received",
     "Runtime",
@@ -84,6 +85,32 @@ class RuntimeBroken:
     detail: str
 
 
+@dataclass(frozen=True, slots=True)
+class LinkCounters:
+    """What was counted on one link, or on several that are over, at one moment.
+
+    Args:
+        producer: the stage at one end.
+        consumer: the stage at the other.
+        partition: which of the producer's partitions it carries, or None.
+        began: when the first of them was made, on the runtime's clock.
+        links: how many there are.
+        live: whether it is not over yet.
+        producing: the producer's counters by name (see `stage.link_counters`).
+        consuming: the consumer's, read a moment before the producer's, so that no more was received
+            than was sent.
+    """
+
+    producer: StageId
+    consumer: StageId
+    partition: Any
+    began: float
+    links: int
+    live: bool
+    producing: Mapping[str, int]
+    consuming: Mapping[str, int]
+
+
 Observation = Started | Received | Exited | TimerFired | RuntimeBroken
 
 
@@ -134,6 +161,19 @@ class Runtime(ABC):
     @abstractmethod
     def counters(self, stage: StageId) -> Mapping[str, int]:
         """The stage's counters now, by name (see `stage.counters`), also when it hangs or died."""
+
+    def count_link(
+        self, ref: int, producer: StageId, consumer: StageId, partition: Any = None
+    ) -> int:
+        """A place on the scoreboard for a link that is about to be made; -1 when there is none."""
+        return -1
+
+    def link_over(self, ref: int) -> None:
+        """Nothing more is sent on a link; its counters stay readable as long as there is room."""
+
+    def links(self) -> list[LinkCounters]:
+        """What was counted on every link, live or over, read without a message."""
+        return []
 
     @abstractmethod
     def close(self) -> None:

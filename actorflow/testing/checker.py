@@ -108,6 +108,7 @@ class Checker(Witness):
             self._judge("no event evaporates", evaporated)
         for flow in self.ledger.of(process):
             self._judge("never more than asked", laws.never_more_than_asked(flow))
+            self._judge("counters agree", laws.counters_agree(flow, process))
             if flow.ended or _stopping(flow.producer) or _stopping(flow.consumer):
                 continue
             self._judge("credit is conserved", laws.credit_is_conserved(flow))

@@ -184,7 +184,8 @@ class StageHarness(Recording):
             reason: why the replaced one ends.
             options: the subscription's options, sent as they are, right or wrong.
         """
-        self.order(control.Link(ref, "producer", str(_incarnation(consumer)), options))
+        who = str(_incarnation(consumer))
+        self.order(control.Link(ref, "producer", who, options, place=ref))
         self.receive(ref, Subscribe(ref, options, replaces, reason))
 
     def ask(self, ref: int, count: int, acked: int = 0) -> None:
@@ -221,7 +222,7 @@ class StageHarness(Recording):
             options: the fields of `actorflow.SubscriptionOptions`, and its dispatcher's.
         """
         who = str(_incarnation(producer))
-        self.order(control.Link(ref, "consumer", who, options, replaces, reason))
+        self.order(control.Link(ref, "consumer", who, options, replaces, reason, place=ref))
 
     def route(self, ref: int, events: Iterable[Any], seq: int | None = None) -> None:
         """Send the stage a batch of events, under the next sequence number or under `seq`."""

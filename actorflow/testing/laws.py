@@ -23,6 +23,8 @@ from actorflow.runtime.simulated.process import SimulatedProcess
 from actorflow.stage.buffer import Buffer, Chunk
 from actorflow.stage.consuming import ConsumingHalf, _Message
 from actorflow.stage.counters import Counter
+from actorflow.stage.exact import ExactProducingHalf
+from actorflow.stage.link_counters import LinkCounter
 from actorflow.stage.machine import StageMachine
 from actorflow.stage.outgoing import OutgoingState
 from actorflow.stage.producing import ProducingHalf
@@ -33,6 +35,7 @@ __all__ = [
     "LawBroken",
     "acknowledged_is_finished",
     "buffer_is_consistent",
+    "counters_agree",
     "credit_is_conserved",
     "demand_is_released",
     "dispatcher_is_consistent",
@@ -92,6 +95,30 @@ def credit_is_conserved(flow: Flow) -> Iterator[str]:
             f" {credit} + asks on the wire {flow.asks_on_wire} + events on the wire"
             f" {flow.events_on_wire} + not handled {waiting} = {found}"
         )
+
+
+def counters_agree(flow: Flow, process: SimulatedProcess) -> Iterator[str]:
+    """What the two ends of a link have counted is what was seen on the wire (A18)."""
+    link = process.counted_link(flow.ref)
+    if link is None:
+        return
+    if process is flow.producer:
+        half = None if process.machine is None else process.machine.producing
+        # What is counted may be held back, or meet a link that is at its end.
+        ahead = flow.ended or isinstance(half, ExactProducingHalf)
+        sent, asked = link.producing[LinkCounter.EVENTS], link.producing[LinkCounter.DEMAND]
+        if sent < flow.sent or (sent > flow.sent and not ahead):
+            yield f"ref {flow.ref}: {sent} events counted, {flow.sent} sent"
+        if not flow.ended and asked != flow.asked_in:
+            yield f"ref {flow.ref}: demand for {asked} counted, for {flow.asked_in} received"
+    if process is flow.consumer:
+        received, asked = link.consuming[LinkCounter.EVENTS], link.consuming[LinkCounter.DEMAND]
+        if received > flow.received or (received < flow.received and not flow.ended):
+            yield f"ref {flow.ref}: {received} events counted, {flow.received} received"
+        # A producer that died before it read anything leaves a link on which nothing can be sent.
+        reachable = not flow.ended and flow.producer is not None
+        if asked < flow.asked or (asked > flow.asked and reachable):
+            yield f"ref {flow.ref}: demand for {asked} counted, for {flow.asked} sent"
 
 
 def window_holds(flow: Flow, consuming: ConsumingHalf) -> Iterator[str]:

@@ -10,6 +10,7 @@ from actorflow.protocol import control
 from actorflow.protocol.codec import decode_events
 from actorflow.protocol.messages import Ask, Cast, Message, Reply, Route, RouteEos, decode
 from actorflow.stage.counters import SLOT_SIZE, named
+from actorflow.stage.link_counters import HALF_SIZE, LinkSlot
 from actorflow.stage.work import CONTROL_LINK
 
 __all__ = ["Called", "Recording", "Sent"]
@@ -51,6 +52,8 @@ class Recording:
         """Whether the stage finds its supervisor too busy to read."""
         self.slot = [0] * SLOT_SIZE
         """The stage's scoreboard slot; `counters` reads it by name."""
+        self.link_slots: dict[int, list[int]] = {}
+        """What the stage counted on its links, by the place that they were announced with."""
         self._frames: dict[int, list[bytes]] = {}
         self._replies: dict[int, Reply] = {}
 
@@ -111,6 +114,10 @@ class Recording:
     def open(self, link: int) -> None:
         """The stage takes its end of a link."""
         self.opened.add(link)
+
+    def link_counters(self, place: int, role: str) -> LinkSlot:
+        """This end's half of what is counted on a link; every link has one."""
+        return self.link_slots.setdefault(place, [0] * HALF_SIZE) if place >= 0 else None
 
     def close(self, link: int) -> None:
         """The stage closes its end of a link."""

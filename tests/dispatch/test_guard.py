@@ -232,7 +232,6 @@ def test_events_that_wait_inside_are_counted() -> None:
             "give_back returns a list of the batches",
         ),
         ({"take_discarded": lambda self: None}, "take_discarded returns a list"),
-        ({"describe": lambda self: 5}, "describe returns a map"),
         ({"waiting_for": lambda self, ref: -1}, "waiting_for is a number from 0"),
     ],
 )

@@ -19,9 +19,9 @@ _ANYTHING = "..."
 def agrees(shown: str, printed: str, *, numbers_vary: bool = False) -> bool:
     r"""Whether a page tells the truth.
 
-    Times, process ids and memory may differ, and so may all numbers of a line with percentages,
-    which is a row of the report. Runs of blanks count as one, blank lines not at all. ``...``
-    stands for anything, also for nothing and for many lines.
+    Times, process ids and memory may differ, and so may all numbers of a line with percentages or
+    an arrow, which is a row of the report. Runs of blanks count as one, blank lines not at all.
+    ``...`` stands for anything, also for nothing and for many lines.
 
     Args:
         shown: what the page shows.
@@ -49,6 +49,6 @@ def _plain(text: str, numbers_vary: bool) -> str:
 def _line(line: str, numbers_vary: bool) -> str:
     for pattern, instead in _CHANGING:
         line = pattern.sub(instead, line)
-    if numbers_vary or "%" in line:
+    if numbers_vary or "%" in line or " → " in line:
         line = _NUMBER.sub("#", line)
     return " ".join(line.split())

@@ -13,11 +13,13 @@ from typing import Any
 from actorflow.errors import ProtocolError
 from actorflow.protocol.identity import Incarnation
 from actorflow.runtime.local.control import ControlSocket
+from actorflow.runtime.local.linkboard import half_view
 from actorflow.runtime.local.pipes import PipeLink
 from actorflow.runtime.local.poller import READABLE, WRITABLE, new_poller
 from actorflow.runtime.local.posting import Mailbox
 from actorflow.stage.children import ChildKind, ChildRuntime, Observer
 from actorflow.stage.counters import Counter
+from actorflow.stage.link_counters import LinkSlot
 from actorflow.stage.machine import StageMachine
 from actorflow.stage.work import CONTROL_LINK, Work
 from actorflow.supervision.specs import StageSpec
@@ -118,6 +120,10 @@ class StageLoop:
         self._by_descriptor[reader] = pipe
         self._by_descriptor[writer] = pipe
         self._poller.register(reader, READABLE)
+
+    def link_counters(self, place: int, role: str) -> LinkSlot:
+        """This end's half of a link's slot, in the same memory as the stage's own."""
+        return half_view(self._counters, place, role)
 
     def close(self, link: int) -> None:
         """Close a link once what is queued on it has left."""
@@ -412,5 +418,5 @@ def begin_counting(child: Incarnation, counters: MutableSequence[int]) -> None:
     counters[Counter.STARTED_SINCE] = time.monotonic_ns()
     for counter in (Counter.ENDED, Counter.CALLBACK_SINCE, Counter.CALLBACK_EVENTS):
         counters[counter] = 0
-    for counter in (Counter.BUFFERED, Counter.UNACKNOWLEDGED, Counter.HELD):
+    for counter in (Counter.BUFFERED, Counter.QUEUED, Counter.UNACKNOWLEDGED, Counter.HELD):
         counters[counter] = 0

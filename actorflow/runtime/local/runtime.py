@@ -16,6 +16,7 @@ from actorflow.protocol.identity import Incarnation, StageId
 from actorflow.protocol.messages import Message, encode
 from actorflow.supervision.runtime import (
     ChildSignal,
+    LinkCounters,
     Observation,
     Runtime,
     RuntimeBroken,
@@ -51,6 +52,7 @@ class LocalRuntime(Runtime):
         stdout_to_stderr: whether what stages print goes to standard error.
         boot_within: seconds the zygote may take to import `preload`.
         entry: ``"module:function"`` that runs a stage, for tests.
+        count_links: whether links are counted, so that `Run.stats` has edges.
 
     Raises:
         PlatformUnsupported: this system has no `fork`.
@@ -65,6 +67,7 @@ class LocalRuntime(Runtime):
         stdout_to_stderr: bool = False,
         boot_within: float = 60.0,
         entry: str = "actorflow.runtime.local.loop:run_stage",
+        count_links: bool = True,
     ) -> None:
         if not hasattr(os, "fork"):
             raise PlatformUnsupported(
@@ -89,6 +92,7 @@ class LocalRuntime(Runtime):
             entry=entry,
         )
         self._boot_within = boot_within
+        self._count_links = count_links
         self._owner = os.getpid()
         self._reactor = Reactor("actorflow-runtime", self._crashed)
         self._scoreboard = Scoreboard()
@@ -173,6 +177,22 @@ class LocalRuntime(Runtime):
     def counters(self, stage: StageId) -> Mapping[str, int]:
         """The stage's counters, also when it hangs, after it died and after `close`."""
         return self._scoreboard.counters(stage)
+
+    def count_link(
+        self, ref: int, producer: StageId, consumer: StageId, partition: Any = None
+    ) -> int:
+        """A place on the scoreboard for a link, if there is one and links are counted."""
+        if not self._count_links:
+            return -1
+        return self._scoreboard.links.add(ref, producer, consumer, partition, self.now())
+
+    def link_over(self, ref: int) -> None:
+        """A link's place may be given away once all others are taken."""
+        self._scoreboard.links.over(ref)
+
+    def links(self) -> list[LinkCounters]:
+        """What was counted on links, also on those that are over, and after `close`."""
+        return self._scoreboard.links.read()
 
     def close(self) -> None:
         """End every process, descriptor and thread of this runtime. May be repeated.

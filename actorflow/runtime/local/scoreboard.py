@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from actorflow.errors import RunError
 from actorflow.protocol.identity import StageId
 from actorflow.runtime.local.descriptors import anonymous_file
+from actorflow.runtime.local.linkboard import LINK_BYTES, LINKS, LinkBoard
 from actorflow.stage.counters import SLOT_SIZE, named
 
 __all__ = ["SLOTS", "Scoreboard", "slot_view"]
@@ -37,8 +38,12 @@ class Scoreboard:
 
     def __init__(self, slots: int = SLOTS) -> None:
         self.slots = slots
-        self.descriptor = _shared_memory(slots * SLOT_BYTES)
-        self._memory: mmap.mmap | bytes = mmap.mmap(self.descriptor, slots * SLOT_BYTES)
+        size = slots * SLOT_BYTES + LINKS * LINK_BYTES
+        self.descriptor = _shared_memory(size)
+        memory = mmap.mmap(self.descriptor, size)
+        self.links = LinkBoard(memory)
+        """The slots of links, behind those of stages."""
+        self._memory: mmap.mmap | bytes = memory
         self._places: dict[StageId, int] = {}
         self._ended: dict[StageId, None] = {}
 
@@ -92,6 +97,7 @@ class Scoreboard:
             # Not closed but let go of: another thread may be reading a counter at this moment, and
             # the mapping ends with the last reference to it.
             self._memory = self._memory[: len(self._places) * SLOT_BYTES]
+            self.links.close()
             os.close(self.descriptor)
 
     def _clear(self, place: int) -> None:

@@ -63,7 +63,6 @@ from actorflow.runtime.local.orders import (
     decode_record,
     encode_record,
 )
-from actorflow.runtime.local.scoreboard import SLOT_BYTES
 
 __all__ = ["Zygote", "main"]
 
@@ -187,7 +186,7 @@ class Zygote:
         if boot.stdout_to_stderr:
             os.dup2(2, 1)
         sys.argv[:] = boot.arguments
-        memory = mmap.mmap(boot.scoreboard, boot.slots * SLOT_BYTES)
+        memory = mmap.mmap(boot.scoreboard, 0)
         os.close(boot.scoreboard)
         title = find_title()
         warnings: list[str] = []

@@ -20,6 +20,7 @@ from actorflow.runtime.simulated.setting import (
     LAST_WORDS,
     NANOSECONDS,
     SIGKILL,
+    CountedLink,
     Killed,
     Life,
     LinkEnd,
@@ -27,6 +28,7 @@ from actorflow.runtime.simulated.setting import (
 )
 from actorflow.stage.children import ChildKind, ChildRuntime, Observer
 from actorflow.stage.counters import Counter
+from actorflow.stage.link_counters import LinkSlot
 from actorflow.stage.machine import StageMachine
 from actorflow.stage.place import Place
 from actorflow.stage.work import CONTROL_LINK, Work
@@ -117,8 +119,9 @@ class SimulatedProcess:
         counters[Counter.GENERATION] = self.child.generation
         counters[Counter.PID] = self.pid
         counters[Counter.STARTED_SINCE] = int(self._setting.clock() * NANOSECONDS)
-        for gauge in (Counter.BUFFERED, Counter.UNACKNOWLEDGED, Counter.HELD, Counter.ENDED):
+        for gauge in (Counter.BUFFERED, Counter.QUEUED, Counter.UNACKNOWLEDGED, Counter.HELD):
             counters[gauge] = 0
+        counters[Counter.ENDED] = 0
         self.down.attach(self)
         try:
             stage = spec if isinstance(spec, StageSpec) else pickle.loads(spec)
@@ -184,6 +187,17 @@ class SimulatedProcess:
         end = self.arriving.pop(link)
         self.ends[link] = end
         end.inbound.attach(self)
+
+    def counted_link(self, ref: int) -> CountedLink | None:
+        """What is counted at both ends of a link, for checkers."""
+        return self._setting.links.get(ref)
+
+    def link_counters(self, place: int, role: str) -> LinkSlot:
+        """This end's half of what is counted on a link."""
+        link = self._setting.links.get(place)
+        if link is None:
+            return None
+        return link.producing if role == "producer" else link.consuming
 
     def close(self, link: int) -> None:
         """Close both ends once the outbox has left; until then, what arrives is still read."""

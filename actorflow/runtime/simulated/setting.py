@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from typing import Any
 
+from actorflow.protocol.identity import StageId
 from actorflow.runtime.simulated.actors import ReadySet
 from actorflow.runtime.simulated.channel import Channel
 from actorflow.runtime.simulated.clock import FakeClock
 from actorflow.runtime.simulated.schedule import Schedule
 from actorflow.runtime.simulated.witness import Witness
+from actorflow.stage.link_counters import HALF_SIZE, named_half
+from actorflow.supervision.runtime import LinkCounters
 
 __all__ = [
     "LAST_WORDS",
@@ -60,6 +64,32 @@ class LinkEnd:
 
 
 @dataclass(slots=True)
+class CountedLink:
+    """What is counted at the two ends of a link."""
+
+    producer: StageId
+    consumer: StageId
+    partition: Any
+    began: float
+    live: bool = True
+    producing: list[int] = field(default_factory=lambda: [0] * HALF_SIZE)
+    consuming: list[int] = field(default_factory=lambda: [0] * HALF_SIZE)
+
+    def read(self) -> LinkCounters:
+        """Both ends now."""
+        return LinkCounters(
+            self.producer,
+            self.consumer,
+            self.partition,
+            self.began,
+            1,
+            self.live,
+            named_half(self.producing),
+            named_half(self.consuming),
+        )
+
+
+@dataclass(slots=True)
 class Setting:
     """What all processes of a world share.
 
@@ -72,6 +102,7 @@ class Setting:
         fatal_points: at which pass of a fault point the process is killed.
         child_deaths: one in so many children of stages is killed; 0 for none.
         crashed: which incarnations a fault has killed, in order.
+        links: what is counted at the ends of each link, by its ref.
     """
 
     clock: FakeClock
@@ -82,3 +113,4 @@ class Setting:
     fatal_points: Mapping[str, int] = field(default_factory=dict)
     child_deaths: int = 0
     crashed: list[str] = field(default_factory=list)
+    links: dict[int, CountedLink] = field(default_factory=dict)

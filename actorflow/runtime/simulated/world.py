@@ -27,7 +27,7 @@ from actorflow.runtime.simulated.faults import CrashPlan, Faults
 from actorflow.runtime.simulated.host import HostSide
 from actorflow.runtime.simulated.process import SimulatedProcess
 from actorflow.runtime.simulated.schedule import Conditions, Schedule
-from actorflow.runtime.simulated.setting import SIGKILL, Life, LinkEnd, Setting
+from actorflow.runtime.simulated.setting import SIGKILL, CountedLink, Life, LinkEnd, Setting
 from actorflow.runtime.simulated.stall import Endless, Stalled, evidence
 from actorflow.runtime.simulated.witness import Witness
 from actorflow.stage.counters import SLOT_SIZE, named
@@ -35,6 +35,7 @@ from actorflow.stage.work import CONTROL_LINK
 from actorflow.supervision.runtime import (
     ChildSignal,
     Exited,
+    LinkCounters,
     Observation,
     Runtime,
     TimerFired,
@@ -215,6 +216,23 @@ class World(Runtime):
     def counters(self, stage: StageId) -> Mapping[str, int]:
         """The stage's counters, over all its incarnations."""
         return named(self._counters.get(stage, [0] * SLOT_SIZE))
+
+    def count_link(
+        self, ref: int, producer: StageId, consumer: StageId, partition: Any = None
+    ) -> int:
+        """Every link is counted; its place is its ref."""
+        self._setting.links[ref] = CountedLink(producer, consumer, partition, self.now())
+        return ref
+
+    def link_over(self, ref: int) -> None:
+        """Nothing more is sent on a link."""
+        link = self._setting.links.get(ref)
+        if link is not None:
+            link.live = False
+
+    def links(self) -> list[LinkCounters]:
+        """What was counted on every link."""
+        return [link.read() for link in self._setting.links.values()]
 
     def close(self) -> None:
         """End every process. May be repeated."""
