@@ -171,7 +171,7 @@ def test_infinity_waits_as_long_as_it_takes(tmp_path: Path) -> None:
     events = Events()
     topology = (
         Topology("patient")
-        .stage("numbers", Numbers, args={"limit": 3})
+        .stage("numbers", Numbers)
         .stage(
             "waits",
             Waits,
