@@ -41,8 +41,10 @@ from actorflow.topology.keys import TOPOLOGY
 if TYPE_CHECKING:
     from actorflow.supervision.events import SupervisorEvent
     from actorflow.supervision.runtime import Runtime
-    from actorflow.topology.run import Run, Starting
-    from actorflow.topology.streams import AsyncStream, Stream, StreamKeywords
+    from actorflow.topology.opening import StreamKeywords
+    from actorflow.topology.run import Run
+    from actorflow.topology.starting import Starting
+    from actorflow.topology.streams import AsyncStream, Stream
 
 __all__ = [
     "Defaults",
@@ -354,7 +356,8 @@ class Topology:
             async with topology.astart() as run:
                 results = await run.wait_async(timeout=60)
         """
-        from actorflow.topology.run import Run, Starting
+        from actorflow.topology.run import Run
+        from actorflow.topology.starting import Starting
 
         # An asynchronous iterable is bound to the loop that runs here, and not in another thread.
         plan = self.plan()
@@ -390,8 +393,9 @@ class Topology:
             >>> list(topology.stream("double"))
             [0, 2, 4, 6]
         """
+        from actorflow.topology.opening import stream_options, whole_run, with_stream
         from actorflow.topology.run import Run
-        from actorflow.topology.streams import Stream, stream_options, whole_run, with_stream
+        from actorflow.topology.streams import Stream
 
         plan, outlet = with_stream(self.plan(), stage, stream_options(stage, options))
         run = Run(plan, self.runtime())
@@ -405,8 +409,9 @@ class Topology:
             async for event in topology.astream("double"):
                 print(event)
         """
+        from actorflow.topology.opening import stream_options, whole_run, with_stream
         from actorflow.topology.run import Run
-        from actorflow.topology.streams import AsyncStream, stream_options, whole_run, with_stream
+        from actorflow.topology.streams import AsyncStream
 
         plan, outlet = with_stream(self.plan(), stage, stream_options(stage, options))
         run = Run(plan, self.runtime())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import suppress
@@ -38,9 +38,10 @@ from actorflow.topology.changing import CALL_TIMEOUT, RunningChanges
 from actorflow.topology.dynamic import DynamicSupervisor
 
 if TYPE_CHECKING:
-    from actorflow.topology.streams import AsyncStream, Stream, StreamKeywords
+    from actorflow.topology.opening import StreamKeywords
+    from actorflow.topology.streams import AsyncStream, Stream
 
-__all__ = ["Run", "Starting"]
+__all__ = ["Run"]
 
 
 class _Started:
@@ -266,7 +267,8 @@ class Run(RunningChanges):
                 for event in run.stream("double"):
                     print(event)
         """
-        from actorflow.topology.streams import Stream, open_stream, stream_options
+        from actorflow.topology.opening import open_stream, stream_options
+        from actorflow.topology.streams import Stream
 
         opening = open_stream(self._supervisor, stage, stream_options(stage, options))
         opening.check()
@@ -283,7 +285,8 @@ class Run(RunningChanges):
                 async for event in run.astream("double"):
                     print(event)
         """
-        from actorflow.topology.streams import AsyncStream, open_stream, stream_options
+        from actorflow.topology.opening import open_stream, stream_options
+        from actorflow.topology.streams import AsyncStream
 
         opening = open_stream(self._supervisor, stage, stream_options(stage, options))
         return AsyncStream(self, self._supervisor, stage, opening)
@@ -614,42 +617,3 @@ class Run(RunningChanges):
     def handle(self) -> SupervisorHandle:
         """The supervisor, for parts of actorflow that have operations of their own."""
         return self._supervisor
-
-
-class Starting:
-    """A run that is being started: ``await`` it, or use it with ``async with``.
-
-    Args:
-        start: starts it; called once, in a thread of its own.
-    """
-
-    def __init__(self, start: Callable[[], Run]) -> None:
-        self._start = start
-        self._run: Run | None = None
-
-    def __await__(self) -> Generator[Any, None, Run]:
-        return self._begin().__await__()
-
-    async def _begin(self) -> Run:
-        from asyncio import CancelledError, ensure_future, shield, to_thread
-
-        starting = ensure_future(to_thread(self._start))
-        try:
-            return await shield(starting)
-        except CancelledError:
-            # The thread goes on all the same, and what it starts would be nobody's.
-            await (await starting).stop_async()
-            raise
-
-    async def __aenter__(self) -> Run:
-        self._run = await self
-        return self._run
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if self._run is not None:
-            await self._run.stop_async()
