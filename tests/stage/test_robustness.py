@@ -276,7 +276,7 @@ def test_replies() -> None:
 def weight(stage: StageHarness) -> int:
     """How much a stage remembers."""
     machine = stage.machine
-    found = len(machine.peers) + len(machine._timers._heap)
+    found = len(machine.peers) + len(machine.timers._heap)
     if machine.producing is not None:
         half = machine.producing
         found += len(half.subscriptions) + len(half.outgoing._encoder._pickled)
