@@ -7,7 +7,14 @@ import pytest
 from actorflow import OptionError, Producer, SupervisorOptions, Topology
 from actorflow.protocol.identity import StageId
 from actorflow.supervision.children import ChildState
-from actorflow.supervision.specs import Backoff, ChildSpec, Intensity, StageSpec, SupervisorSpec
+from actorflow.supervision.specs import (
+    Backoff,
+    ChildSpec,
+    Intensity,
+    Plan,
+    StageSpec,
+    SupervisorSpec,
+)
 from actorflow.testing import Simulation
 
 
@@ -118,6 +125,24 @@ STAGE = StageSpec(id=StageId("a"), behaviour=Idle)
         (lambda: Backoff(factor=0.5), "factor must be a number from 1"),
         (lambda: Backoff(attempts=0), "attempts must be an integer of at least 1"),
         (lambda: Backoff(jitter=1.5), "jitter must be a number from 0 to 1"),
+        (
+            lambda: Plan(name="p", children=[ChildSpec(stage=STAGE), ChildSpec(stage=STAGE)]),
+            "children must be of different names, got 'a/0'",
+        ),
+        (
+            lambda: Plan(
+                name="p", children=[ChildSpec(stage=STAGE)], supervisors=[SupervisorSpec(name="a")]
+            ),
+            "supervisors must be of different names, got 'a'",
+        ),
+        (
+            lambda: Plan(name="p", children=[ChildSpec(stage=STAGE, supervisor="s")]),
+            "supervisor must be one of the plan's supervisors, got 's'",
+        ),
+        (
+            lambda: Plan(name="p", children=[], supervisors=[SupervisorSpec(name="a", parent="b")]),
+            "parent must be a supervisor named before it, got 'b'",
+        ),
         (lambda: Topology("t").supervise("s", "ab"), "stages must be a list"),
         (lambda: Topology("t").supervise("s", [1]), "stages must be a tuple of str"),  # type: ignore[list-item]
         (lambda: Topology("t").supervise("a b"), "name must be a name"),
