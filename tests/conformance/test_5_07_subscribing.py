@@ -18,6 +18,7 @@ from actorflow import (
 from actorflow.supervision import operations
 from actorflow.supervision.subscriptions import resubscribe
 from actorflow.testing.harness import StageHarness
+from actorflow.testing.recording import Called
 from tests.conformance.helpers.network import Network
 from tests.conformance.helpers.stages import Counter, Forwarder, Idle, Same
 from tests.conformance.helpers.supervised import Supervised, child
@@ -298,3 +299,22 @@ def test_s049_children_started_later() -> None:
     operations.cast(supervised.core, "late", ["x"])
     supervised.until(lambda: bool(supervised.batches("sink/0")))
     assert supervised.batches("sink/0") == [["x"]]
+
+
+@pytest.mark.parametrize("arrive_before_the_end", range(0, 11, 5))
+def test_s116_a_cancellation_with_ten_batches_in_flight(arrive_before_the_end: int) -> None:
+    """What was under way is handled; nothing is called after the cancellation's callback."""
+    consumer = StageHarness(Forwarder)
+    consumer.link_to_producer(1, max_demand=100, min_demand=0, cancel="temporary")
+    consumer.cancel(1, "enough")
+    for number in range(arrive_before_the_end):
+        consumer.route(1, [number])
+    consumer.eos(1, "enough")
+    for number in range(arrive_before_the_end, 10):
+        consumer.route(1, [number])
+    consumer.notify(1, "late")
+    called = [each.label for each in consumer.trace if isinstance(each, Called)]
+    assert called[-1] == "handle_cancel"
+    assert called.count("handle_cancel") == 1
+    assert len(consumer.behaviour.batches) == arrive_before_the_end
+    assert consumer.exiting is None

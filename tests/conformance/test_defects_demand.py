@@ -154,7 +154,7 @@ def test_b07_every_stage_answers_the_demand_query() -> None:
         assert StageHarness(behaviour).call("demand", SYSTEM) == "forward"
 
 
-def test_b08_a_buffer_of_0_discards_at_once() -> None:
+def test_s107_b08_a_buffer_of_0_discards_at_once() -> None:
     """A buffer size of 0 is valid: what finds no demand is dropped and counted."""
     producer = StageHarness(Idle, buffer_size=0)
     producer.subscribe(1)
@@ -166,7 +166,7 @@ def test_b08_a_buffer_of_0_discards_at_once() -> None:
 
 
 @pytest.mark.parametrize("attempts", [2, 3, 5])
-def test_b09_a_broadcast_refuses_a_second_subscription_every_time(attempts: int) -> None:
+def test_s108_b09_a_broadcast_refuses_a_second_subscription_every_time(attempts: int) -> None:
     """However often a subscribed consumer subscribes again, it stays subscribed once."""
     dispatcher = BroadcastDispatcher()
     dispatcher.subscribe(1, "one/0", {})

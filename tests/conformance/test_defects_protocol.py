@@ -22,7 +22,7 @@ def flat(batches: list[list[Any]]) -> list[Any]:
     return [event for batch in batches for event in batch]
 
 
-def test_b10_subscribing_to_a_consumer_fails() -> None:
+def test_s109_b10_subscribing_to_a_consumer_fails() -> None:
     """The supervisor refuses it; a peer that tries all the same gets an answer."""
     supervised = Supervised(Topology("run").stage("one", Forwarder).stage("two", Forwarder))
     with pytest.raises(Refused, match="not_a_producer: two/0 is a consumer"):

@@ -36,7 +36,7 @@ def memory(pid: int) -> int:
 
 @pytest.mark.processes
 @pytest.mark.timeout(120)
-def test_ten_thousand_subscriptions_leave_nothing_behind(tmp_path: Path) -> None:
+def test_s118_ten_thousand_subscriptions_leave_nothing_behind(tmp_path: Path) -> None:
     """Descriptors and memory of host, zygote and both stages are afterwards what they were."""
     events = Events()
     topology = Topology("cycles").stage("source", Idle).stage("sink", Sink, subscribe_to=[])

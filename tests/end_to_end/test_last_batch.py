@@ -36,7 +36,7 @@ def pair(
 
 
 @BOTH
-def test_the_last_batch_arrives(delivery: str) -> None:
+def test_s115_the_last_batch_arrives(delivery: str) -> None:
     """Emitting and finishing in one callback hands all of it over."""
     with pair(Once, delivery, 10_000, count=10_000).start() as run:
         assert run.wait(20)["sink"]["events"] == 10_000

@@ -31,7 +31,7 @@ def part_of(part: int) -> settings:
 
 
 @pytest.mark.parametrize("part", PARTS)
-def test_every_law_holds_at_every_step(part: int) -> None:
+def test_s119_every_law_holds_at_every_step(part: int) -> None:
     """No run hangs, no law breaks, and every event arrives as its dispatcher demands.
 
     Without crashes exactly once and in order, with crashes at least once.
