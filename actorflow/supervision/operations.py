@@ -209,6 +209,8 @@ def subscribe(
         NoSuchStage: there is no such stage.
     """
     of, to = ends(core, consumer, producer)
+    if not isinstance(options, SubscriptionOptions):
+        raise OptionError("options", "a SubscriptionOptions, or None", options)
     fate = fated(options, shared_fate)
     return establish(core, Edge(of, to, fate, declared=False, shared_fate=shared_fate))
 

@@ -109,6 +109,8 @@ def resubscribe(
             complete; ``managed`` when a manager has made it; or as `subscribe`.
         NoSuchStage: there is no such stage.
     """
+    if options is not None and not isinstance(options, SubscriptionOptions):
+        raise OptionError("options", "a SubscriptionOptions, or None", options)
     try:
         old = edge_of(core, ref)
     except Refused:

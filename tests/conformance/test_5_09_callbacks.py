@@ -287,3 +287,58 @@ def test_s054_a_consumer_can_cancel_in_its_callback() -> None:
     harness.eos(1, "no thanks")
     assert harness.behaviour.batches == [[1]]
     assert cancelled(harness) == [("cancel", "no thanks")]
+
+
+class Answering(Forwarder):
+    """Answers a call by stopping, by a list, or by emitting, which it cannot."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stopped: list[Any] = []
+
+    def handle_call(self, request: str, sender: Any) -> Any:
+        if request == "stop":
+            self.stop("shutdown")
+        return ["reply", request]
+
+    def on_stop(self, reason: Any) -> None:
+        self.stopped.append(reason)
+
+
+def test_s062_a_call_that_stops_the_stage_is_answered() -> None:
+    """The caller gets the reply, and the stage ends with shutdown."""
+    harness = StageHarness(Answering)
+    steps = Script(harness)
+    assert harness.call("stop") == ["reply", "stop"]
+    assert steps() == [("reply",)]
+    assert ended_with(harness) == "shutdown"
+
+
+@pytest.mark.parametrize("behaviour", [Counter, Same, Forwarder])
+def test_s063_a_stray_verdict(behaviour: type[Stage]) -> None:
+    """A verdict on a stage that this one has nothing to do with changes nothing.
+
+    In GenStage it is a message of a monitor that the user has made, and reaches `handle_info`. Here
+    a verdict comes from the supervisor alone, about peers; who monitors gets a `DownMessage`.
+    """
+    harness = StageHarness(behaviour)
+    harness.down("stranger", "killed")
+    harness.down("stranger/7#3", "normal", restarting=True)
+    assert harness.calls("handle_cancel") == []
+    assert ended_with(harness) is None
+    assert harness.counters["protocol_errors"] == 0
+
+
+def test_s064_a_graceful_stop() -> None:
+    """`on_stop` is called once, with the reason."""
+    harness = StageHarness(Answering)
+    harness.stop("normal")
+    assert harness.behaviour.stopped == ["normal"]
+    assert ended_with(harness) == "normal"
+
+
+def test_s065_a_list_is_a_consumers_reply() -> None:
+    """What `handle_call` returns is the reply and no events; the stage lives on."""
+    harness = StageHarness(Answering)
+    assert harness.call("anything") == ["reply", "anything"]
+    assert ended_with(harness) is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -234,6 +235,51 @@ def test_s110_moving_between_two_producers_at_full_load(tmp_path: Path) -> None:
     ):
         assert mine == sorted(mine)
         assert len(mine) > 300
+
+
+def test_a_program_pauses_limits_and_resumes_a_declared_subscription(tmp_path: Path) -> None:
+    """With real processes, over a kill of the producer; the drain at the end loses nothing."""
+    journal = tmp_path / "journal"
+    topology = (
+        Topology("held")
+        .stage("numbers", Numbers)
+        .stage(
+            "sink",
+            Collect,
+            args={"path": str(journal)},
+            subscribe_to=[SubscribeTo("numbers", max_demand=10)],
+        )
+    )
+    run, events = start(topology)
+    with run:
+        flow(run, "sink", 50)
+        (row,) = run.which_subscriptions("sink")
+        assert (row.consumer, row.producer, row.paused) == ("sink/0", "numbers/0", False)
+        run.pause(row.ref)
+        run.status("sink")  # what it was told before is done when it answers
+        wait_until(
+            lambda: all(not each["outstanding"] for each in consumers_of(run, "numbers")),
+            "what was asked for to be sent",
+        )
+        assert run.status("sink")["producers"][0]["state"] == "paused"
+        kill(run, "numbers")
+        events.restarted("numbers")
+        wait_until(lambda: consumers_of(run, "numbers"), "the new subscription")
+        assert [each["outstanding"] for each in consumers_of(run, "numbers")] == [0]
+        run.set_rate(row.ref, 1000, burst=5)
+        run.resume(row.ref)
+        flow(run, "sink", 50)
+        assert run.which_subscriptions()[0].options.rate == 1000
+        run.pause(row.ref)
+        outcome = run.drain(timeout=20)
+    assert outcome.status == "done"
+    assert set(range(outcome.results["numbers"])) <= set(numbers_in(journal))
+
+
+def consumers_of(run: Run, stage: str) -> list[dict[str, Any]]:
+    """What a producer says of its consumers."""
+    found: list[dict[str, Any]] = run.status(stage)["producing"]["consumers"]
+    return found
 
 
 def test_a_drain_ends_consumers_that_would_not_end_by_themselves(tmp_path: Path) -> None:
