@@ -28,6 +28,7 @@ from actorflow.runtime.local.loop import LOOK_AFTER, StageLoop, begin_counting
 from actorflow.runtime.local.pipes import PipeLink
 from actorflow.runtime.local.poller import READABLE, WRITABLE, new_poller
 from actorflow.stage.counters import Counter
+from actorflow.stage.link_counters import LinkSlot
 from actorflow.stage.place import Pending, Place
 from actorflow.stage.spec import StageSpec
 from actorflow.stage.work import Work
@@ -77,6 +78,7 @@ class HostedLoop(StageLoop):
         self._rung = False
         self._killed = False
         self._in_hand: _InHand | None = None
+        self._slots: list[memoryview] = []
         self._poller.register(self._bell, READABLE)
 
     # --- from any thread --------------------------------------------------------------------------
@@ -134,6 +136,15 @@ class HostedLoop(StageLoop):
         self._bell_read.close()
         self._bell_write.close()
         self._control.close()
+        for slot in self._slots:
+            slot.release()
+
+    def link_counters(self, place: int, role: str) -> LinkSlot:
+        """This end's half of a link's slot; given back when the life is over."""
+        slot = super().link_counters(place, role)
+        if isinstance(slot, memoryview):
+            self._slots.append(slot)
+        return slot
 
     def open(self, link: int) -> None:
         """Take a link's descriptors; a process that the program forks must not keep them."""
