@@ -12,7 +12,7 @@ from actorflow.protocol.demand import SubscriptionOptions
 from actorflow.protocol.identity import StageId
 from actorflow.runtime.simulated.stall import Stalled
 from actorflow.stage.options import StageOptions
-from actorflow.supervision import operations
+from actorflow.supervision import operations, subscriptions
 from actorflow.supervision.children import Child, ChildState
 from actorflow.supervision.specs import ChildSpec, StageSpec
 from actorflow.supervision.wiring import Edge, EdgeState
@@ -107,6 +107,26 @@ class Meddler:
                 self._wait(lambda: self._simulation.world.steps >= until, MAX_STEPS)
             operations.set_demand(self._core, name, "forward")
 
+    def pause(self) -> None:
+        """Hold a subscription back for a while; the ref may be another by then."""
+        edges = [edge for edge in self._core.wiring.edges if edge.state is EdgeState.ESTABLISHED]
+        if edges:
+            edge = self._random.choice(edges)
+            subscriptions.pause(self._core, edge.ref)
+            until = self._simulation.world.steps + self._random.randint(1, HOLDS_FOR)
+            # When everybody waits for this subscription, there will be no more steps.
+            with suppress(Stalled):
+                self._wait(lambda: self._simulation.world.steps >= until, MAX_STEPS)
+            subscriptions.resume(self._core, edge.ref)
+
+    def limit(self) -> None:
+        """Limit the rate of a subscription."""
+        edges = [edge for edge in self._core.wiring.edges if edge.state is EdgeState.ESTABLISHED]
+        if edges:
+            edge = self._random.choice(edges)
+            rate = self._random.choice((None, 50.0, 1000.0))
+            subscriptions.set_rate(self._core, edge.ref, rate, self._random.choice((None, 1, 5)))
+
     def ask(self) -> None:
         """Ask a stage for its status; the answer, or that it ended, comes some time."""
         if self._core.children:
@@ -171,6 +191,8 @@ _DEEDS: dict[str, Callable[[Meddler], None]] = {
     "cancel": Meddler.cancel,
     "terminate": Meddler.terminate,
     "hold": Meddler.hold,
+    "pause": Meddler.pause,
+    "limit": Meddler.limit,
     "ask": Meddler.ask,
     "start": Meddler.start,
 }
