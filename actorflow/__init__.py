@@ -73,6 +73,7 @@ if TYPE_CHECKING:
     from actorflow.stage.held import HeldBatch as HeldBatch
     from actorflow.stage.options import StageOptions as StageOptions
     from actorflow.stage.routing import MembersRefused as MembersRefused
+    from actorflow.stage.routing import Redirect as Redirect
     from actorflow.stage.spec import StageSpec as StageSpec
     from actorflow.stages.broker import Broker as Broker
     from actorflow.stages.iterables import from_iterable as from_iterable
@@ -166,7 +167,7 @@ _HOMES = {
     "actorflow.stage.children": ("ChildTemplate",),
     "actorflow.stage.held": ("HeldBatch",),
     "actorflow.stage.options": ("StageOptions",),
-    "actorflow.stage.routing": ("MembersRefused",),
+    "actorflow.stage.routing": ("MembersRefused", "Redirect"),
     "actorflow.stage.spec": ("StageSpec",),
     "actorflow.stages.iterables": ("from_iterable",),
     "actorflow.stages.broker": ("Broker",),

@@ -33,6 +33,7 @@ __all__ = [
     "PauseSubscription",
     "ProducerFinished",
     "Ready",
+    "Redirected",
     "Replicas",
     "Retire",
     "SetDemand",
@@ -234,6 +235,19 @@ class SubscriptionEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class Redirected:
+    """From a producer: who subscribes with this ref is to subscribe to these stages instead.
+
+    Args:
+        ref: the subscription.
+        stages: names, ``"numbers"`` or ``"numbers/1"``.
+    """
+
+    ref: int
+    stages: list[str]
+
+
+@dataclass(frozen=True, slots=True)
 class LogRecord:
     """From a stage: one log line, to be written by the host."""
 
@@ -324,6 +338,7 @@ Control = (
     | Established
     | SubscriptionEnded
     | Members
+    | Redirected
     | LogRecord
     | Exiting
     | Snapshot
@@ -351,6 +366,7 @@ _RECORDS: dict[str, type[Control]] = {
         Established,
         SubscriptionEnded,
         Members,
+        Redirected,
         LogRecord,
         Exiting,
         Snapshot,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from actorflow.errors import NotInStage
 from actorflow.protocol.identity import Incarnation
 from actorflow.stage.answers import FORWARD, Answer
+from actorflow.stage.routing import Redirect
 
 if TYPE_CHECKING:
     from actorflow.stage.children import ChildKind, ChildRuntime, Observer
@@ -216,12 +217,12 @@ class Stage:
 
     def handle_subscribe(
         self, side: str, options: Mapping[str, Any], subscription: Subscription
-    ) -> str | None:
+    ) -> str | Redirect | None:
         """A subscription begins; `side` is what the peer is: ``"producer"`` or ``"consumer"``.
 
         Returns:
-            ``"automatic"`` (or None), or for a producer peer ``"manual"``: then demand is what
-            `ask` says.
+            ``"automatic"`` (or None); for a producer peer also ``"manual"``: then demand is what
+            `ask` says; for a consumer peer also a `Redirect`: then it subscribes to others.
         """
         return None
 

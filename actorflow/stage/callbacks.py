@@ -18,6 +18,7 @@ from actorflow.stage.behaviour import Consumer, Stage, StageContext, Subscriptio
 from actorflow.stage.calls import LATER, Sender
 from actorflow.stage.incoming import Ending, Taken
 from actorflow.stage.options import SUBSCRIPTION_MODES
+from actorflow.stage.routing import Redirect
 from actorflow.stage.spec import StageSpec
 from actorflow.stage.work import Work
 
@@ -173,15 +174,23 @@ class Callbacks:
 
     # --- subscriptions ----------------------------------------------------------------------------
 
-    def subscribed(self, handle: Subscription, agreed: Callable[[bool], None]) -> None:
-        """Call `handle_subscribe`, then `agreed` with whether it said manual."""
+    def subscribed(
+        self,
+        handle: Subscription,
+        agreed: Callable[[bool], None],
+        redirected: Callable[[Redirect], None] | None = None,
+    ) -> None:
+        """Call `handle_subscribe`, then `agreed` with whether it said manual, or `redirected`."""
         accepted: tuple[str | None, ...] = (None, *SUBSCRIPTION_MODES)
         rule = "automatic, manual or None"
         if handle.side == "consumer":
             accepted = (None, "automatic")
-            rule = "automatic or None: only a consumer's side can be manual"
+            rule = "automatic, a Redirect or None: only a consumer's side can be manual"
 
         def done(result: Any, seconds: float) -> None:
+            if redirected is not None and isinstance(result, Redirect):
+                redirected(result)
+                return
             if result not in accepted:
                 raise BadReturn("handle_subscribe", rule, result)
             agreed(result == "manual")

@@ -10,8 +10,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from actorflow.errors import OptionError
+from actorflow.protocol import control
 from actorflow.protocol.demand import SubscriptionOptions, Window
 from actorflow.protocol.held import held_window_for
+from actorflow.protocol.messages import encode
 from actorflow.stage import consuming, producing, subscribers
 from actorflow.stage.acknowledging import Acknowledging
 from actorflow.stage.asking import Time
@@ -31,9 +33,10 @@ from actorflow.stage.outgoing import Outgoing
 from actorflow.stage.polling import Polling
 from actorflow.stage.producing import ProducingHalf
 from actorflow.stage.reach import Reach
+from actorflow.stage.routing import Redirect
 from actorflow.stage.spec import StageSpec
 from actorflow.stage.upstream import Relations
-from actorflow.stage.work import Port
+from actorflow.stage.work import CONTROL_LINK, Port
 
 if TYPE_CHECKING:
     from actorflow.stage.machine import StageMachine
@@ -193,7 +196,16 @@ class Halves:
     def _consumer_subscribes(self, outgoing: Outgoing) -> None:
         self._discarding.somebody_came()
         subscribers = self._produces().subscribers
-        self.callbacks.subscribed(outgoing.handle, lambda _: subscribers.established(outgoing))
+        self.callbacks.subscribed(
+            outgoing.handle,
+            lambda _: subscribers.established(outgoing),
+            lambda to: self._redirected(outgoing, to),
+        )
+
+    def _redirected(self, outgoing: Outgoing, to: Redirect) -> None:
+        """It stays half open: the supervisor makes the others, and then this one ends."""
+        record = control.Redirected(outgoing.ref, list(to.stages))
+        self._port.send(CONTROL_LINK, encode(control.encode_control(record)))
 
     def _subscribes_to_producer(self, incoming: Incoming) -> None:
         half, hook = self._consumes(), self.demand_hook

@@ -7,7 +7,37 @@ from dataclasses import dataclass
 
 from actorflow.errors import OptionError
 
-__all__ = ["MembersRefused", "member_names"]
+__all__ = ["MembersRefused", "Redirect", "member_names"]
+
+
+@dataclass(frozen=True, slots=True, init=False)
+class Redirect:
+    """What a producer's `handle_subscribe` returns to have a consumer subscribe to others instead.
+
+    The consumer is subscribed to each of them, with the same options. Only when all have accepted
+    does it ask for events, and only then does the subscription to the redirector end. If one of
+    them cannot be subscribed to, none is, and the subscription ends with ``["redirect_failed",
+    why]``. Once made, a redirect stands: restarts find the consumer with the new producers.
+
+    Args:
+        stages: names of producing stages, ``"numbers"`` (every replica) or ``"numbers/1"``; at
+            least one.
+
+    Raises:
+        OptionError: there is none, or one of them is no name.
+
+    Example:
+        >>> Redirect("left", "right/1").stages
+        ('left', 'right/1')
+    """
+
+    stages: tuple[str, ...]
+
+    def __init__(self, *stages: str) -> None:
+        names = tuple(member_names("stages", stages))
+        if not names:
+            raise OptionError("stages", "at least one stage's name", stages)
+        object.__setattr__(self, "stages", names)
 
 
 @dataclass(frozen=True, slots=True)

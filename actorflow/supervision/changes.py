@@ -7,6 +7,7 @@ from concurrent.futures import Future
 from typing import Any
 
 from actorflow.errors import OptionError, Refused
+from actorflow.protocol import control
 from actorflow.protocol.reasons import plain
 from actorflow.stage.behaviour import kind_of
 from actorflow.supervision.children import Child, ChildInfo, ChildState
@@ -16,7 +17,16 @@ from actorflow.supervision.operations import ensure_open, find
 from actorflow.supervision.replacing import FIXED_OPTIONS
 from actorflow.supervision.wiring import EdgeState
 
-__all__ = ["change_members", "named", "replace", "routers", "scale", "unsubscribe"]
+__all__ = [
+    "change_members",
+    "named",
+    "pause_stage",
+    "replace",
+    "resume_stage",
+    "routers",
+    "scale",
+    "unsubscribe",
+]
 
 
 def named(core: SupervisorCore, stage: str) -> list[Child]:
@@ -92,6 +102,50 @@ def unsubscribe(core: SupervisorCore, consumer: str, producer: str, reason: Any)
         core.linking.leave(edge, plain(reason))
     core.joining.settle()
     return len(found)
+
+
+# --- pauses ---------------------------------------------------------------------------------------
+
+
+def pause_stage(core: SupervisorCore, stage: str) -> None:
+    """Have a stage make and take nothing new; its consumers and producers stay as they are.
+
+    Raises:
+        Refused: ``draining``: a run that drains has to come to its end.
+        NoSuchStage: there is no such stage.
+    """
+    ensure_open(core)
+    if core.draining:
+        raise Refused("draining", "a run that drains has nothing paused")
+    for child in named(core, stage):
+        if not child.paused:
+            child.paused = True
+            _hold(core, child)
+
+
+def resume_stage(core: SupervisorCore, stage: str) -> None:
+    """Lift the pause of a stage; nothing happens when there is none.
+
+    Raises:
+        NoSuchStage: there is no such stage.
+    """
+    ensure_open(core)
+    for child in named(core, stage):
+        if child.paused:
+            child.paused = False
+            _hold(core, child)
+
+
+def _hold(core: SupervisorCore, child: Child) -> None:
+    """Tell a running stage whether it is paused; one that is starting is told when it is ready."""
+    if child.state is not ChildState.RUNNING:
+        return
+    if child.kind == "producer":
+        core.tell(child, control.SetDemand("accumulate" if child.paused else "forward"))
+    for edge in core.wiring.upstream(child.id):
+        # A subscription that was paused by itself stays so.
+        if edge.live and not edge.paused:
+            core.tell(child, control.PauseSubscription(edge.ref, child.paused))
 
 
 # --- replicas and replacements --------------------------------------------------------------------

@@ -82,6 +82,8 @@ class Child:
     """What it sent that a stage may not send, for which it is killed."""
     terminated: bool = False
     """Stopped by an operation, which another may take back."""
+    paused: bool = False
+    """The program has paused the stage: it takes, or makes, nothing new."""
     leaving: bool = False
     """It is to finish what it has, and end; nobody succeeds it."""
     fallback: ChildSpec | None = None

@@ -25,6 +25,7 @@ from actorflow.supervision.joining import Joining
 from actorflow.supervision.linking import Linking
 from actorflow.supervision.lives import Lives
 from actorflow.supervision.recovery import InMemory, Recovery, SnapshotStore
+from actorflow.supervision.redirecting import Redirecting
 from actorflow.supervision.replacing import Replacing
 from actorflow.supervision.revivals import Revivals
 from actorflow.supervision.runtime import (
@@ -65,6 +66,7 @@ class SupervisorCore(SupervisorState):
         self._recovery = Recovery(self, store if store is not None else InMemory())
         self._linking = Linking(self)
         self._joining = Joining(self, self._linking)
+        self._redirecting = Redirecting(self, self._linking)
         self._lives = Lives(self, self._linking)
         self._revivals = Revivals(self, self._lives)
         self._scaling = Scaling(self, self._linking, self._lives, self._joining)
@@ -104,6 +106,9 @@ class SupervisorCore(SupervisorState):
         for child in self.children.values():
             if child.state is ChildState.RUNNING and child.kind != "producer":
                 self.tell(child, control.Draining())
+            elif child.state is ChildState.RUNNING and child.paused:
+                self.tell(child, control.SetDemand("forward"))
+            child.paused = False
         self._revivals.hurry()
         self._drain_on()
 
@@ -166,6 +171,7 @@ class SupervisorCore(SupervisorState):
     def observe(self, observation: Observation) -> None:
         """Take what the runtime saw."""
         self._take(observation)
+        self._redirecting.settle()
         self._joining.settle()
 
     def _take(self, observation: Observation) -> None:
@@ -221,6 +227,8 @@ class SupervisorCore(SupervisorState):
             self._drain_on()
         elif isinstance(record, control.Members):
             self._joining.requested(child, record)
+        elif isinstance(record, control.Redirected):
+            self._redirecting.requested(child, record)
         else:
             name = type(record).__name__
             raise ProtocolError("unknown_message", f"{name} is nothing for a supervisor")
@@ -233,6 +241,8 @@ class SupervisorCore(SupervisorState):
         child.was_ready = True
         child.fallback = None
         self.report(ChildReady(child.incarnation, child.pid))
+        if child.paused and kind == "producer":
+            self.tell(child, control.SetDemand("accumulate"))
         self._linking.expect(child)
         self._drain_on()
         for message in self.take_early(child.incarnation):

@@ -76,7 +76,7 @@ class Linking:
             ref, edge.producer, edge.consumer, edge.options.extra.get("partition")
         )
         to_producer = control.Link(ref, "producer", str(ends[1]), options, edge=name, place=place)
-        paused = edge.paused and not self._state.draining
+        paused = (edge.paused or consumer.paused) and not self._state.draining
         to_consumer = replace(to_producer, role="consumer", peer=str(ends[0]), paused=paused)
         exchange = edge.replaces
         if exchange is not None and exchange.old.live:

@@ -113,6 +113,7 @@ class Scaling:
         stage = replace(like.spec.stage, id=StageId(like.id.name, index), replicas=replicas)
         child = self._state.add(replace(like.spec, stage=stage))
         child.dynamic = True
+        child.paused = like.paused
         for subscription in self._state.plan.subscriptions:
             fate = subscription.shared_fate
             if subscription.consumer == like.id.name:

@@ -33,6 +33,35 @@ class RunningChanges:
     def __init__(self, supervisor: SupervisorHandle) -> None:
         self._supervisor = supervisor
 
+    # --- pauses -----------------------------------------------------------------------------------
+
+    def pause_stage(self, stage: str) -> None:
+        """Have a stage rest: a source emits nothing, any other asks for nothing more.
+
+        What is under way is still handled. Nobody is unsubscribed; its consumers wait. The pause
+        outlives restarts, and holds for replicas that come by `scale`. A drain lifts it.
+
+        Args:
+            stage: ``"count"`` for every replica, ``"count/1"`` for that one.
+
+        Raises:
+            Refused: ``draining``.
+            NoSuchStage: there is no such stage.
+        """
+        _name("stage", stage)
+        self._supervisor.act(lambda core: changes.pause_stage(core, stage), CALL_TIMEOUT)
+
+    def resume_stage(self, stage: str) -> None:
+        """Lift the pause of a stage; a source forwards demand again, and meets what has come.
+
+        A subscription that was paused by itself (`pause`) stays so.
+
+        Raises:
+            NoSuchStage: there is no such stage.
+        """
+        _name("stage", stage)
+        self._supervisor.act(lambda core: changes.resume_stage(core, stage), CALL_TIMEOUT)
+
     # --- replicas and replacements ----------------------------------------------------------------
 
     def scale(

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from actorflow import Broker, CallTimeout, OptionError, Refused, Run, SupervisorOptions, Topology
+from actorflow import (
+    Broker,
+    CallTimeout,
+    OptionError,
+    Producer,
+    Redirect,
+    Refused,
+    Run,
+    Subscription,
+    SupervisorOptions,
+    Topology,
+)
 from tests.end_to_end.helpers import kill, numbers_in, wait_until
 from tests.end_to_end.stages import Collect, Count, Idle, Numbers
 
@@ -138,3 +150,39 @@ def test_a06_the_managers_share_of_the_processor_is_below_one_percent() -> None:
     assert stages["c/0"].events_in + stages["c/1"].events_in == 2 * count
     assert stages["broker/0"].events_out == 0
     assert used["broker"] < 0.01 * (used["p0"] + used["p1"] + sum(used["c"])), used
+
+
+class Reception(Producer):
+    """Hands every subscription on."""
+
+    def handle_subscribe(
+        self, side: str, options: Mapping[str, Any], subscription: Subscription
+    ) -> Redirect:
+        return Redirect("p0", "p1")
+
+
+def test_a07_a_redirect_stands_when_its_consumer_and_a_target_are_killed(tmp_path: Path) -> None:
+    """Two targets, one consumer; afterwards it is subscribed to each of them, once."""
+    path = tmp_path / "taken"
+    topology = (
+        Topology("redirected", supervisor=SupervisorOptions(max_restarts=10))
+        .stage("p0", Idle)
+        .stage("p1", Idle)
+        .stage("reception", Reception)
+        .stage("c", Collect, args={"path": str(path)}, subscribe_to=["reception"])
+    )
+    wanted = [("c/0", "p0/0"), ("c/0", "p1/0")]
+    with topology.start() as run:
+        wait_until(lambda: pairs(run, 2) == wanted, "both edges")
+        for victim in ("c/0", "p0/0", "reception/0"):
+            before = generation(run, victim)
+            kill(run, victim)
+            wait_until(
+                lambda victim=victim, before=before: generation(run, victim) > before,
+                f"a successor of {victim}",
+            )
+            wait_until(lambda: pairs(run, 2) == wanted, "both edges again")
+        run.cast("p0", [1, 2])
+        run.cast("p1", [3])
+        wait_until(lambda: sorted(numbers_in(path)) == [1, 2, 3], "every event, once")
+        assert run.status("reception")["producing"]["consumers"] == []

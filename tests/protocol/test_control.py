@@ -21,6 +21,7 @@ RECORDS: list[control.Control] = [
     control.ProducerFinished(3, "a/0#1", {}, "done"),
     control.ExpectNoMore(["a/0"]),
     control.Members("add", ["a", "b/1"]),
+    control.Redirected(3, ["a", "b/1"]),
     control.CancelSubscription(3, ["shutdown", "x"]),
     control.PauseSubscription(3, paused=True),
     control.SetRate(3, 2.5, 4),

@@ -24,7 +24,7 @@ from actorflow.supervision import changes, operations
 from actorflow.testing import Faults
 from actorflow.testing.simulation import Simulation
 from actorflow.testing.topologies import Numbers, Sink
-from tests.conformance.helpers.stages import Forwarder, Idle
+from tests.conformance.helpers.stages import Counter, Forwarder, Idle
 from tests.conformance.helpers.supervised import Supervised
 
 
@@ -358,3 +358,63 @@ def test_a_producer_hands_over_what_it_has_emitted_before_it_is_replaced() -> No
 def taken(simulation: Simulation) -> list[int]:
     """What the sinks have handled."""
     return [event for each in simulation.history for event in each.events]
+
+
+# --- pauses ---------------------------------------------------------------------------------------
+
+
+def endless() -> Topology:
+    """A source that never ends, a stage in the middle and a sink."""
+    return (
+        Topology("endless", supervisor=SupervisorOptions(max_restarts=1000))
+        .stage("source", Counter, replicas=2)
+        .stage("middle", Pass, subscribe_to=[{"to": "source", "max_demand": 4}])
+        .stage("sink", Forwarder, subscribe_to=[{"to": "middle", "max_demand": 4}])
+    )
+
+
+def seen(run: Supervised) -> int:
+    """How many events the sink's present life has taken."""
+    return sum(map(len, run.batches("sink/0")))
+
+
+@pytest.mark.parametrize("stage", ["source", "middle", "sink"])
+def test_a_paused_stage_rests_over_restarts_until_it_is_resumed(stage: str) -> None:
+    """Nothing new is made or taken; nobody is unsubscribed; resumed, all goes on."""
+    run = supervised(endless())
+    run.until(lambda: seen(run) > 5)
+    changes.pause_stage(run.core, stage)
+    quiet(run)
+    for victim in (stage, "middle"):
+        run.kill(f"{victim}/0")
+        run.until(lambda v=victim: run.row(f"{v}/0").state == "running")  # type: ignore[misc]
+        quiet(run)
+    assert all(edge.state.name == "ESTABLISHED" for edge in run.core.wiring.edges)
+    before = seen(run)
+    changes.resume_stage(run.core, stage)
+    run.until(lambda: seen(run) > before + 20)
+
+
+def quiet(run: Supervised) -> None:
+    """Let things happen until everybody is linked and nothing moves; an endless source would."""
+    edges = run.core.wiring.edges
+    run.until(lambda: all(e.state.name == "ESTABLISHED" for e in edges) and not busy(run))
+
+
+def busy(run: Supervised) -> bool:
+    """Whether anything moves now, or in the next half second."""
+    world = run.simulation.world
+    due = [process.due for process in world.processes if process.due is not None]
+    return bool(world._ready.items) or any(moment < world.now() + 0.5 for moment in due)
+
+
+def test_a_paused_run_that_is_drained_comes_to_its_end() -> None:
+    """A drain lifts every pause, and a run that drains takes no new one."""
+    for stage in ("numbers", "middle", "sink"):
+        simulation = Simulation(pipeline(), seed=4, laws=True)
+        simulation.run_until(lambda s=simulation: len(s.history) > 3)  # type: ignore[misc]
+        changes.pause_stage(simulation.core, stage)
+        simulation.core.drain()
+        with pytest.raises(Refused, match="draining"):
+            changes.pause_stage(simulation.core, stage)
+        assert simulation.finish().status == "done"
