@@ -12,26 +12,16 @@ from actorflow.stage.routing import member_names
 from actorflow.supervision import changes, operations
 from actorflow.supervision.children import ChildInfo
 from actorflow.supervision.joining import RouterInfo
-from actorflow.supervision.supervisor import SupervisorHandle
 from actorflow.topology.classes import check_arguments
 from actorflow.topology.keys import STAGE, stage_option_names
+from actorflow.topology.part import CALL_TIMEOUT, RunPart
 from actorflow.topology.report import Report
 
-__all__ = ["CALL_TIMEOUT", "RunningChanges"]
-
-CALL_TIMEOUT = 5.0
-"""Seconds that an operation may take unless its caller says otherwise, as in OTP."""
+__all__ = ["RunningChanges"]
 
 
-class RunningChanges:
-    """The part of a `Run` that changes it.
-
-    Args:
-        supervisor: who does it.
-    """
-
-    def __init__(self, supervisor: SupervisorHandle) -> None:
-        self._supervisor = supervisor
+class RunningChanges(RunPart):
+    """The part of a `Run` that changes it."""
 
     # --- pauses -----------------------------------------------------------------------------------
 
