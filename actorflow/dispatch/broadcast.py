@@ -16,7 +16,7 @@ from actorflow.protocol.delivery import UnfinishedBatch
 from actorflow.protocol.failure import Failure
 from actorflow.protocol.reasons import brief
 
-__all__ = ["BroadcastDispatcher"]
+__all__ = ["BroadcastDispatcher", "selected"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +135,7 @@ class BroadcastDispatcher(Dispatcher):
         if place is None or memory is None:
             return 0
         events = memory.last()
-        chosen = events if place.selector is None else _selected(place, events)
+        chosen = events if place.selector is None else selected(place, events)
         if chosen:
             place.backlog.append(UnfinishedBatch(0, chosen, position))
             self._changed = True
@@ -185,7 +185,7 @@ class BroadcastDispatcher(Dispatcher):
         common = events if take == len(events) else events[:take]
         deliveries = []
         for place in self._places.values():
-            chosen = common if place.selector is None else _selected(place, common)
+            chosen = common if place.selector is None else selected(place, common)
             if chosen:
                 deliveries.append(Delivery(place.ref, chosen, position))
         # Only now, since a selector may have raised.
@@ -247,7 +247,7 @@ class BroadcastDispatcher(Dispatcher):
         return sum(len(batch.events) for batch in place.batches) if place else 0
 
 
-def _selected(place: _Place, events: list[Any]) -> list[Any]:
+def selected(place: _Place, events: list[Any]) -> list[Any]:
     """What a consumer's selector takes."""
     selector = place.selector
     assert selector is not None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from actorflow.dispatch.base import Delivery, Dispatched
-from actorflow.dispatch.broadcast import BroadcastDispatcher
+from actorflow.dispatch.broadcast import BroadcastDispatcher, selected
 
 __all__ = ["ReadyDispatcher"]
 
@@ -26,6 +26,9 @@ class ReadyDispatcher(BroadcastDispatcher):
         [(1, ['x', 'y']), (2, ['x'])]
     """
 
+    def __init__(self) -> None:
+        super().__init__()
+
     @property
     def capacity(self) -> int:
         """The largest credit of all."""
@@ -35,16 +38,22 @@ class ReadyDispatcher(BroadcastDispatcher):
         """Nobody is waited for."""
 
     def dispatch(self, events: list[Any], position: int) -> Dispatched:
-        """Send each consumer as many of the first events as it has demand for."""
+        """Send each consumer as many of the first events as it has demand for.
+
+        Raises:
+            CannotServe: ``bad_selector``: one of them raised; nobody has got anything.
+        """
         taken = 0
         deliveries = []
         for place in self._places.values():
             count = min(place.credit, len(events))
             chosen = events if count == len(events) else events[:count]
             if place.selector is not None:
-                chosen = [event for event in chosen if place.selector(event)]
+                chosen = selected(place, chosen)
             if chosen:
-                place.credit -= len(chosen)
                 deliveries.append(Delivery(place.ref, chosen, position))
             taken = max(taken, count)
+        # Only now, since a selector may have raised.
+        for delivery in deliveries:
+            self._places[delivery.ref].credit -= len(delivery.events)
         return Dispatched(deliveries, len(events) - taken)
