@@ -241,11 +241,11 @@ TABLE: dict[str, Row] = {
         "when_unassigned": ("cry", None, 5),
     },
     "BroadcastDispatcher": {"replay": NO_NATURAL},
-    "ReadyDispatcher": {"replay": NO_NATURAL},
     "LocalRuntime": {
         "import_paths": (5, "text"),
         "preload": (5, "text"),
         "stdout_to_stderr": ANY,
+        "count_links": ANY,
         "boot_within": (0, -1, NAN, None, "5"),
         "entry": ANY,
     },
@@ -447,7 +447,15 @@ def test_a_run_refuses_bad_arguments() -> None:
 
 RESULTS = {
     *("ChildCounts", "ChildInfo", "ConsumerChildCounts", "ConsumerChildInfo", "Outcome", "Problem"),
-    *("DownMessage", "MembersRefused", "RouterInfo", "RunDown", "RunStatistics", "StageStatistics"),
+    *(
+        "DownMessage",
+        "MembersRefused",
+        "RouterInfo",
+        "EdgeStatistics",
+        "RunDown",
+        "RunStatistics",
+        "StageStatistics",
+    ),
     *("SupervisorInfo", "Sender", "Subscription", "HeldBatch", "Run", "Told", "UnfinishedBatch"),
     *("Delivery", "Dispatched", "Dispatcher", "Incarnation", "StageId", "StageSpec", "Plan"),
     *("SubscriptionSpec", "Stream", "AsyncStream"),

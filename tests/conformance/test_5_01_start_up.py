@@ -122,8 +122,8 @@ def test_s003_a_dispatcher_that_is_none(behaviour: type[Stage]) -> None:
     """A dispatcher is a name or a class, or a map of one to its options; the error says so."""
     with pytest.raises(OptionError) as caught:
         StageHarness(behaviour, dispatcher=0)
-    text = "dispatcher must be a name or a class, or a map of one of them to its options, got 0"
-    assert str(caught.value) == text
+    rule = "a dispatcher's name, its class, or a map from one of these to its options"
+    assert str(caught.value) == f"dispatcher must be {rule}, got 0"
 
 
 @pytest.mark.parametrize("behaviour", STAGES)

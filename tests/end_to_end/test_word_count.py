@@ -41,7 +41,7 @@ def test_the_twenty_commonest_words_are_shown_with_the_report(expected: Counter[
     """The text for a person has the words with their counts, a table of the stages, and the end."""
     code, output, errors = finish(start_actorflow("run", CONFIG), 50)
     assert (code, errors) == (0, "")
-    result, table, end = output.rstrip("\n").split("\n\n")
+    result, table, edges, end = output.rstrip("\n").split("\n\n")
     lines = result.splitlines()
     assert lines[0] == "merge:"
     assert lines[1] == f"  words: {expected.total():,}"

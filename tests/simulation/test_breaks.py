@@ -232,7 +232,7 @@ BREAKS: dict[str, Break] = {
         Break(Subscribers, "link_closed", buffer_lost_with_the_link, LOST),
         Break(Unfinished, "give_back", unfinished_batches_forgotten, LOST),
         Break(ProducingHalf, "flushed", end_without_waiting, ("the end comes last",)),
-        Break(Channel, "write", end_overtakes_events, ("first in, first out",)),
+        Break(Channel, "write", end_overtakes_events, ("first in, first out", "Misdelivered")),
         Break(DemandDispatcher, "dispatch", one_more_than_credit, OVERDRAWN),
         Break(
             BroadcastDispatcher,

@@ -23,6 +23,11 @@ LINKS = 65_536
 _HALVES = {"producer": 0, "consumer": HALF_BYTES}
 
 
+REMEMBERED = 256
+"""How many links that are over are still shown one by one. Late enough that neither end, which may
+learn of the end a moment later, still counts in a slot that is given away."""
+
+
 @dataclass(slots=True)
 class _Counted:
     """A link that has a place."""
@@ -42,9 +47,9 @@ class _Counted:
 class LinkBoard:
     """The host's side: gives out the slots of links, and reads them.
 
-    The slot of a link that is over stays as it is until all others are taken as well. Then the
-    oldest of them is added to what is remembered of its edge, cleared, and given away. A link for
-    which there is no slot is not counted; it works all the same.
+    The slot of a link that is over stays as it is for a while: until `REMEMBERED` others are over,
+    or all slots are taken. Then it is added to what is remembered of its edge, cleared, and free. A
+    link for which there is no slot is not counted; it works all the same.
 
     Its methods may be called from any thread.
 
@@ -58,6 +63,7 @@ class LinkBoard:
         self._start = len(memory) - links * LINK_BYTES
         self._links = links
         self._used = 0
+        self._free: list[int] = []
         self._counted: dict[int, _Counted] = {}
         self._over: dict[int, None] = {}
         self._past: dict[tuple[StageId, StageId, str], LinkCounters] = {}
@@ -70,7 +76,9 @@ class LinkBoard:
         with self._lock:
             if not isinstance(self._memory, mmap.mmap):
                 return -1
-            if self._used < self._links:
+            if self._free:
+                place = self._free.pop()
+            elif self._used < self._links:
                 place = self._used
                 self._used += 1
             elif self._over:
@@ -87,6 +95,8 @@ class LinkBoard:
             if counted is not None and counted.live:
                 counted.live = False
                 self._over[ref] = None
+                if len(self._over) > REMEMBERED and isinstance(self._memory, mmap.mmap):
+                    self._free.append(self._take_oldest())
 
     def read(self) -> list[LinkCounters]:
         """Every link that has a place, in the order of their making; before them what is past."""
