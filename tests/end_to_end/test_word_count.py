@@ -52,4 +52,8 @@ def test_the_twenty_commonest_words_are_shown_with_the_report(expected: Counter[
     head, *rows = table.splitlines()
     assert head.split()[:4] == ["stage", "in", "out", "per"]
     assert [row.split()[0] for row in rows] == ["files/0", "count/0", "count/1", "merge/0"]
+    assert [line.split()[:3] for line in edges.splitlines()[1:3]] == [
+        ["files/0", "→", "count/0"],
+        ["files/0", "→", "count/1"],
+    ]
     assert re.fullmatch(r"wordcount: done in \d+\.\d\d s", end)
