@@ -15,6 +15,7 @@ from actorflow import (
 )
 from actorflow.testing.harness import StageHarness
 from tests.conformance.helpers.stages import Counter, Idle
+from tests.seeds import seeds
 
 
 def flat(batches: list[list[Any]]) -> list[Any]:
@@ -265,7 +266,7 @@ def test_s105_whoever_catches_a_partition_error_has_not_emitted() -> None:
 @pytest.mark.parametrize("chunk", [None, 1, 3])
 def test_s106_shuffling_with_consumers_without_demand(chunk: int | None) -> None:
     """1000 seeds: with any, those with demand get everything, whoever has none is passed over."""
-    for seed in range(1000):
+    for seed in seeds(1000):
         dispatcher = DemandDispatcher(
             shuffle_demands_on_first_dispatch=True, seed=seed, chunk=chunk
         )

@@ -22,6 +22,7 @@ from actorflow import (
 from actorflow.stages.departition import Departition
 from actorflow.stages.sources import Items
 from actorflow.testing import Faults, StageHarness, fault_point, simulate
+from tests.seeds import seeds
 from tests.stages.helpers import merge_counts
 
 WORDS = [f"word{number % 13}" for number in range(200)]
@@ -126,7 +127,7 @@ EXPECTED = [
 ]
 
 
-@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize("seed", seeds(30))
 def test_a20_one_result_per_window_whatever_the_order(seed: int) -> None:
     """All four partitions have reported; both writers see all of each result, once."""
     run = simulate(topology(), seed=seed, laws=True)
@@ -134,7 +135,7 @@ def test_a20_one_result_per_window_whatever_the_order(seed: int) -> None:
     assert sorted(run.results["one"], key=EXPECTED.index) == EXPECTED
 
 
-@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize("seed", seeds(30))
 def test_a20_a_partition_that_is_restarted_is_waited_for(seed: int) -> None:
     """Killed in the middle of a window, it comes back with its counts; every result is right."""
     run = simulate(topology(), seed=seed, faults=Faults(points={"counting": 9 + seed}), laws=True)
@@ -142,7 +143,7 @@ def test_a20_a_partition_that_is_restarted_is_waited_for(seed: int) -> None:
     assert sorted(run.results["one"], key=EXPECTED.index) == EXPECTED
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", seeds(20))
 def test_a20_the_merging_stage_keeps_its_reports_over_a_restart(seed: int) -> None:
     """A snapshot holds the windows that are not complete yet."""
     faults = Faults(crashes=1, within=900, stages=("merge",))
@@ -151,7 +152,7 @@ def test_a20_the_merging_stage_keeps_its_reports_over_a_restart(seed: int) -> No
     assert found == set(range(4))
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", seeds(20))
 def test_a20_a_dead_partition_is_a_typed_error(seed: int) -> None:
     """One that does not come back ends the run with its name and the windows that lack it."""
     faults = Faults(points={"counting": 12 + seed})

@@ -12,6 +12,7 @@ from actorflow.stages.sources import Items
 from actorflow.stages.zip import Zip
 from actorflow.testing import Faults, StageHarness, simulate
 from actorflow.testing.points import spend
+from tests.seeds import seeds
 
 LONG, SHORT = 1000, 600
 WINDOW = 16
@@ -92,7 +93,7 @@ PAIRS = [(number, number) for number in range(SHORT)]
 
 
 @pytest.mark.parametrize("slow", ["long", "short", "neither"])
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", seeds(4))
 def test_a21_pairs_in_order_until_the_shorter_ends(seed: int, slow: str) -> None:
     """600 pairs; what waits is bounded by max_demand; the longer source is cancelled."""
     run = simulate(topology(slow), seed=seed, laws=True)
@@ -102,7 +103,7 @@ def test_a21_pairs_in_order_until_the_shorter_ends(seed: int, slow: str) -> None
     assert run.report.stage("long").events_out <= SHORT + WINDOW
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", seeds(20))
 def test_a21_what_waits_survives_a_restart(seed: int) -> None:
     """A snapshot holds the unpaired events, so that pairs stay pairs."""
     faults = Faults(crashes=1, within=2000, stages=("pairs",))

@@ -10,6 +10,7 @@ from actorflow import BroadcastDispatcher, DemandDispatcher, Refused
 from actorflow.protocol.control import SYSTEM
 from actorflow.testing.harness import StageHarness
 from tests.conformance.helpers.stages import Counter, Forwarder, Idle, Same
+from tests.seeds import seeds
 
 
 def flat(batches: list[list[Any]]) -> list[Any]:
@@ -126,7 +127,7 @@ def test_b05_a_bad_subscription_ends_alone(
 
 def test_b06_a_shuffled_dispatch_never_stops_at_a_consumer_without_demand() -> None:
     """With any seed, one consumer with demand among others without gets the events."""
-    for seed in range(1000):
+    for seed in seeds(1000):
         dispatcher = DemandDispatcher(shuffle_demands_on_first_dispatch=True, seed=seed)
         for ref in range(1, 5):
             dispatcher.subscribe(ref, f"{ref}/0", {})
@@ -137,7 +138,7 @@ def test_b06_a_shuffled_dispatch_never_stops_at_a_consumer_without_demand() -> N
 
 def test_b06_the_order_after_a_shuffle_is_by_demand_again() -> None:
     """After the first, shuffled dispatch the consumer with the most demand is first."""
-    for seed in range(100):
+    for seed in seeds(100):
         dispatcher = DemandDispatcher(shuffle_demands_on_first_dispatch=True, seed=seed)
         for ref, demand in ((1, 1), (2, 2), (3, 3)):
             dispatcher.subscribe(ref, f"{ref}/0", {})

@@ -257,7 +257,7 @@ def test_s111_any_reply_resolves_its_call(value: Any, outcome: str) -> None:
         assert "raised in the call" in str(future.exception(timeout=0))
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=50)
 @given(
     st.lists(
         st.builds(

@@ -213,7 +213,7 @@ CATALOGUE = {
 """What may be sent on each link, in any number and order, and must change nothing for others."""
 
 
-@settings(deadline=None, max_examples=120)
+@settings(deadline=None, max_examples=60)
 @given(
     case=st.sampled_from(CASES),
     dispatcher=st.sampled_from(["demand", PARTITION]),
@@ -235,7 +235,7 @@ def test_s111_any_sequence_of_them(case: tuple[str, int], dispatcher: Any, data:
     assert conversation.healthy() == undisturbed(kind, dispatcher)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=150)
 @given(
     case=st.sampled_from(CASES),
     garbage=st.lists(

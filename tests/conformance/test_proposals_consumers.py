@@ -21,6 +21,7 @@ from actorflow.supervision.subscriptions import resubscribe
 from actorflow.testing.harness import StageHarness
 from tests.conformance.helpers.stages import Counter, Forwarder, Idle
 from tests.conformance.helpers.supervised import Supervised
+from tests.seeds import seeds
 
 WRONG: list[Any] = [("ok", 3), None, 7, b"counter", object]
 OPTIONS = SubscriptionOptions(max_demand=2)
@@ -204,7 +205,7 @@ def test_s116_no_callback_after_the_cancel_callback(read_late: int) -> None:
 
 def test_s116_in_simulated_processes() -> None:
     """The same with pipes, in many schedules; what was in flight is delivered to somebody else."""
-    for seed in range(20):
+    for seed in seeds(20):
         topology = (
             Topology("run")
             .stage("counter", Counter)

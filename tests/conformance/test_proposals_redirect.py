@@ -25,6 +25,7 @@ from actorflow.testing.simulation import Simulation
 from actorflow.testing.topologies import Numbers, Sink
 from tests.conformance.helpers.stages import Forwarder, Idle
 from tests.conformance.helpers.supervised import Supervised
+from tests.seeds import seeds
 
 
 class Redirector(actorflow.Producer):
@@ -92,7 +93,7 @@ def producers_of(run: Any, consumer: str = "sink") -> list[str]:
 
 def test_a07_every_new_subscription_begins_before_the_redirectors_ends() -> None:
     """For all seeds: k times handle_subscribe, and only then handle_cancel; then events flow."""
-    for seed in range(25):
+    for seed in seeds(25):
         run = Supervised(redirected("a", "b", "c"), seed)
         run.until(lambda run=run: ends(run, "sink") == ["redirector"])  # type: ignore[misc]
         calls = run.stage("sink/0").calls
@@ -208,7 +209,7 @@ def test_a07_a_redirect_stands_over_restarts(victim: str) -> None:
 
 def test_a07_nothing_is_lost_or_doubled_whoever_dies_at_any_step_of_the_switch() -> None:
     """The consumer, the redirector, or none: in the end each target is subscribed to once."""
-    for seed in range(150):
+    for seed in seeds(150):
         topology = redirected("a", "b", "c", sink=Sink, source=Numbers, count=6)
         faults = Faults(crashes=seed % 3, within=250, stages=("sink", "redirector"))
         simulation = Simulation(topology, seed=seed, faults=faults, laws=True)

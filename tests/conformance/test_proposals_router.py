@@ -21,6 +21,7 @@ from actorflow.testing.topologies import Numbers, Sink
 from tests.conformance.helpers.stages import Counter as Counting
 from tests.conformance.helpers.stages import Forwarder, Idle, Same
 from tests.conformance.helpers.supervised import Supervised, child
+from tests.seeds import seeds
 
 
 def router(
@@ -118,7 +119,7 @@ def row_id(run: Supervised, stage: str) -> Any:
 
 def test_a01_every_event_of_every_producer_arrives_once_and_the_run_ends() -> None:
     """Finite members: the broker finishes with them, and the consumers then."""
-    for seed in range(30):
+    for seed in seeds(30):
         simulation = Simulation(
             router(3, 3, source=Numbers, sink=Sink, count=10), seed=seed, laws=True
         )
@@ -260,7 +261,7 @@ def test_a04_after_a_restart_there_are_exactly_m_times_n_edges(victim: str) -> N
 
 def test_a04_demand_that_a_dead_consumer_had_is_asked_by_the_others() -> None:
     """The events that it would have taken, and those it had taken, are handled by the rest."""
-    for seed in range(60):
+    for seed in seeds(60):
         topology = router(2, 3, source=Numbers, sink=Sink, count=15)
         run = Simulation(topology, seed=seed, faults=crashes(("c",), 2), laws=True).finish()
         assert set(run.handled("c")) == {n * 1000 + each for n in range(2) for each in range(15)}
@@ -268,7 +269,7 @@ def test_a04_demand_that_a_dead_consumer_had_is_asked_by_the_others() -> None:
 
 def test_a04_nothing_is_lost_when_anybody_but_a_source_is_killed_at_any_step() -> None:
     """The broker and consumers die at every step; every event is handled, and the run ends."""
-    for seed in range(150):
+    for seed in seeds(150):
         topology = router(3, 2, source=Numbers, sink=Sink, count=8)
         faults = crashes(("broker", "c"), 1 + seed % 3)
         run = Simulation(topology, seed=seed, faults=faults, laws=True).finish(max_steps=100_000)
@@ -434,7 +435,7 @@ def test_a06_a_member_that_comes_back_at_once_is_joined_again() -> None:
         .stage("manager", Manager, members=["a"])
         .stage("sink", Forwarder, subscribe_to=["manager"])
     )
-    for seed in range(20):
+    for seed in seeds(20):
         run = Supervised(topology, seed)
         run.until(lambda run=run: len(direct(run.core)) == 1)  # type: ignore[misc]
         changes.change_members(run.core, "manager", "remove", ["a"])
@@ -495,7 +496,7 @@ def test_a06_a_cycle_through_a_member_is_refused() -> None:
 
 def test_a06_nothing_is_lost_while_members_come_and_go_and_stages_die() -> None:
     """A consumer or the manager is killed at any step while producers are added and removed."""
-    for seed in range(100):
+    for seed in seeds(100):
         topology = router(2, 2, source=Numbers, sink=Sink, count=8, spares=1)
         faults = crashes(("broker", "c"), seed % 3)
         simulation = Simulation(topology, seed=seed, faults=faults, laws=True)

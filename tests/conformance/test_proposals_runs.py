@@ -23,6 +23,7 @@ from actorflow.supervision.events import ChildEnded
 from actorflow.testing import SimulatedRun, Simulation, simulate, spend
 from actorflow.testing.topologies import Through
 from tests.conformance.helpers.stages import Counter, Forwarder
+from tests.seeds import seeds
 
 
 class Job(Consumer):
@@ -48,7 +49,7 @@ def test_a25_eight_long_jobs_run_at_once() -> None:
         .stage("source", Items, args={"items": list(range(8))})
         .stage("worker", Job, replicas=8, subscribe_to=["source"])
     )
-    for seed in range(30):
+    for seed in seeds(30):
         run = simulate(topology, seed=seed)
         assert run.seconds < 1.5
         assert sorted(run.results["worker"]) == [[number] for number in range(8)]
@@ -88,7 +89,7 @@ def finite(count: int, cancel: str = "permanent") -> Topology:
 @pytest.mark.parametrize("count", [0, 1, 2, MIN - 1, MIN, MAX - 1, MAX, MAX + 1, 4 * MAX, 97])
 def test_a26_a_finite_source_of_any_size_ends_the_run(count: int) -> None:
     """None, one, below the minimum, an exact multiple, more: all arrive, and all end well."""
-    for seed in range(10):
+    for seed in seeds(10):
         run = simulate(finite(count), seed=seed, laws=True)
         assert run.status == "done"
         assert run.handled("sink") == list(range(count))
@@ -107,7 +108,7 @@ def test_a26_a_running_flow_is_ended_with_one_call(how: str) -> None:
         .stage("through", Through, args={"rule": "identity"}, subscribe_to=["numbers"])
         .stage("sink", Job, args={"seconds": 0.001}, subscribe_to=["through"])
     )
-    for seed in range(10):
+    for seed in seeds(10):
         run = _ended(Simulation(topology, seed=seed), how)
         assert run.status == ("done" if how == "drain" else "stopped")
         taken = run.handled("sink")
@@ -124,7 +125,7 @@ def _ended(simulation: Simulation, how: str) -> SimulatedRun:
 
 def test_a26_a_late_subscriber_is_told_done() -> None:
     """One that comes while the source waits for its last acknowledgements, or after its end."""
-    for seed in range(40):
+    for seed in seeds(40):
         _subscribe_late(seed)
 
 

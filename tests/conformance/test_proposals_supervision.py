@@ -23,9 +23,10 @@ from actorflow.supervision.children import Child, ChildState
 from actorflow.supervision.specs import Backoff
 from actorflow.testing import Simulation
 from tests.end_to_end.helpers import Events, alive, wait_until
+from tests.seeds import seeds
 from tests.supervision.test_dynamic import kill, names, service, start
 
-SEEDS = range(15)
+SEEDS = seeds(15)
 
 
 class Echo(Consumer):

@@ -14,9 +14,10 @@ from actorflow import (
 )
 from actorflow.testing import Faults, SimulatedRun, simulate
 from actorflow.testing.topologies import Numbers, Sink
+from tests.seeds import seeds
 
 COUNT = 40
-SEEDS = range(25)
+SEEDS = seeds(25)
 
 
 def double(event: int) -> int:

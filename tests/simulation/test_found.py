@@ -23,8 +23,9 @@ from actorflow.stage.buffer import Buffer, Chunk
 from actorflow.supervision import operations
 from actorflow.testing import CrashAt, Faults, Simulation, StageHarness, fault_point, simulate
 from actorflow.testing.topologies import ByHand, Numbers, Sink, Through
+from tests.seeds import seeds
 
-SEEDS = range(20)
+SEEDS = seeds(20)
 EVEN = "actorflow.testing.topologies:is_even"
 
 
@@ -218,13 +219,13 @@ def test_a_run_that_fails_while_a_group_restarts_ends() -> None:
     for name in ("first", "second"):
         topology = topology.stage(name, Sink, replicas=2, subscribe_to=["numbers"])
     ends = set()
-    for seed in range(80):
+    for seed in seeds(80):
         faults = Faults(crashes=3, within=80)
         ends.add(simulate(topology, seed=seed, faults=faults, check=False).status)
     assert ends == {"done", "failed"}
 
 
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", seeds(40))
 def test_each_subscription_of_a_restarted_stage_takes_its_own_place(seed: int) -> None:
     """One that is refused leaves no place behind that the producer would wait for."""
     by = "actorflow.testing.topologies:parity"

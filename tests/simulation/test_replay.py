@@ -11,8 +11,9 @@ import pytest
 from actorflow.runtime.simulated.faults import Faults
 from actorflow.testing import Conditions, simulate
 from actorflow.testing.experiments import Experiment
+from tests.seeds import seeds
 
-SEEDS = range(30)
+SEEDS = seeds(30)
 HASHES = (
     "from actorflow.testing.experiments import Experiment\n"
     f"print(*(Experiment.of(seed).run().trace_hash for seed in range({len(SEEDS)})), sep='\\n')"

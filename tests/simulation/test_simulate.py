@@ -33,6 +33,7 @@ from actorflow.testing import (
     spend,
 )
 from actorflow.testing.topologies import Numbers, Sink, Through
+from tests.seeds import seeds
 
 
 class Sum(Consumer):
@@ -126,7 +127,7 @@ def test_a_killed_stage_is_restarted_and_nothing_is_lost() -> None:
 
 def test_crashes_hit_only_the_stages_that_are_named() -> None:
     """By name, or by name and index."""
-    for seed in range(20):
+    for seed in seeds(20):
         faults = Faults(crashes=2, within=200, stages=("sink/0",))
         run = simulate(pipeline(10), seed=seed, faults=faults, check=False)
         assert {crashed.partition("#")[0] for crashed in run.crashed} <= {"sink/0"}
@@ -210,7 +211,7 @@ def test_long_jobs_spread_over_all_consumers() -> None:
         .stage("numbers", Numbers, args={"first": 0, "count": 8})
         .stage("sink", Sum, args={"seconds": 1.0}, replicas=8, subscribe_to=["numbers"])
     )
-    for seed in range(10):
+    for seed in seeds(10):
         run = simulate(topology, seed=seed, conditions=Conditions(slowest=0.0))
         assert 1.0 <= run.seconds < 1.2
 
@@ -267,7 +268,7 @@ def _refuse() -> None:
 
 def test_stopping_takes_no_longer_than_it_must() -> None:
     """No run waits for a deadline when nobody is stuck."""
-    for seed in range(30):
+    for seed in seeds(30):
         run = simulate(pipeline(10), seed=seed, conditions=Conditions(slowest=0.0))
         assert run.seconds < 1.0
 
@@ -293,7 +294,7 @@ def test_a_sink_alone_ends_by_itself() -> None:
         .stage("numbers", Numbers, args={"first": 0, "count": 0})
         .stage("sink", Sink, replicas=3, subscribe_to=["numbers"])
     )
-    for seed in range(20):
+    for seed in seeds(20):
         assert simulate(topology, seed=seed, laws=True).status == "done"
 
 

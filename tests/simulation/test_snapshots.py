@@ -19,9 +19,10 @@ from actorflow import (
 )
 from actorflow.stages.sources import Items
 from actorflow.testing import CrashAt, Faults, SimulatedRun, simulate
+from tests.seeds import seeds
 
 NUMBERS = 40
-SEEDS = range(24)
+SEEDS = seeds(24)
 
 
 class Several(ProducerConsumer):
@@ -165,7 +166,7 @@ def test_a_source_with_positions_does_not_begin_anew() -> None:
         "collect", Collect, subscribe_to=[SubscribeTo("numbers", max_demand=10)]
     )
     again = 0
-    for seed in range(10):
+    for seed in seeds(10):
         faults = Faults(crashes=1, within=2000, stages=("numbers",))
         run = simulate(long, seed=seed, faults=faults)
         again = max(again, len(run.results["collect"]) - 2000)

@@ -15,8 +15,8 @@ from actorflow.testing.topologies import random_topology
 PARTS = range(8)
 """Eight tests, so that several workers share the work."""
 
-EXAMPLES = 130
-"""Of each part: more than 1 000 in all; a campaign has as many as you have time for."""
+EXAMPLES = 260
+"""Of each part: more than 2 000 in all; a campaign has as many as you have time for."""
 
 
 def part_of(part: int) -> settings:

@@ -15,6 +15,7 @@ from actorflow import (
     Subscription,
 )
 from actorflow.testing import run
+from tests.seeds import seeds
 
 
 class Counter(Producer):
@@ -125,7 +126,7 @@ def test_options_may_be_given() -> None:
     assert run(Batches, [1], options=StageOptions(dispatcher="broadcast")) == [[1]]
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", seeds(20))
 def test_other_seeds_are_other_orders_with_the_same_outputs(seed: int) -> None:
     """For a stage that does not depend on how its input is cut."""
     assert run(Picky, [1, 2, 4], seed=seed) == [1.0, 0.5, 0.25]

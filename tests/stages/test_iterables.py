@@ -21,6 +21,7 @@ from actorflow import (
 )
 from actorflow.stages.iterables import IterableSource
 from actorflow.testing import Faults, StageHarness, simulate
+from tests.seeds import seeds
 
 
 class Keep(Consumer):
@@ -240,7 +241,7 @@ def test_a_temporary_one_that_fails_leaves_the_rest_to_its_consumers() -> None:
 def test_no_item_is_lost_when_others_die(strategy: str, shutdown: Any) -> None:
     """Also when the source is started again with its group: it goes on with what is unfinished."""
     groups = 0
-    for seed in range(25):
+    for seed in seeds(25):
         topology = (
             Topology("dying", supervisor=SupervisorOptions(strategy=strategy))
             .stage("items", from_iterable(iter(range(40)), max_demand=5), shutdown=shutdown)

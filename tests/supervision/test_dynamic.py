@@ -29,8 +29,9 @@ from actorflow.supervision.specs import ChildSpec, DynamicSupervisorSpec
 from actorflow.supervision.wiring import EdgeState
 from actorflow.testing import Simulation
 from actorflow.testing.topologies import Sink, Through
+from tests.seeds import seeds
 
-SEEDS = range(15)
+SEEDS = seeds(15)
 
 
 class Idle(Producer):

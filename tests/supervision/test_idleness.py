@@ -14,8 +14,9 @@ from actorflow.supervision.idleness import is_idle
 from actorflow.supervision.specs import Backoff
 from actorflow.testing import Simulation, Stalled, simulate
 from actorflow.testing.topologies import Numbers, Sink, Through
+from tests.seeds import seeds
 
-SEEDS = range(20)
+SEEDS = seeds(20)
 
 
 class Idle(Producer):

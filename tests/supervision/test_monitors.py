@@ -20,8 +20,9 @@ from actorflow.supervision.specs import Backoff
 from actorflow.testing import Simulation
 from actorflow.testing.topologies import Numbers, Sink
 from tests.end_to_end.helpers import Events, kill
+from tests.seeds import seeds
 
-SEEDS = range(20)
+SEEDS = seeds(20)
 
 
 class Listens(pykka.ThreadingActor):

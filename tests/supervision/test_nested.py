@@ -28,8 +28,9 @@ from actorflow.supervision.events import (
 )
 from actorflow.testing import CrashAt, Faults, Simulation, simulate
 from actorflow.testing.topologies import Numbers, Sink, Through
+from tests.seeds import seeds
 
-SEEDS = range(25)
+SEEDS = seeds(25)
 
 Act = Callable[[Simulation], Any]
 
@@ -262,7 +263,7 @@ def test_a_flaky_source_waits_longer_each_time_and_the_run_goes_on() -> None:
         assert simulation.stop().error is None
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", seeds(5))
 def test_a_stop_does_not_wait_for_the_back_off(seed: int) -> None:
     """Nor is the child started again."""
     simulation = waiting(seed)
@@ -272,7 +273,7 @@ def test_a_stop_does_not_wait_for_the_back_off(seed: int) -> None:
     assert simulation.world.now() - began < 0.9
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", seeds(5))
 def test_a_drain_does_not_wait_for_the_back_off(seed: int) -> None:
     """Who is missed is needed now: it is started, and finishes."""
     simulation = waiting(seed)
@@ -283,7 +284,7 @@ def test_a_drain_does_not_wait_for_the_back_off(seed: int) -> None:
     assert simulation.world.now() - began < 0.9
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", seeds(5))
 def test_a_child_that_waits_can_be_terminated_and_started_again(seed: int) -> None:
     """At once, both; the pause that is left does nothing any more."""
     simulation = waiting(seed)
@@ -298,7 +299,7 @@ def test_a_child_that_waits_can_be_terminated_and_started_again(seed: int) -> No
 
 def test_a_restart_above_takes_a_waiting_child_along() -> None:
     """While one waits, its supervisor is restarted: it comes back with it, once."""
-    for seed in range(10):
+    for seed in seeds(10):
         topology = (
             Topology("both", supervisor=SupervisorOptions(strategy="one_for_all"))
             .stage("a", Numbers, args={"first": 0, "count": 50}, backoff=FLAKY)
@@ -321,7 +322,7 @@ def test_a_restart_above_takes_a_waiting_child_along() -> None:
 
 def test_a_group_that_another_takes_in_does_not_start_before_it() -> None:
     """While b stops for a, c dies: nobody comes back before everybody has stopped."""
-    for seed in range(40):
+    for seed in seeds(40):
         topology = Topology("groups", supervisor=SupervisorOptions(strategy="one_for_all"))
         for name in "abcde":
             topology = topology.stage(name, Idle)

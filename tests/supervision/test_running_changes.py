@@ -26,6 +26,7 @@ from actorflow.testing.simulation import Simulation
 from actorflow.testing.topologies import Numbers, Sink
 from tests.conformance.helpers.stages import Counter, Forwarder, Idle
 from tests.conformance.helpers.supervised import Supervised
+from tests.seeds import seeds
 
 
 class Pass(ProducerConsumer):
@@ -99,7 +100,7 @@ def test_scaling_up_and_down_loses_nothing_with_crashes_at_every_step(
     before: int, after: int
 ) -> None:
     """Under at_least_once every number is handled, whoever dies while it happens."""
-    for seed in range(40):
+    for seed in seeds(40):
         run = changed(
             seed,
             lambda core: changes.scale(core, "middle", after, 30.0),
@@ -113,7 +114,7 @@ def test_scaling_up_and_down_loses_nothing_with_crashes_at_every_step(
 @pytest.mark.parametrize(("before", "after"), [(1, 3), (3, 1)])
 def test_scaling_without_crashes_repeats_nothing(before: int, after: int) -> None:
     """A replica that leaves finishes what it has; nothing is delivered twice."""
-    for seed in range(25):
+    for seed in seeds(25):
         run = changed(
             seed,
             lambda core: changes.scale(core, "middle", after, 30.0),
@@ -124,7 +125,7 @@ def test_scaling_without_crashes_repeats_nothing(before: int, after: int) -> Non
 
 def test_scaling_sinks_and_sources() -> None:
     """A consumer's replicas leave with all acknowledged; a source's hand over what they have."""
-    for seed in range(25):
+    for seed in seeds(25):
         sinks = 1 + 2 * (seed % 2)
         run = changed(seed, lambda core, n=sinks: changes.scale(core, "sink", n, 30.0), pipeline())
         assert sorted(run.handled("sink")) == sorted(wanted()), seed
@@ -310,7 +311,7 @@ def test_a_replacement_that_does_not_start_gives_way_to_what_was() -> None:
 
 def test_replacing_loses_nothing_with_crashes_at_every_step() -> None:
     """A stage in the middle and a sink, each replaced while others are killed."""
-    for seed in range(40):
+    for seed in seeds(40):
         name = "middle" if seed % 2 else "sink"
         args = {"tag": "new"} if name == "middle" else {"leaves_after": 0}
         run = changed(
@@ -343,7 +344,7 @@ def test_a_producer_hands_over_what_it_has_emitted_before_it_is_replaced() -> No
         .stage("feed", Feed, args={"first": list(range(40))})
         .stage("sink", Sink, replicas=2, subscribe_to=[{"to": "feed", "max_demand": 3}])
     )
-    for seed in range(30):
+    for seed in seeds(30):
         simulation = Simulation(topology, seed=seed, laws=True)
         simulation.run_until(lambda s=simulation, n=1 + seed % 40: len(taken(s)) >= n)  # type: ignore[misc]
         future = changes.replace(
