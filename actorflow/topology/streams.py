@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import wait
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 __all__ = ["AsyncStream", "Stream"]
 
+
+BREAKS_WITHIN = 0.5
+"""Seconds within which a run is over whose runtime has broken, counted from a stage's bad end."""
 
 CLOSE_WITHIN = 10.0
 """Seconds that `close` waits for the stream's stage, which ends as soon as it is told to."""
@@ -153,9 +157,16 @@ class Stream(_Stream):
         if end.refusal is not None:
             return isinstance(end.refusal, Closed)
         try:
-            return self._supervisor.act(_is_stopping, ANSWER_WITHIN)
+            if self._supervisor.act(_is_stopping, ANSWER_WITHIN):
+                return True
         except Closed:
             return True
+        if is_normal(end.reason):
+            return False
+        # A runtime that breaks takes the stages with it, and is heard of a moment later.
+        over = threading.Event()
+        self.run.on_over(over.set)
+        return over.wait(BREAKS_WITHIN)
 
     def close(self) -> None:
         """End the subscription and wait until nothing of it is left. May be repeated.
