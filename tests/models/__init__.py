@@ -1,0 +1,1 @@
+"""Designs as small models, explored in every order of events."""
