@@ -42,6 +42,8 @@ class StageStatistics:
         restarts: how often it was restarted.
         started: when its present life began, in seconds after the start of the run; 0 before.
         protocol_errors: messages refused.
+        messages_dropped: messages that were never written, as their reader was gone: its events
+            are delivered again or counted as `lost`, by the delivery mode.
         log_dropped: log lines dropped because the host did not keep up.
     """
 
@@ -73,6 +75,7 @@ class StageStatistics:
     restarts: int
     started: float
     protocol_errors: int
+    messages_dropped: int
     log_dropped: int
 
 
@@ -139,6 +142,7 @@ _PLAIN = (
     "lost",
     "excess",
     "protocol_errors",
+    "messages_dropped",
     "log_dropped",
 )
 

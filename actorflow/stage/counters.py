@@ -47,6 +47,7 @@ class Counter(IntEnum):
     HELD = 26
     REPLAYED = 27
     QUEUED = 28
+    MESSAGES_DROPPED = 29
 
 
 def named(slot: Sequence[int]) -> Mapping[str, int]:

@@ -23,6 +23,9 @@ __all__ = ["Failed", "Tally", "main", "run_seeds"]
 BATCH = 50
 """Seeds that a worker runs at a time: about a second."""
 
+LINE_EVERY = 30.0
+"""Seconds between two lines of progress, where the output is no terminal."""
+
 SHOWN = 5
 """How many failing seeds are shown in full."""
 
@@ -83,12 +86,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     began = time.monotonic()
     total = Tally()
     seeds = range(options.first, options.first + options.seeds)
+    progress = _Progress(len(seeds), began)
     for tally in _on_all(seeds, options.jobs):
         total.add(tally)
         for failed in tally.failed:
             print(f"\nseed {failed.seed}: {failed.error}")
             print(f"  again: {_command(failed.seed)}", flush=True)
-        _progress(total, len(seeds), time.monotonic() - began)
+        progress.show(total)
     seconds = time.monotonic() - began
     print(
         f"\n{total.seeds} seeds, {total.steps} steps, {total.crashes} crashes,"
@@ -132,11 +136,22 @@ def _command(seed: int) -> str:
     return f"{os.path.basename(sys.executable)} -m actorflow.testing.campaign --replay {seed}"
 
 
-def _progress(total: Tally, wanted: int, seconds: float) -> None:
-    if sys.stdout.isatty():
-        rate = total.seeds / seconds if seconds else 0.0
-        text = f"\r{total.seeds}/{wanted} seeds, {len(total.failed)} failed, {rate:.0f} seeds/s "
-        print(text, end="", flush=True)
+class _Progress:
+    """Shows how far a campaign is: on a terminal all the time, in a log now and then."""
+
+    def __init__(self, wanted: int, began: float) -> None:
+        self._wanted = wanted
+        self._began = self._shown = began
+
+    def show(self, total: Tally) -> None:
+        now = time.monotonic()
+        on_terminal = sys.stdout.isatty()
+        if not on_terminal and now - self._shown < LINE_EVERY:
+            return
+        self._shown = now
+        rate = total.seeds / max(now - self._began, 1e-9)
+        text = f"{total.seeds}/{self._wanted} seeds, {len(total.failed)} failed, {rate:.0f} seeds/s"
+        print(f"\r{text} " if on_terminal else text, end="" if on_terminal else "\n", flush=True)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -15,6 +15,7 @@ from actorflow import (
     Topology,
     TopologyError,
 )
+from actorflow.stage.outgoing import OutgoingState
 from actorflow.supervision import operations
 from actorflow.supervision.subscriptions import resubscribe
 from actorflow.testing.harness import StageHarness
@@ -41,6 +42,54 @@ def test_s041_a_subscription_gets_a_fresh_ref() -> None:
     assert first != second
     supervised.until(lambda: bool(supervised.batches("sink/0")))
     assert supervised.batches("sink/0")[0] == [0]
+
+
+def test_b22_a_subscription_is_made_when_the_producer_has_accepted() -> None:
+    """Not when the message is sent: what the caller waits for is the producer's own answer."""
+    supervised = two_stages()
+    future = operations.subscribe(supervised.core, "sink", "counter", OPTIONS)
+    assert not future.done()
+    early: list[bool] = []
+
+    def over() -> bool:
+        """Whether the caller has its answer; the producer must have decided by then."""
+        (peers,) = [
+            process.machine.producing.subscriptions
+            for process in supervised.simulation.world.processes
+            if process.machine is not None and process.machine.producing is not None
+        ]
+        accepted = [each.ref for each in peers.values() if each.state is OutgoingState.ACTIVE]
+        early.append(future.done() and not accepted)
+        return future.done()
+
+    supervised.until(over)
+    assert len(early) > 5
+    assert not any(early)
+    assert isinstance(future.result(timeout=0), int)
+
+
+class Picky(Counter):
+    """A producer that wants nobody."""
+
+    def handle_subscribe(self, side: str, options: Any, subscription: Any) -> None:
+        self.cancel(subscription, "not you")
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "dispatcher", "reason"),
+    [(Counter, "broadcast", "already_subscribed"), (Picky, "demand", "not you")],
+)
+def test_b22_the_real_outcome_is_told(
+    behaviour: type[Counter], dispatcher: str, reason: str
+) -> None:
+    """A producer that refuses, or cancels at once: the caller learns it, with the reason."""
+    topology = Topology("run").stage("counter", behaviour, dispatcher=dispatcher)
+    supervised = Supervised(topology.stage("sink", Forwarder))
+    if dispatcher == "broadcast":
+        supervised.wait(operations.subscribe(supervised.core, "sink", "counter", TEMPORARY))
+    with pytest.raises(Refused, match=reason):
+        supervised.wait(operations.subscribe(supervised.core, "sink", "counter", TEMPORARY))
+    assert supervised.row("sink/0").state == "running"
 
 
 def test_s042_a_consumer_that_has_ended() -> None:

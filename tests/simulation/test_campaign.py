@@ -14,6 +14,18 @@ def test_a_campaign_prints_its_totals(capsys: pytest.CaptureFixture[str]) -> Non
     assert "20 seeds" in capsys.readouterr().out
 
 
+def test_a_campaign_that_writes_a_log_says_now_and_then_how_far_it_is(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A line each, so that who looks into the log sees that it goes on."""
+    monkeypatch.setattr(campaign, "LINE_EVERY", 0.0)
+    monkeypatch.setattr(campaign, "BATCH", 1)
+    campaign.main(["--seeds", "2", "--jobs", "1"])
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0].startswith("1/2 seeds, 0 failed")
+    assert printed[1].startswith("2/2 seeds, 0 failed")
+
+
 def test_a_failing_seed_is_printed_with_its_replay(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -343,6 +343,12 @@ class StageLoop:
             pipe.close_writer()
         if self._hot is pipe:
             self._hot = None
+        if pipe.dropped:
+            # Its events are delivered again, or counted as lost, when the supervisor's verdict is
+            # here; what was to be told besides concerned nobody any more.
+            self._counters[Counter.MESSAGES_DROPPED] += pipe.dropped
+            dropped = {"link": pipe.number, "messages": pipe.dropped}
+            self.machine.log("info", "messages were dropped, their reader is gone", dropped)
 
     # --- the control link -------------------------------------------------------------------------
 
@@ -395,6 +401,8 @@ class StageLoop:
                 break
             self._dirty += full
             self._flush_dirty()
+        dropped = sum(pipe.dropped for pipe in self._links.values())
+        self._counters[Counter.MESSAGES_DROPPED] += dropped
 
     def _wait_for_room(self, full: list[PipeLink], seconds: float | None) -> bool:
         """Wait until a peer reads; False when it is not worth waiting any longer."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 
-from actorflow.protocol.framing import FrameDecoder
+from actorflow.protocol.framing import LENGTH, FrameDecoder
 from actorflow.runtime.local.descriptors import close_all
 
 __all__ = ["CHUNK", "PipeLink"]
@@ -31,7 +31,18 @@ class PipeLink:
         writer: the descriptor to write to; owned from now on.
     """
 
-    __slots__ = ("backlog", "closing", "decoder", "number", "outbox", "reader", "waits", "writer")
+    __slots__ = (
+        "_begun",
+        "backlog",
+        "closing",
+        "decoder",
+        "dropped",
+        "number",
+        "outbox",
+        "reader",
+        "waits",
+        "writer",
+    )
 
     def __init__(self, number: int, reader: int, writer: int) -> None:
         self.number = number
@@ -45,26 +56,30 @@ class PipeLink:
         """What is to be written, oldest first."""
         self.backlog = 0
         """How many bytes that is."""
+        self.dropped = 0
+        """How many frames were never written, or not to their end, as the peer was gone."""
+        self._begun = 0
+        """How many bytes the outbox holds of a frame whose beginning has left."""
 
     def flush(self) -> bool:
         """Write what the pipe takes; true when nothing is left to write."""
         outbox = self.outbox
         while outbox:
+            few = len(outbox) <= _MOST_BUFFERS
             try:
-                written = os.writev(self.writer, outbox[:_MOST_BUFFERS])
+                written = os.writev(self.writer, outbox if few else outbox[:_MOST_BUFFERS])
             except BlockingIOError:
                 return False
             except BrokenPipeError:
                 # The peer is gone; what it had not finished is redelivered when its end is seen.
-                outbox.clear()
-                self.backlog = 0
+                self._drop_all()
                 return True
             if written == self.backlog:
                 # Everything, as nearly always.
                 outbox.clear()
-                self.backlog = 0
+                self.backlog = self._begun = 0
                 return True
-            self._drop_written(written)
+            self._forget_written(written)
         return True
 
     def read(self) -> bytes | None:
@@ -82,22 +97,43 @@ class PipeLink:
 
     def close_writer(self) -> None:
         """Nothing more is written; what is queued is dropped."""
-        self.outbox.clear()
-        self.backlog = 0
+        if self.outbox:
+            self._drop_all()
         if self.writer >= 0:
             close_all((self.writer,))
             self.writer = -1
 
-    def _drop_written(self, written: int) -> None:
+    def _forget_written(self, written: int) -> None:
         outbox = self.outbox
         self.backlog -= written
-        done = 0
+        begun, done = self._begun, 0
         for part in outbox:
             size = len(part)
             if written < size:
                 break
+            begun = (begun or _frame_size(part)) - size
             written -= size
             done += 1
         del outbox[:done]
         if written:
+            begun = (begun or _frame_size(outbox[0])) - written
             outbox[0] = memoryview(outbox[0])[written:]
+        self._begun = begun
+
+    def _drop_all(self) -> None:
+        """Nobody will read what is queued: count its frames, and forget it."""
+        rest = self._begun
+        self.dropped += 1 if rest else 0
+        for part in self.outbox:
+            if not rest:
+                self.dropped += 1
+                rest = _frame_size(part)
+            rest -= len(part)
+        self.outbox.clear()
+        self.backlog = self._begun = 0
+
+
+def _frame_size(head: bytes | memoryview) -> int:
+    """How many bytes the frame has that begins here, with its length."""
+    (length,) = LENGTH.unpack_from(head)
+    return LENGTH.size + int(length)
