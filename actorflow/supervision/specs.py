@@ -105,7 +105,7 @@ class ChildSpec:
             ``"temporary"`` (never).
         shutdown: seconds from being asked to stop until it is killed, from 0; ``"brutal_kill"`` to
             kill it at once, ``"infinity"`` to wait as long as it takes.
-        start_within: seconds from its start until it must be ready.
+        start_within: seconds from its start until it must be ready, above 0.
         supervisor: the supervisor that it is a child of; nothing for the run's own.
         significant: whether its end may shut its supervisor down (see `SupervisorSpec`); not for a
             permanent child.
@@ -131,7 +131,7 @@ class ChildSpec:
         elif self.shutdown not in SHUTDOWNS:
             rule = "a number of seconds from 0, brutal_kill or infinity"
             raise OptionError("shutdown", rule, self.shutdown)
-        _seconds("start_within", self.start_within)
+        _seconds("start_within", self.start_within, above=True)
         _check_membership(self.supervisor, self.backoff)
         _check_significant(self.significant, self.restart)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
@@ -102,7 +102,8 @@ class Wiring:
         self.edges: list[Edge] = []
         self._by_ref: dict[int, Edge] = {}
         self._known: dict[int, Edge] = {}
-        self._ordinals: Counter[tuple[StageId, StageId]] = Counter()
+        self._ordinals: defaultdict[StageId, Counter[StageId]] = defaultdict(Counter)
+        """By consumer and producer, how many subscriptions there have been."""
         self._last_ref = 0
 
     def declare(self, plan: Plan) -> None:
@@ -117,9 +118,9 @@ class Wiring:
 
     def add(self, edge: Edge) -> None:
         """One more subscription."""
-        ends = edge.consumer, edge.producer
-        edge.ordinal = self._ordinals[ends]
-        self._ordinals[ends] += 1
+        made = self._ordinals[edge.consumer]
+        edge.ordinal = made[edge.producer]
+        made[edge.producer] += 1
         self.edges.append(edge)
 
     def linking(self, edge: Edge) -> int:
@@ -180,10 +181,13 @@ class Wiring:
         self._by_ref.pop(edge.ref, None)
 
     def remove(self, stage: StageId) -> None:
-        """Forget every edge of a stage."""
+        """Forget every edge of a stage, and that there were any."""
         for edge in self.of(stage):
             self._by_ref.pop(edge.ref, None)
             self.edges.remove(edge)
+        self._ordinals.pop(stage, None)
+        for made in self._ordinals.values():
+            made.pop(stage, None)
 
     def of(self, stage: StageId) -> Iterator[Edge]:
         """The edges of a stage, as consumer or as producer."""

@@ -150,7 +150,7 @@ class Defaults:
         codec: of the stages that emit.
         restart: of the stages.
         shutdown: of the stages, seconds from 0, ``"brutal_kill"`` or ``"infinity"``.
-        start_within: of the stages, seconds from 0.
+        start_within: of the stages, seconds above 0.
         max_demand: of the subscriptions, from 1, or ``"auto"``.
         cancel: of the subscriptions.
 
@@ -277,7 +277,7 @@ class StageDeclaration:
         restart: ``"permanent"``, ``"transient"`` or ``"temporary"``.
         shutdown: seconds from being asked to stop until it is killed, from 0;
             ``"brutal_kill"`` or ``"infinity"``.
-        start_within: seconds from its start until it must be ready, from 0.
+        start_within: seconds from its start until it must be ready, above 0.
         subscribe_to: the stages to take events from; None for what the class says.
         members: the producers that those who subscribe to it are joined with; None for a stage
             that manages no others.

@@ -107,7 +107,7 @@ class DynamicSupervisor:
             restart: when it is started again.
             shutdown: seconds from being asked to stop until it is killed, from 0;
                 ``"brutal_kill"`` or ``"infinity"``.
-            start_within: seconds from its start until it must be ready, from 0.
+            start_within: seconds from its start until it must be ready, above 0.
             backoff: how long its restarts wait: a `Backoff` or a map of its options.
             timeout: seconds to wait for it; it goes on starting after that.
             options: fields of `StageOptions`, such as ``buffer_size``.

@@ -131,7 +131,7 @@ class Topology:
             restart: when it is started again.
             shutdown: seconds from being asked to stop until it is killed, from 0;
                 ``"brutal_kill"`` to kill it at once, ``"infinity"`` to wait as long as it takes.
-            start_within: seconds from its start until it must be ready, from 0.
+            start_within: seconds from its start until it must be ready, above 0.
             backoff: how long its restarts wait: a `Backoff` or a map of its options.
             significant: whether its end may shut its supervisor down (`auto_shutdown`).
             subscribe_to: the stages to take events from: names, maps with ``to``, or `SubscribeTo`.

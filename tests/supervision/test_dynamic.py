@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
 from typing import Any
 
@@ -26,7 +27,7 @@ from actorflow.supervision import dynamic, operations, subtrees
 from actorflow.supervision.children import Child, ChildState
 from actorflow.supervision.events import SupervisorEnded
 from actorflow.supervision.specs import ChildSpec, DynamicSupervisorSpec
-from actorflow.supervision.wiring import EdgeState
+from actorflow.supervision.wiring import Edge, EdgeState, Wiring
 from actorflow.testing import Simulation
 from actorflow.testing.topologies import Sink, Through
 from tests.seeds import seeds
@@ -343,3 +344,25 @@ def test_a_child_is_started_in_a_part_by_its_name() -> None:
     subtrees.kill_supervisor(simulation.core, "inner")
     expected = {"a": 1, "b": 2, "c": 2, "more": 2, "d": 1}
     simulation.run_until(lambda: running(simulation) == expected)
+
+
+def test_nothing_is_remembered_of_the_subscriptions_of_a_child_that_is_gone() -> None:
+    """However many there were; a later child of the name begins like the first."""
+    wiring = Wiring()
+    source, kept = StageId("source"), StageId("kept")
+    wiring.add(Edge(kept, source, SubscriptionOptions()))
+    sizes = set()
+    for _ in range(3):
+        for number in range(50):
+            child = StageId(f"jobs.{number}")
+            for _ in range(2):
+                edge = Edge(child, source, SubscriptionOptions(), declared=False)
+                wiring.add(edge)
+                wiring.over(edge, "done")
+            assert edge.name == f"{child}<source/0#1"
+            wiring.remove(child)
+        sizes.add(len(pickle.dumps(wiring)))
+    assert len(sizes) == 1
+    again = Edge(kept, source, SubscriptionOptions())
+    wiring.add(again)
+    assert again.name == "kept/0<source/0#1"

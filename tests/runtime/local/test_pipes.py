@@ -1,4 +1,4 @@
-"""A stage's end of a link: what leaves, what waits, and what is counted when nobody reads any more."""
+"""A stage's end of a link: what leaves, what waits, and what is counted when nobody reads it."""
 
 from __future__ import annotations
 
