@@ -19,6 +19,7 @@ __all__ = [
     "Stage",
     "StageContext",
     "Subscription",
+    "ends_with_events",
     "kind_of",
     "takes_snapshots",
 ]
@@ -152,6 +153,26 @@ class Consumer(Stage):
     def handle_events(self, events: list[Any], subscription: Subscription) -> Any:
         """Take a batch, at least one event. It must return None."""
         raise NotImplementedError(f"{type(self).__name__} must define handle_events")
+
+    def on_end(self) -> Any:
+        """The input is at its end, and every batch is finished: the place for last events.
+
+        Called once, before consumers are told the end and before `on_stop`; not when the stage is
+        stopped. A producer-consumer may return events, or `emit` them: unlike those of `on_stop`
+        they always leave. A class with `finishes_later` may take a handle with `later`, return
+        `actorflow.LATER`, and call the handle's ``finished()`` when its last events are emitted.
+
+        Example:
+            >>> from actorflow.testing import run
+            >>> class Longest(ProducerConsumer):
+            ...     words = ()
+            ...     def handle_events(self, events, subscription):
+            ...         self.words = [*self.words, *events]
+            ...     def on_end(self):
+            ...         return [max(self.words, key=len)]
+            >>> list(run(Longest, ["a", "abc", "ab"]))
+            ['abc']
+        """
 
     def later(self) -> HeldBatch:
         """Finish the batch in hand later; to be called in `handle_events`, which returns LATER.
@@ -326,6 +347,16 @@ def takes_snapshots(behaviour: type[Stage]) -> bool:
         False
     """
     return behaviour.snapshot is not Stage.snapshot
+
+
+def ends_with_events(behaviour: type[Stage]) -> bool:
+    """Whether a class has an `on_end` of its own.
+
+    Example:
+        >>> ends_with_events(Consumer)
+        False
+    """
+    return issubclass(behaviour, Consumer) and behaviour.on_end is not Consumer.on_end
 
 
 def kind_of(behaviour: type[Stage]) -> str:

@@ -90,6 +90,14 @@ class Callbacks:
         self.close()
         self.queue.append(Work("on_stop", self.live.on_stop, (reason,), done))
 
+    def end(self, holding: Holding | None) -> None:
+        """Call `on_end`, and emit what it returns; LATER has taken a handle of `holding`."""
+        on_end = self.live.on_end  # type: ignore[attr-defined]
+        if holding is None:
+            self._simple("on_end", on_end)
+        else:
+            self._add("on_end", lambda: holding.end(on_end), (), lambda *_: None)
+
     # --- events and demand ------------------------------------------------------------------------
 
     def events(self, taken: Taken, handled: Callable[[Taken, Any, float], None]) -> None:

@@ -55,7 +55,7 @@ class Holding:
         returned: emits what a callback of this name returned; raises for what it may not return.
     """
 
-    __slots__ = ("_consuming", "_in_hand", "_producing", "_returned", "_taken", "open")
+    __slots__ = ("_consuming", "_ending", "_in_hand", "_producing", "_returned", "_taken", "open")
 
     def __init__(
         self,
@@ -70,6 +70,7 @@ class Holding:
         self._returned = returned
         self._taken: Taken | None = None
         self._in_hand: HeldBatch | None = None
+        self._ending = False
 
     def call(self, taken: Taken, handle_events: Callable[..., Any], arguments: Any) -> Any:
         """Have a batch handled; while the callback runs, `later` is about this batch."""
@@ -79,12 +80,32 @@ class Holding:
         finally:
             self._taken = None
 
-    def later(self) -> HeldBatch:
-        """The handle on the batch in hand.
+    def end(self, on_end: Callable[[], Any]) -> None:
+        """Have the last events made; while the callback runs, `later` keeps the stage from ending.
 
         Raises:
-            NotInStage: no `handle_events` is running.
+            BadReturn: LATER without a handle, or no events.
         """
+        self._ending = True
+        try:
+            result = on_end()
+        finally:
+            self._ending = False
+        if result is not LATER:
+            self._returned(result, "on_end")
+        elif not self.open:
+            rule = "LATER only after self.later(), whose handle lets the stage end"
+            raise BadReturn("on_end", rule, result)
+
+    def later(self) -> HeldBatch:
+        """The handle on the batch in hand, or on the end of the stage.
+
+        Raises:
+            NotInStage: neither `handle_events` nor `on_end` is running.
+        """
+        if self._ending:
+            self.open += 1
+            return HeldBatch(1, lambda batch, count, seconds: self._let_end())
         taken = self._taken
         if taken is None:
             raise NotInStage("later() belongs inside handle_events: it is about the batch in hand")
@@ -112,6 +133,9 @@ class Holding:
             raise BadReturn("handle_events", "LATER, as it has called self.later()", result)
         self._returned(result, "handle_events")
         self._done(taken, len(taken.events), seconds, last=True)
+
+    def _let_end(self) -> None:
+        self.open -= 1
 
     def _finish(self, taken: Taken, batch: HeldBatch, count: int, seconds: float) -> None:
         last = not batch.left

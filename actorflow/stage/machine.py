@@ -17,7 +17,7 @@ from actorflow.protocol.failure import Failure
 from actorflow.protocol.identity import Incarnation
 from actorflow.protocol.messages import RouteEos, decode, encode
 from actorflow.protocol.reasons import DONE, plain
-from actorflow.stage.behaviour import Stage, kind_of
+from actorflow.stage.behaviour import Stage, ends_with_events, kind_of
 from actorflow.stage.children import ChildKind, ChildRuntime, Observer
 from actorflow.stage.consuming import ConsumingHalf
 from actorflow.stage.context import RunningStage
@@ -72,6 +72,7 @@ class StageMachine:
         self._ready = False
         self._finish_reason: Any = None
         self._leaving = self._succeeded = False
+        self._has_last_events = ends_with_events(spec.behaviour)
         self._context = RunningStage(self, spec.replicas)
         self._stop_reason: Any = None
         halves = Halves(self, spec, port, counters)
@@ -349,6 +350,10 @@ class StageMachine:
             return
         if self._leaving and self.consuming is not None and self.consuming.subscriptions:
             return  # what was under way when it was told to leave still arrives
+        if self._has_last_events:
+            self._has_last_events = False
+            self._callbacks.end(self._holding)
+            return
         if half is not None:
             if not half.flushed:
                 return

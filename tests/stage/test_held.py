@@ -256,3 +256,81 @@ def test_an_auto_window_stays_between_its_places_and_the_most() -> None:
     window.take(1)
     window.finished(1, 5.0)
     assert (window.max_demand, window.min_demand) == (2, 1)
+
+
+class Sums(ProducerConsumer):
+    """Says the sum when its input is over."""
+
+    total = 0
+
+    def handle_events(self, events: list[int], subscription: Subscription) -> None:
+        self.total += sum(events)
+
+    def on_end(self) -> list[int]:
+        return [self.total]
+
+
+class SumsLater(HoldsAndEmits):
+    """Says it when the test lets it."""
+
+    answer: Any = LATER
+
+    def on_end(self) -> Any:
+        if self.answer is LATER:
+            self.end = self.later()
+        return LATER
+
+
+def fed_and_read(behaviour: type[ProducerConsumer]) -> StageHarness:
+    """A stage between a producer and a consumer that wants a lot."""
+    harness = StageHarness(behaviour)
+    harness.expect("numbers/0", consumers=["sink/0"])
+    harness.link_to_producer(1, "numbers", max_demand=4, min_demand=1)
+    harness.subscribe(2, "sink")
+    harness.ask(2, 10)
+    return harness
+
+
+def test_last_events_leave_before_the_end() -> None:
+    """`on_end` comes after the last batch; its events leave, then the consumers are told."""
+    harness = fed_and_read(Sums)
+    harness.route(1, [1, 2])
+    harness.eos(1)
+    assert harness.events(2) == [[3]]
+    assert not harness.machine.ended
+    harness.acknowledge(2)
+    assert harness.machine.ended
+    assert len(harness.calls("on_end")) == 1
+
+
+def test_a_stage_that_finishes_later_may_end_later() -> None:
+    """It waits for the batches first, then for the handle of `on_end`; what is emitted leaves."""
+    harness = fed_and_read(SumsLater)
+    harness.route(1, [1])
+    harness.eos(1)
+    assert not harness.calls("on_end")
+    harness.behaviour.batches[0].finished()
+    harness.run()
+    assert len(harness.calls("on_end")) == 1
+    assert not harness.machine.ended
+    harness.behaviour.emit(["last"])
+    harness.behaviour.end.finished()
+    harness.run()
+    assert harness.events(2) == [["last"]]
+    harness.acknowledge(2)
+    assert harness.machine.ended
+
+
+def test_later_at_the_end_needs_its_handle() -> None:
+    """LATER without `later()` would never end."""
+    harness = fed_and_read(SumsLater)
+    harness.behaviour.answer = None
+    harness.eos(1)
+    assert isinstance(harness.error, BadReturn)
+
+
+def test_a_stage_that_is_stopped_has_no_last_events() -> None:
+    """It has not come to the end of its input."""
+    harness = fed_and_read(Sums)
+    harness.stop()
+    assert not harness.calls("on_end")
