@@ -85,11 +85,12 @@ def explore(
     Raises:
         TooManyStates: There are more states than `limit`.
     """
-    seen = {initial}
+    seen: set[State] = {initial}
     waiting = deque([initial])
     cause: dict[State, tuple[State, str]] = {}
     before: dict[State, list[State]] = {}
-    ends, deadlocks = set(), set()
+    ends: set[State] = set()
+    deadlocks: set[State] = set()
     while waiting:
         state = waiting.popleft()
         following = list(steps(state))
@@ -106,11 +107,12 @@ def explore(
             seen.add(step.state)
             cause[step.state] = state, step.name
             waiting.append(step.state)
+    leading = _leading_to(ends, before)
     return Exploration(
         states=frozenset(seen),
         ends=frozenset(ends),
         deadlocks=frozenset(deadlocks),
-        trapped=frozenset(seen - _leading_to(ends, before)),
+        trapped=frozenset(seen - leading),
         cause=cause,
     )
 
