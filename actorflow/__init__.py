@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from actorflow.errors import FrameTooLarge as FrameTooLarge
     from actorflow.errors import Ignore as Ignore
     from actorflow.errors import IntensityExceeded as IntensityExceeded
+    from actorflow.errors import ItemFailed as ItemFailed
     from actorflow.errors import NoSuchChild as NoSuchChild
     from actorflow.errors import NoSuchStage as NoSuchStage
     from actorflow.errors import NotInStage as NotInStage
@@ -102,6 +103,7 @@ if TYPE_CHECKING:
     from actorflow.supervision.specs import SupervisorSpec as SupervisorSpec
     from actorflow.supervision.subtrees import SupervisorInfo as SupervisorInfo
     from actorflow.supervision.supervisor import Supervisor as Supervisor
+    from actorflow.supervision.tasks import shielded as shielded
     from actorflow.topology.declarations import Defaults as Defaults
     from actorflow.topology.declarations import SubscribeTo as SubscribeTo
     from actorflow.topology.declarations import SupervisorOptions as SupervisorOptions
@@ -136,6 +138,7 @@ _HOMES = {
         "FrameTooLarge",
         "Ignore",
         "IntensityExceeded",
+        "ItemFailed",
         "NoSuchChild",
         "NoSuchStage",
         "NotInStage",
@@ -190,6 +193,7 @@ _HOMES = {
     ),
     "actorflow.supervision.subtrees": ("SupervisorInfo",),
     "actorflow.supervision.supervisor": ("Supervisor",),
+    "actorflow.supervision.tasks": ("shielded",),
     "actorflow.topology.declarations": ("Defaults", "SubscribeTo", "SupervisorOptions"),
     "actorflow.topology.dynamic": ("DynamicSupervisor",),
     "actorflow.topology.model": ("Topology",),

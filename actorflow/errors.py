@@ -16,6 +16,7 @@
     ├── PartitionError                       a partition function failed for an event
     ├── PartitionLost                        a join waits for a partition that is gone
     ├── SkewExceeded                         a join's inputs are too far apart
+    ├── ItemFailed                           an asynchronous stage's call failed for an item
     ├── BadReturn                            a callback returned what it may not return
     ├── Ignore                               raised by an event's child: nothing is to be done
     ├── NotInStage                           a stage's verb was used outside a running stage
@@ -57,6 +58,7 @@ __all__ = [
     "FrameTooLarge",
     "Ignore",
     "IntensityExceeded",
+    "ItemFailed",
     "NoSuchChild",
     "NoSuchStage",
     "NotInStage",
@@ -334,6 +336,36 @@ class AlreadyStarted(Refused):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.detail, self.holder)
+
+
+class ItemFailed(ActorflowError):
+    """An asynchronous stage's call failed for an item, and was not to be tried again.
+
+    It ends the stage, or is an event in the item's place, as the stage's `on_error` says.
+
+    Args:
+        number: which item of this life of the stage it was, from 1.
+        item: the item.
+        summary: what the last try ended with, ``"ValueError: no"``.
+        tries: how often it was tried, from 1.
+
+    The exception itself, where there was one, is this error's ``__cause__``.
+
+    Example:
+        >>> str(ItemFailed(7, "a.png", "ValueError: no", 2))
+        "item 7, 'a.png', failed with ValueError: no, tried 2 times"
+    """
+
+    def __init__(self, number: int, item: object, summary: str, tries: int) -> None:
+        times = "" if tries == 1 else f", tried {tries} times"
+        super().__init__(f"item {number}, {item!r:.100}, failed with {summary}{times}")
+        self.number = number
+        self.item = item
+        self.summary = summary
+        self.tries = tries
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.number, self.item, self.summary, self.tries)
 
 
 class BadReturn(ActorflowError):

@@ -53,8 +53,26 @@ class StageContext(Protocol):
         """How many consumers it has, those that are being restarted included."""
 
     @property
+    def producers(self) -> int:
+        """How many producers it has, or is declared to have."""
+
+    @property
     def lowest_unfinished(self) -> int:
         """The place, in the order of emission, of the oldest event that is not finished."""
+
+    @property
+    def finished(self) -> int:
+        """How many of the events emitted are finished, at least; 0 under `at_most_once`."""
+
+    @property
+    def keeps(self) -> bool:
+        """Whether events are kept until they are finished: not under `at_most_once`."""
+
+    def watch_finished(self, observe: Callable[[], None]) -> None:
+        """Have a callback of the runtime's own called when events are finished, or a consumer left.
+
+        It is called between callbacks, also while the stage stops, and must emit nothing.
+        """
 
     def emit(self, events: Iterable[Any]) -> None:
         """Emit events now."""
@@ -140,6 +158,9 @@ class Stage:
     """Producers to subscribe to when the topology names none: names, or maps with ``to``."""
     finishes_later: bool = False
     """Whether `handle_events` may return `actorflow.LATER`, see `Consumer.later`."""
+    works_ahead: bool = False
+    """Whether a producer-consumer's `handle_events` is called also while nobody wants what it
+    makes. For a class that limits by itself how much it asks for."""
     at_once: int = 1
     """How many events a stage that finishes later works on at the same time: where its window
     begins under ``max_demand: auto``."""

@@ -29,6 +29,7 @@ __all__ = [
     "Observer",
     "outcome_of",
     "outcome_of_coroutine",
+    "outcome_without_waiting",
 ]
 
 CHILD_KINDS = ("worker", "process", "thread", "task")
@@ -256,6 +257,28 @@ async def outcome_of_coroutine(
     except BaseException as error:  # noqa: BLE001  (whatever a child raises is how it ended)
         return end_by(error, time.monotonic() - began)
     return ChildEnd("normal", True, result, None, time.monotonic() - began)
+
+
+def outcome_without_waiting(
+    run: Callable[..., Coroutine[Any, Any, Any]], arguments: Sequence[Any]
+) -> ChildEnd:
+    """As `outcome_of_coroutine`, where there is no event loop: in virtual time.
+
+    Example:
+        >>> async def double(number: int) -> int:
+        ...     return 2 * number
+        >>> outcome_without_waiting(double, (4,)).result
+        8
+    """
+    steps = outcome_of_coroutine(run, arguments)
+    try:
+        steps.send(None)
+        steps.throw(RuntimeError("a coroutine cannot wait for anything in a simulation"))
+    except StopIteration as done:
+        end: ChildEnd = done.value
+        return end
+    steps.close()
+    return ChildEnd(["error", "it waits again and again, in a simulation"], False)
 
 
 def end_by(error: BaseException, seconds: float) -> ChildEnd:

@@ -51,6 +51,25 @@ class RunningStage(StageContext):
         """The place, in the order of emission, of the oldest event that is not finished."""
         return self._producing("emit").lowest_unfinished
 
+    @property
+    def producers(self) -> int:
+        """How many producers it has, or is declared to have."""
+        return self._consuming("count its producers").upstream.count
+
+    @property
+    def finished(self) -> int:
+        """How many of the events emitted are finished, at least; 0 under `at_most_once`."""
+        return self._producing("emit").finished
+
+    @property
+    def keeps(self) -> bool:
+        """Whether events are kept until they are finished: not under `at_most_once`."""
+        return self._producing("emit").keeps
+
+    def watch_finished(self, observe: Callable[[], None]) -> None:
+        """Have a callback called when events are finished, or a consumer has left."""
+        self._producing("emit").watch_finished(observe)
+
     def emit(self, events: Iterable[Any]) -> None:
         """Emit events now."""
         self._producing("emit").emit(list(check_events("events", events)))

@@ -26,7 +26,7 @@ from actorflow.stage.discarding import Discarding
 from actorflow.stage.exact import ExactProducingHalf
 from actorflow.stage.held import Holding
 from actorflow.stage.incoming import Ending, Incoming, Taken
-from actorflow.stage.joint import Joint
+from actorflow.stage.joint import AheadJoint, Joint
 from actorflow.stage.keeping import Keeping, Outputs
 from actorflow.stage.options import EXACTLY_ONCE
 from actorflow.stage.outgoing import Outgoing
@@ -154,7 +154,8 @@ class Halves:
         if self.producing is None or self.consuming is None:
             return None
         callbacks = self.callbacks
-        return Joint(
+        kind = AheadJoint if self._spec.behaviour.works_ahead else Joint
+        return kind(
             self.consuming, self.producing, callbacks.returned, callbacks.queue, self._counters
         )
 

@@ -10,7 +10,7 @@ from actorflow.stage.counters import Counter
 from actorflow.stage.incoming import Taken
 from actorflow.stage.producing import ProducingHalf
 
-__all__ = ["Joint"]
+__all__ = ["AheadJoint", "Joint"]
 
 # Looking a member of an enumeration up takes longer than counting.
 _UNACKNOWLEDGED = int(Counter.UNACKNOWLEDGED)
@@ -66,3 +66,14 @@ class Joint:
             # While outputs are under way, their acknowledgement is what finishes inputs; an empty
             # list of outputs, or a buffer that dropped them, brings none.
             consuming.outputs_finished(producing.lowest_unfinished)
+
+
+class AheadJoint(Joint):
+    """The joint of a stage that works ahead of the demand for what it makes."""
+
+    __slots__ = ()
+
+    def pull(self) -> None:
+        """Take the next input, whatever its consumers want: the stage limits what it asks for."""
+        while self._consuming.inbound and not self._busy:
+            self._consuming.take_next()

@@ -10,7 +10,7 @@ asked for again (its B4).
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Any
 
@@ -334,6 +334,30 @@ class ProducingHalf:
             for outgoing in self.subscriptions.values():
                 if outgoing.meter is not None:
                     outgoing.meter.waiting(self.dispatcher.waiting_for(outgoing.ref))
+
+    def watch_finished(self, observe: Callable[[], None]) -> None:
+        """Have `observe` called too when events are finished, or a consumer has left."""
+        told = self._owner.progressed
+
+        def progressed() -> None:
+            told()
+            observe()
+
+        self._owner = replace(self._owner, progressed=progressed)
+        self.subscribers.watch_progress(progressed)
+
+    @property
+    def finished(self) -> int:
+        """How many of the events emitted are finished, at least; 0 under `at_most_once`.
+
+        Exact where each event goes to one consumer. Where each goes to several, those are counted
+        before which none is unfinished.
+        """
+        if not self.keeps:
+            return 0
+        unacknowledged: int = self._counters[_UNACKNOWLEDGED]
+        unfinished = self.buffer.count + self.dispatcher.queued + unacknowledged
+        return max(self.lowest_unfinished, self.emitted - unfinished)
 
     def unmet(self) -> int:
         """How much of what was asked of the behaviour is wanted by somebody now."""

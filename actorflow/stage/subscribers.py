@@ -7,7 +7,7 @@ successor or, when the supervisor's verdict is that none will come, to the other
 from __future__ import annotations
 
 from collections.abc import Callable, MutableMapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from actorflow.errors import CannotServe, OptionError, ProtocolError, Refused
@@ -96,6 +96,10 @@ class Subscribers:
         return bool(self._expected) or any(
             outgoing.state is not ended for outgoing in self._outgoing.by_ref.values()
         )
+
+    def watch_progress(self, progressed: Callable[[], None]) -> None:
+        """Call this instead when something is finished, or nobody is waited for any more."""
+        self._owner = replace(self._owner, progressed=progressed)
 
     # --- what consumers and the supervisor say ----------------------------------------------------
 

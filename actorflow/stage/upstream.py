@@ -76,6 +76,14 @@ class Upstream:
         self._relations = relations
         self._streams = Streams(relations.exhausted, relations.stop)
 
+    @property
+    def count(self) -> int:
+        """How many subscriptions there are, and stages that are declared to get one."""
+        subscriptions = self._subscriptions.values()
+        live = sum(not each.ended for each in subscriptions)
+        linked = {str(each.handle.peer.stage) for each in subscriptions}
+        return live + len(self._streams.expected - linked)
+
     # --- subscribing ------------------------------------------------------------------------------
 
     def expect(self, producers: list[str]) -> None:

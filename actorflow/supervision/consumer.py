@@ -150,7 +150,11 @@ class _OneChildPerEvent(Stage):
             self._take_results(results)
         finished, self._finished = self._finished, {}
         for batch, share in finished.items():
-            batch.finished(share.count, seconds=share.seconds)
+            self._finish(batch, share.count, share.seconds)
+
+    def _finish(self, batch: HeldBatch, count: int, seconds: float) -> None:
+        """Return credit for events of a batch, and acknowledge it with its last."""
+        batch.finished(count, seconds=seconds)
 
     def _take_results(self, results: list[Any]) -> None:
         """A consumer has no use for them."""

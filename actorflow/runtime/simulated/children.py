@@ -12,6 +12,7 @@ from actorflow.stage.children import (
     ChildTemplate,
     Observer,
     outcome_of,
+    outcome_without_waiting,
 )
 
 __all__ = ["SimulatedChildren"]
@@ -48,7 +49,8 @@ class SimulatedChildren(ChildRuntime):
         self._since[life] = self._now()
         end = ChildEnd(["signal", 9], False)
         if not self._dies():
-            end = outcome_of(template.function, (*template.arguments, *arguments))
+            live = outcome_without_waiting if template.kind == "task" else outcome_of
+            end = live(template.function, (*template.arguments, *arguments))
         self._after(self._lasts(), lambda: self._over(life, end))
 
     def signal(self, life: int, signal: Literal["terminate", "kill"]) -> None:
