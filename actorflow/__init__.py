@@ -78,6 +78,7 @@ if TYPE_CHECKING:
     from actorflow.stage.spec import StageSpec as StageSpec
     from actorflow.stages.broker import Broker as Broker
     from actorflow.stages.iterables import from_iterable as from_iterable
+    from actorflow.stages.permits import permit as permit
     from actorflow.supervision.children import ChildInfo as ChildInfo
     from actorflow.supervision.consumer import ConsumerSupervisor as ConsumerSupervisor
     from actorflow.supervision.consumer import (
@@ -174,6 +175,7 @@ _HOMES = {
     "actorflow.stage.spec": ("StageSpec",),
     "actorflow.stages.iterables": ("from_iterable",),
     "actorflow.stages.broker": ("Broker",),
+    "actorflow.stages.permits": ("permit",),
     "actorflow.supervision.children": ("ChildInfo",),
     "actorflow.supervision.consumer": ("ConsumerSupervisor", "ProducerConsumerSupervisor"),
     "actorflow.supervision.consumer_calls": ("ConsumerSupervisorHandle",),

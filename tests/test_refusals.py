@@ -30,6 +30,7 @@ from actorflow import (
     testing,
 )
 from actorflow.stage.behaviour import Stage
+from actorflow.stages.buffered import AsyncStage, ForEach
 from actorflow.stages.departition import Departition
 from actorflow.stages.zip import Zip
 from actorflow.testing import StageHarness
@@ -90,6 +91,7 @@ TABLE: dict[str, Row] = {
         "import_paths": (5, "text"),
         "supervisors": (5, "text", (5,)),
         "checkpoint": (5,),
+        "permits": (5, "text", {"pool": 0}),
     },
     "Topology.stage": {
         "name": (*NO_TEXT, "", "a/b"),
@@ -188,6 +190,30 @@ TABLE: dict[str, Row] = {
         "patience": (*NO_TIMEOUT, None),
         "max_open": NO_COUNT,
     },
+    "permit": {"name": (*NO_TEXT, ""), "timeout": NO_TIMEOUT},
+    "AsyncStage": {
+        "run": (None, *NO_FUNCTION, len),
+        "concurrency": NO_COUNT[1:],
+        "ordered": (None, 1, "yes"),
+        "claim": ("all", None, 5, ["total"]),
+        "setup": NO_FUNCTION,
+        "teardown": (*NO_FUNCTION, len),
+        "timeout": (0, *NO_TIMEOUT),
+        "retries": NO_NATURAL,
+        "on_error": ("cry", None, 5),
+        "on_stop": ("cry", None, 5),
+        "requeue": (*NO_FUNCTION, len),
+    },
+    "ForEach": {
+        "run": (None, *NO_FUNCTION, asyncio.sleep),
+        "concurrency": NO_COUNT,
+        "executor": ("task", None, 5, ["process"]),
+        "restart": ("permanent", None, 5),
+        "shutdown": ("soon", -1, NAN),
+        "timeout": (0, *NO_TIMEOUT),
+        "max_restarts": NO_NATURAL,
+        "max_seconds": (0, -1, NAN, "5", None),
+    },
     # --- options and specifications
     "SubscriptionOptions": {
         "max_demand": (0, -1, 1.5, "5", None, True),
@@ -242,6 +268,7 @@ TABLE: dict[str, Row] = {
     },
     "BroadcastDispatcher": {"replay": NO_NATURAL},
     "LocalRuntime": {
+        "permits": (5, "text", {"pool": 0}),
         "import_paths": (5, "text"),
         "preload": (5, "text"),
         "stdout_to_stderr": ANY,
@@ -336,6 +363,9 @@ REQUIRED: dict[str, dict[str, Any]] = {
     "Run.demonitor": {"monitor": 99},
     "Zip": {"sources": ["a", "b"]},
     "Departition": {"partitions": 2, "merge": max, "init": int},
+    "permit": {"name": "pool"},
+    "AsyncStage": {"run": asyncio.sleep, "concurrency": 1},
+    "ForEach": {"run": print},
     "SubscribeTo": {"to": "source"},
     "ChildSpec": {"stage": SPEC},
     "PartitionDispatcher": {"partitions": 2},
@@ -357,7 +387,12 @@ for _name, _row in TABLE.items():
 REQUIRED["Run.call"] = {"stage": "source", "request": "hello"}
 REQUIRED["Run.cast"] = REQUIRED["Run.info"] = {"stage": "source", "message": "hello"}
 
-CONSTRUCTED = {"Zip": Zip, "Departition": Departition}
+CONSTRUCTED = {
+    "Zip": Zip,
+    "Departition": Departition,
+    "AsyncStage": AsyncStage,
+    "ForEach": ForEach,
+}
 VERBS = {"Stage": Sink, "Producer": Source, "Consumer": Sink, "ProducerConsumer": Between}
 
 

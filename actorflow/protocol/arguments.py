@@ -15,6 +15,7 @@ __all__ = [
     "check_instance",
     "check_integer",
     "check_map",
+    "check_permits",
     "check_seconds",
     "check_text",
     "check_timeout",
@@ -63,6 +64,21 @@ def check_map(option: str, value: Any, rule: str = "a map from names to values")
     """A map by name."""
     if not isinstance(value, Mapping) or not all(type(key) is str for key in value):
         raise OptionError(option, rule, value)
+
+
+def check_permits(value: Any) -> Mapping[str, int]:
+    """How many permits there are, by name.
+
+    Example:
+        >>> check_permits({"connections": 2})
+        {'connections': 2}
+    """
+    rule = "a map from names to integers of at least 1"
+    check_map("permits", value, rule)
+    if not all(name and type(count) is int and count > 0 for name, count in value.items()):
+        raise OptionError("permits", rule, value)
+    checked: Mapping[str, int] = value
+    return checked
 
 
 def check_instance(option: str, value: Any, kind: type[Kind]) -> Kind:

@@ -373,6 +373,12 @@ TOPOLOGY = Table(
             "The file that keeps snapshots, so that the same command goes on from the last.",
             default="nothing",
         ),
+        Key(
+            "permits",
+            Named(Name(), Integer(1), "a map of numbers, by name"),
+            "How many permits its processes share, by name (`actorflow.permit`).",
+            default="{}",
+        ),
         Key("defaults", DEFAULTS, "What holds where a stage says nothing itself.", default="{}"),
         Key(
             "stages",

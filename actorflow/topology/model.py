@@ -22,6 +22,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Unpack
 
 from actorflow.errors import OptionError, Problem, TopologyError
+from actorflow.protocol.arguments import check_permits
 from actorflow.stage.behaviour import Stage
 from actorflow.stage.place import ProgramSource
 from actorflow.supervision.specs import Backoff, Plan
@@ -70,6 +71,8 @@ class Topology:
         supervisors: the supervisors declared so far; `supervise` adds one.
         checkpoint: the file that keeps snapshots, so that the same topology, started again after
             its host died, goes on from the last; None for no such file.
+        permits: how many permits its processes share, by name, each from 1; see
+            `actorflow.permit`.
 
     Raises:
         OptionError: an argument breaks its rule.
@@ -94,6 +97,7 @@ class Topology:
     import_paths: tuple[str, ...] = field(default=(), kw_only=True)
     supervisors: tuple[SupervisorDeclaration, ...] = field(default=(), kw_only=True)
     checkpoint: str | None = field(default=None, kw_only=True)
+    permits: Mapping[str, int] = field(default_factory=dict, kw_only=True)
 
     def __post_init__(self) -> None:
         TOPOLOGY.check(name=self.name)
@@ -104,6 +108,7 @@ class Topology:
         refuse_unless_all("supervisors", self.supervisors, SupervisorDeclaration)
         if self.checkpoint is not None:
             TOPOLOGY.check(checkpoint=self.checkpoint)
+        check_permits(self.permits)
 
     def stage(
         self,
@@ -321,7 +326,10 @@ class Topology:
 
         plan = self.plan()
         return LocalRuntime(
-            import_paths=plan.import_paths, preload=plan.preload, stdout_to_stderr=stdout_to_stderr
+            import_paths=plan.import_paths,
+            preload=plan.preload,
+            stdout_to_stderr=stdout_to_stderr,
+            permits=self.permits,
         )
 
     def start(self, listener: Callable[[SupervisorEvent], None] | None = None) -> Run:

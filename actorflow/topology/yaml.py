@@ -163,6 +163,7 @@ def _topology(
         defaults=defaults,
         import_paths=folders,
         checkpoint=read.get("checkpoint"),
+        permits=read.get("permits", {}),
     )
 
 

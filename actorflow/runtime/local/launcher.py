@@ -7,8 +7,8 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from actorflow.errors import PlatformUnsupported
 from actorflow.runtime.local.control import ControlSocket
@@ -35,12 +35,14 @@ class LaunchOptions:
         preload: modules that the zygote imports before the first stage is forked.
         stdout_to_stderr: whether what stages print goes to standard error.
         entry: ``"module:function"`` that runs a stage.
+        environment: variables that they have beside those of the host.
     """
 
     import_paths: Sequence[str] = ()
     preload: Sequence[str] = ()
     stdout_to_stderr: bool = False
     entry: str = "actorflow.runtime.local.loop:run_stage"
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 class ZygoteProcess:
@@ -72,6 +74,7 @@ class ZygoteProcess:
                 _command(options, descriptor),
                 pass_fds=(descriptor, scoreboard.descriptor),
                 start_new_session=True,
+                env={**os.environ, **options.environment},
             )
         except OSError:
             ours.close()

@@ -6,14 +6,17 @@ import os
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import cloudpickle
 
 from actorflow.errors import Closed, OptionError, PlatformUnsupported
+from actorflow.protocol.arguments import check_permits
 from actorflow.protocol.identity import Incarnation, StageId
 from actorflow.protocol.messages import Message, encode
+from actorflow.stages.permits import PERMITS_ADDRESS
 from actorflow.supervision.runtime import (
     ChildSignal,
     LinkCounters,
@@ -25,6 +28,8 @@ from actorflow.supervision.runtime import (
 from actorflow.supervision.specs import StageSpec
 
 if TYPE_CHECKING:
+    from actorflow.runtime.local.launcher import LaunchOptions
+    from actorflow.runtime.local.permits import PermitOffice
     from actorflow.runtime.local.processes import Processes
 
 __all__ = ["LocalRuntime"]
@@ -53,6 +58,7 @@ class LocalRuntime(Runtime):
         boot_within: seconds the zygote may take to import `preload`.
         entry: ``"module:function"`` that runs a stage, for tests.
         count_links: whether links are counted, so that `Run.stats` has edges.
+        permits: how many permits the processes share, by name, each from 1.
 
     Raises:
         PlatformUnsupported: this system has no `fork`.
@@ -68,6 +74,7 @@ class LocalRuntime(Runtime):
         boot_within: float = 60.0,
         entry: str = "actorflow.runtime.local.loop:run_stage",
         count_links: bool = True,
+        permits: Mapping[str, int] | None = None,
     ) -> None:
         if not hasattr(os, "fork"):
             raise PlatformUnsupported(
@@ -91,6 +98,8 @@ class LocalRuntime(Runtime):
             stdout_to_stderr=stdout_to_stderr,
             entry=entry,
         )
+        self._permits = check_permits(permits if permits is not None else {})
+        self._office: PermitOffice | None = None
         self._boot_within = boot_within
         self._count_links = count_links
         self._owner = os.getpid()
@@ -114,11 +123,20 @@ class LocalRuntime(Runtime):
         from actorflow.runtime.local.processes import Processes
 
         self._observe = observe
-        zygote = ZygoteProcess(self._options, self._scoreboard)
+        zygote = ZygoteProcess(self._open_office(), self._scoreboard)
         self._zygote_pid = zygote.pid
         self._processes = Processes(self._reactor, zygote, self._scoreboard, observe)
         self._processes.start(self._boot_within)
         self._reactor.start()
+
+    def _open_office(self) -> LaunchOptions:
+        """Have permits where there are some; returns what the processes have in common."""
+        if not self._permits:
+            return self._options
+        from actorflow.runtime.local.permits import PermitOffice
+
+        self._office = PermitOffice(self._permits, self._reactor)
+        return replace(self._options, environment={PERMITS_ADDRESS: self._office.address})
 
     def now(self) -> float:
         """Seconds on the monotonic clock."""
@@ -241,6 +259,8 @@ class LocalRuntime(Runtime):
             self._observe(TimerFired(token))
 
     def _shut_down(self) -> None:
+        if self._office is not None:
+            self._office.close()
         if self._processes is None:
             self._scoreboard.close()
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
@@ -11,6 +12,7 @@ from actorflow.stage.behaviour import Subscription
 from actorflow.stage.children import ChildTemplate
 from actorflow.stage.held import HeldBatch
 from actorflow.stages.buffered.claims import Claims
+from actorflow.stages.buffered.options import coroutine_function, function_of
 from actorflow.supervision.consumer import ConsumerSupervisor
 
 __all__ = ["ForEach"]
@@ -50,8 +52,8 @@ class ForEach(ConsumerSupervisor):
         >>> ForEach("operator:neg", executor="async")
         Traceback (most recent call last):
         ...
-        actorflow.errors.OptionError: run must be a coroutine function when kind is task, \
-got 'operator:neg'; an ordinary function would hold up all the others; let it run in a worker
+        actorflow.errors.OptionError: run must be a coroutine function, got 'operator:neg'; an \
+ordinary function would hold up all the others; let it run in a process
     """
 
     def __init__(
@@ -138,6 +140,10 @@ def _template(
     kind = KINDS.get(executor) if isinstance(executor, str) else None
     if kind is None:
         raise OptionError("executor", "one of " + ", ".join(KINDS), executor)
+    if kind == "task":
+        coroutine_function("run", run)
+    elif inspect.iscoroutinefunction(function_of("run", run)):
+        raise OptionError("run", "no coroutine function unless executor is async", run)
     return ChildTemplate(
         run=run,
         kind=kind,
