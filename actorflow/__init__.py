@@ -24,6 +24,13 @@ if TYPE_CHECKING:
     from actorflow.errors import ActorflowError as ActorflowError
     from actorflow.errors import AlreadyStarted as AlreadyStarted
     from actorflow.errors import BadReturn as BadReturn
+    from actorflow.errors import BatchCancelled as BatchCancelled
+    from actorflow.errors import BatcherClosed as BatcherClosed
+    from actorflow.errors import BatcherGone as BatcherGone
+    from actorflow.errors import BatchError as BatchError
+    from actorflow.errors import BatchFailed as BatchFailed
+    from actorflow.errors import BatchRejected as BatchRejected
+    from actorflow.errors import BatchTimeout as BatchTimeout
     from actorflow.errors import Broken as Broken
     from actorflow.errors import CallError as CallError
     from actorflow.errors import CallTimeout as CallTimeout
@@ -44,8 +51,12 @@ if TYPE_CHECKING:
     from actorflow.errors import PartitionLost as PartitionLost
     from actorflow.errors import PlatformUnsupported as PlatformUnsupported
     from actorflow.errors import Problem as Problem
+    from actorflow.errors import ProcessorCrashed as ProcessorCrashed
+    from actorflow.errors import ProcessorInvariantViolation as ProcessorInvariantViolation
+    from actorflow.errors import ProcessorPanic as ProcessorPanic
     from actorflow.errors import ProtocolError as ProtocolError
     from actorflow.errors import Refused as Refused
+    from actorflow.errors import ResourceAcquisitionFailed as ResourceAcquisitionFailed
     from actorflow.errors import RunError as RunError
     from actorflow.errors import SkewExceeded as SkewExceeded
     from actorflow.errors import StageDown as StageDown
@@ -105,6 +116,7 @@ if TYPE_CHECKING:
     from actorflow.supervision.subtrees import SupervisorInfo as SupervisorInfo
     from actorflow.supervision.supervisor import Supervisor as Supervisor
     from actorflow.supervision.tasks import shielded as shielded
+    from actorflow.topology.batcher import Batcher as Batcher
     from actorflow.topology.declarations import Defaults as Defaults
     from actorflow.topology.declarations import SubscribeTo as SubscribeTo
     from actorflow.topology.declarations import SupervisorOptions as SupervisorOptions
@@ -128,6 +140,13 @@ _HOMES = {
         "ActorflowError",
         "AlreadyStarted",
         "BadReturn",
+        "BatchCancelled",
+        "BatchError",
+        "BatchFailed",
+        "BatchRejected",
+        "BatchTimeout",
+        "BatcherClosed",
+        "BatcherGone",
         "Broken",
         "CallError",
         "CallTimeout",
@@ -148,8 +167,12 @@ _HOMES = {
         "PartitionLost",
         "PlatformUnsupported",
         "Problem",
+        "ProcessorCrashed",
+        "ProcessorInvariantViolation",
+        "ProcessorPanic",
         "ProtocolError",
         "Refused",
+        "ResourceAcquisitionFailed",
         "RunError",
         "SkewExceeded",
         "StageDown",
@@ -196,6 +219,7 @@ _HOMES = {
     "actorflow.supervision.subtrees": ("SupervisorInfo",),
     "actorflow.supervision.supervisor": ("Supervisor",),
     "actorflow.supervision.tasks": ("shielded",),
+    "actorflow.topology.batcher": ("Batcher",),
     "actorflow.topology.declarations": ("Defaults", "SubscribeTo", "SupervisorOptions"),
     "actorflow.topology.dynamic": ("DynamicSupervisor",),
     "actorflow.topology.model": ("Topology",),

@@ -10,7 +10,7 @@ from typing import Any
 from actorflow.protocol.codec import dump
 from actorflow.protocol.reasons import shown
 
-__all__ = ["Failure"]
+__all__ = ["Failure", "remote_traceback"]
 
 
 class _RemoteTraceback(Exception):
@@ -22,6 +22,11 @@ class _RemoteTraceback(Exception):
 
     def __str__(self) -> str:
         return f'\n"""\n{self.text}"""'
+
+
+def remote_traceback(text: str) -> Exception:
+    """What to set as an exception's cause, so that Python prints a remote traceback with it."""
+    return _RemoteTraceback(text)
 
 
 @dataclass(frozen=True, slots=True)

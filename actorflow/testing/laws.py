@@ -19,6 +19,7 @@ from actorflow.dispatch.ready import ReadyDispatcher
 from actorflow.errors import ActorflowError
 from actorflow.protocol.demand import AutoWindow
 from actorflow.protocol.driven import Driven
+from actorflow.protocol.held import HeldWindow
 from actorflow.runtime.simulated.process import SimulatedProcess
 from actorflow.stage.buffer import Buffer, Chunk
 from actorflow.stage.consuming import ConsumingHalf, _Message
@@ -132,6 +133,8 @@ def window_holds(flow: Flow, consuming: ConsumingHalf) -> Iterator[str]:
     flow.widest = max(flow.widest, window.max_demand)
     if not 0 <= window.outstanding <= flow.widest:
         yield f"ref {flow.ref}: {window.outstanding} outstanding in a window of {flow.widest}"
+    if isinstance(window, HeldWindow):
+        return  # its credit returns with events that are finished, which nobody sees on the wire
     open_here = flow.asked - flow.handled + incoming.owed
     if isinstance(window, Driven) and not window.free:
         # It asks for what is wanted; whether that was asked for is a law of its own.

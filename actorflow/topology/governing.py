@@ -13,6 +13,7 @@ from actorflow.supervision.children import ChildInfo
 from actorflow.supervision.consumer_calls import ConsumerSupervisorHandle
 from actorflow.supervision.specs import ChildSpec
 from actorflow.supervision.subtrees import SupervisorInfo
+from actorflow.topology.batcher import Batcher
 from actorflow.topology.dynamic import DynamicSupervisor
 from actorflow.topology.part import CALL_TIMEOUT, RunPart
 
@@ -67,6 +68,15 @@ class RunningChildren(RunPart):
                 lambda core: operations.call(core, stage, request), timeout
             )
         )
+
+    def batcher(self, stage: str) -> Batcher:
+        """The handle of a `BatcherServer` in this run; closing it does not end the run.
+
+        Args:
+            stage: the stage's name, or ``"name/index"``.
+        """
+        check_text("stage", stage)
+        return Batcher(self._supervisor, stage)
 
     # --- supervisors ------------------------------------------------------------------------------
 
