@@ -331,6 +331,7 @@ TABLE: dict[str, Row] = {
 }
 
 ELSEWHERE = {
+    "Batcher": "tests/systems/test_batcher_runs.py",
     "Backoff": "tests/supervision",
     "ChildTemplate": "tests/conformance/test_5_12_consumer_supervisor.py",
     "ConsumerSupervisor": "tests/conformance/test_5_12_consumer_supervisor.py",

@@ -1,0 +1,174 @@
+"""The batcher with real processes: callers in threads and event loops, kills, shutdowns."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from actorflow import (
+    BatchCancelled,
+    Batcher,
+    BatcherClosed,
+    BatcherGone,
+    BatchError,
+    BatchFailed,
+    BatchTimeout,
+    OptionError,
+    ProcessorCrashed,
+    Topology,
+)
+from actorflow.stages.batcher import BatcherServer, Immediate, Limits, Size
+from actorflow.testing import Gate
+from tests.seeds import seeds
+from tests.systems.batcher_processors import Diary, Held, die_or_echo, echo
+
+WITHIN = 30.0
+"""Seconds in which everything here is over, also on a busy machine."""
+
+
+def outcome_of(future: Future[Any]) -> BatchError | None:
+    """An item's error, or None."""
+    error = future.exception(WITHIN)
+    assert error is None or isinstance(error, BatchError)
+    return error
+
+
+@pytest.mark.processes
+def test_c_27_a_killed_worker_costs_its_batch_alone(tmp_path: Path) -> None:
+    """Typed errors, a release each, other keys served; then a caller per thread and per task."""
+    with Gate() as gate:
+        processor = Diary(tmp_path / "diary", gate)
+        limits = Limits(max_key_concurrency=1)
+        with Batcher.start(processor, policy=Immediate(), limits=limits, workers=2) as batcher:
+            other = batcher.submit("other", "wait")
+            with pytest.raises(ProcessorCrashed) as crashed:
+                batcher.add("key", "die", timeout=WITHIN)
+            assert (crashed.value.exitcode, crashed.value.phase) == (-9, "process")
+            with pytest.raises(BatchFailed) as failed:
+                batcher.add("key", "raise", timeout=WITHIN)
+            assert isinstance(failed.value.__cause__, ValueError)
+            assert "in process" in str(failed.value.inner().__cause__)
+            key, item, pid = batcher.add("key", "fine", timeout=WITHIN)
+            assert (key, item, pid == os.getpid()) == ("key", "fine", False)
+            with pytest.raises(BatchTimeout) as late:
+                batcher.add("other", "behind it", timeout=0.01)
+            assert late.value.phase == "wait"
+            batcher.stats()  # it comes behind the cancellation
+            gate.open()
+            assert other.result(WITHIN)[:2] == ("other", "wait")
+            with pytest.raises(OptionError):
+                batcher.add("key", threading.Lock())
+            assert asyncio.run(batcher.aadd("key", "task"))[1] == "task"
+            statistics = batcher.stats()
+            assert statistics.accepted == statistics.answered + statistics.queued_items
+        report = batcher.wait_for_shutdown(WITHIN)
+        assert (report.mode, report.escalated) == ("flush", False)
+    outcomes = [line.split()[-1] for line in (tmp_path / "diary").read_text().splitlines()]
+    assert sorted(outcomes) == ["done", "done", "done", "failed", "failed"]
+
+
+def fed(batcher: Batcher, seed: int) -> Callable[[], list[Future[Any]]]:
+    """Feed a batcher from a thread; returns what waits for it and gives what was submitted."""
+    submitted: list[Future[Any]] = []
+
+    def feed() -> None:
+        submitted.extend(batcher.submit(item % 3, item) for item in range(50))
+
+    thread = threading.Thread(target=feed, name=f"feeder {seed}")
+    thread.start()
+
+    def wait() -> list[Future[Any]]:
+        thread.join(WITHIN)
+        return submitted
+
+    return wait
+
+
+@pytest.mark.processes
+def test_c_22_every_item_has_one_outcome_whenever_the_shutdown_comes() -> None:
+    """Many batchers in one run, each shut down in the middle of its items, in every mode."""
+    count = len(seeds(40))
+    arguments = {
+        "processor": echo,
+        "policy": Size(),
+        "limits": {"max_batch_size": 7},
+        "workers": "inline",
+    }
+    topology = Topology("shutdowns").stage(
+        "batcher", BatcherServer, args=arguments, replicas=count, restart="temporary"
+    )
+    with topology.start() as run:
+        for seed in range(count):
+            dice = random.Random(seed)
+            batcher = run.batcher(f"batcher/{seed}")
+            wait = fed(batcher, seed)
+            for _ in range(dice.randrange(10)):
+                batcher.stats()
+            mode = dice.choice(["flush", "drain", "close", "abort"])
+            batcher.shut_down(mode)
+            report = batcher.wait_for_shutdown(WITHIN)
+            errors = [outcome_of(future) for future in wait()]
+            assert len(errors) == 50
+            kinds = {type(error) for error in errors}
+            allowed = {type(None), BatcherClosed}
+            allowed |= {BatchCancelled} if mode in ("close", "abort") else set()
+            assert kinds <= allowed
+            assert report.mode == mode
+
+
+@pytest.mark.processes
+def test_c_24_c_25_waiting_closing_and_dying() -> None:
+    """A wait before the request and after the end; a close; a batcher that is killed."""
+    with Gate() as gate:
+        limits = {"max_key_concurrency": 1}
+        batcher = Batcher.start(Held(gate), policy=Immediate(), limits=limits)
+        with pytest.raises(TimeoutError):
+            batcher.wait_for_shutdown(0.01)
+        running = batcher.submit("key", 1)
+        while gate.arrived == 0:
+            batcher.stats()
+        waiting = batcher.submit("key", 2)
+        batcher.shut_down("close")
+        batcher.shut_down("flush")
+        assert isinstance(outcome_of(waiting), BatchCancelled)
+        gate.open()
+        assert running.result(WITHIN) == 1
+        report = batcher.wait_for_shutdown(WITHIN)
+        assert (report.mode, report.abandoned) == ("close", ("'key'",))
+        assert batcher.wait_for_shutdown(0) == report
+        with pytest.raises(BatcherClosed):
+            batcher.add("key", 3)
+        batcher.shut_down("abort")
+
+    with Batcher.start(die_or_echo, policy=Immediate(), workers="inline") as fragile:
+        with pytest.raises(BatcherGone):
+            fragile.add("key", "die", timeout=WITHIN)
+        assert fragile.add("key", "again", timeout=WITHIN) == "again"
+
+
+BAD: list[tuple[str, dict[str, Any]]] = [
+    ("processor", {"processor": None}),
+    ("processor", {"processor": 5}),
+    ("policy", {"policy": 5}),
+    ("limits", {"limits": 5}),
+    ("workers", {"workers": 0}),
+    ("acquire_timeout", {"acquire_timeout": 0}),
+    ("process_timeout", {"process_timeout": -1}),
+    ("weigh", {"weigh": 5}),
+]
+
+
+@pytest.mark.parametrize(("option", "given"), BAD)
+def test_start_refuses_bad_arguments(option: str, given: dict[str, Any]) -> None:
+    """Before any process is started."""
+    with pytest.raises(OptionError) as caught:
+        Batcher.start(**{"processor": echo, "policy": Immediate(), **given})
+    assert caught.value.option == option
