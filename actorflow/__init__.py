@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from actorflow.dispatch.partition import PartitionDispatcher as PartitionDispatcher
     from actorflow.dispatch.ready import ReadyDispatcher as ReadyDispatcher
     from actorflow.errors import ActorflowError as ActorflowError
+    from actorflow.errors import AdmissionFull as AdmissionFull
     from actorflow.errors import AlreadyStarted as AlreadyStarted
     from actorflow.errors import BadReturn as BadReturn
     from actorflow.errors import BatchCancelled as BatchCancelled
@@ -50,11 +51,14 @@ if TYPE_CHECKING:
     from actorflow.errors import PartitionError as PartitionError
     from actorflow.errors import PartitionLost as PartitionLost
     from actorflow.errors import PlatformUnsupported as PlatformUnsupported
+    from actorflow.errors import PoolClosed as PoolClosed
     from actorflow.errors import Problem as Problem
     from actorflow.errors import ProcessorCrashed as ProcessorCrashed
     from actorflow.errors import ProcessorInvariantViolation as ProcessorInvariantViolation
     from actorflow.errors import ProcessorPanic as ProcessorPanic
     from actorflow.errors import ProtocolError as ProtocolError
+    from actorflow.errors import QueryFailed as QueryFailed
+    from actorflow.errors import QueryShed as QueryShed
     from actorflow.errors import Refused as Refused
     from actorflow.errors import ResourceAcquisitionFailed as ResourceAcquisitionFailed
     from actorflow.errors import RunError as RunError
@@ -138,6 +142,7 @@ _HOMES = {
     "actorflow.dispatch.ready": ("ReadyDispatcher",),
     "actorflow.errors": (
         "ActorflowError",
+        "AdmissionFull",
         "AlreadyStarted",
         "BadReturn",
         "BatchCancelled",
@@ -166,11 +171,14 @@ _HOMES = {
         "PartitionError",
         "PartitionLost",
         "PlatformUnsupported",
+        "PoolClosed",
         "Problem",
         "ProcessorCrashed",
         "ProcessorInvariantViolation",
         "ProcessorPanic",
         "ProtocolError",
+        "QueryFailed",
+        "QueryShed",
         "Refused",
         "ResourceAcquisitionFailed",
         "RunError",

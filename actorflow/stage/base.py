@@ -142,6 +142,9 @@ class StageContext(Protocol):
     def change_members(self, change: str, stages: Iterable[str]) -> None:
         """Ask the supervisor for other members."""
 
+    def awaits(self, stage: str, besides: Subscription) -> bool:
+        """Whether more is to come from a producer of that name, on another subscription."""
+
     def log_record(self, level: str, event: str, values: dict[str, Any]) -> None:
         """Ship a log line to the host."""
 

@@ -190,6 +190,12 @@ class RunningStage(StageContext):
         self._producing("have members")
         self._machine.change_members(change, member_names("stages", stages))
 
+    def awaits(self, stage: str, besides: Subscription) -> bool:
+        """Whether more is to come from a producer of that name."""
+        streams = self._consuming("await producers").upstream.awaited
+        others = streams - {str(besides.peer.stage)}
+        return any(each.rpartition("/")[0] == stage for each in others)
+
     def log_record(self, level: str, event: str, values: dict[str, Any]) -> None:
         """Ship a log line to the host."""
         self._machine.log(level, event, values)

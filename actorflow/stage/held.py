@@ -86,14 +86,15 @@ class Holding:
         Raises:
             BadReturn: LATER without a handle, or no events.
         """
-        self._ending = True
+        self._ending, self._in_hand = True, None
         try:
             result = on_end()
         finally:
             self._ending = False
+        batch, self._in_hand = self._in_hand, None
         if result is not LATER:
             self._returned(result, "on_end")
-        elif not self.open:
+        elif batch is None:
             rule = "LATER only after self.later(), whose handle lets the stage end"
             raise BadReturn("on_end", rule, result)
 
@@ -104,8 +105,7 @@ class Holding:
             NotInStage: neither `handle_events` nor `on_end` is running.
         """
         if self._ending:
-            self.open += 1
-            return HeldBatch(1, lambda batch, count, seconds: self._let_end())
+            return self._hold_end()
         taken = self._taken
         if taken is None:
             raise NotInStage("later() belongs inside handle_events: it is about the batch in hand")
@@ -133,6 +133,12 @@ class Holding:
             raise BadReturn("handle_events", "LATER, as it has called self.later()", result)
         self._returned(result, "handle_events")
         self._done(taken, len(taken.events), seconds, last=True)
+
+    def _hold_end(self) -> HeldBatch:
+        if self._in_hand is None:
+            self.open += 1
+            self._in_hand = HeldBatch(1, lambda batch, count, seconds: self._let_end())
+        return self._in_hand
 
     def _let_end(self) -> None:
         self.open -= 1

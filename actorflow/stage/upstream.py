@@ -95,6 +95,11 @@ class Upstream:
         for producer in producers:
             self._streams.gone(producer, self._subscriptions.values())
 
+    @property
+    def awaited(self) -> frozenset[str]:
+        """The stages whose streams belong to this stage's input and have not ended."""
+        return frozenset(self._streams.expected)
+
     def open(self, link: Link) -> None:
         """A link to a producer is there: subscribe."""
         if self._half.reach is not None and not self._half.reach.may_open(link):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from actorflow.errors import CallError
 from actorflow.stage.children import ChildTemplate
+from actorflow.stage.handle import StageHandle
 from actorflow.supervision.consumer_core import ConsumerChildCounts, ConsumerChildInfo
 
 __all__ = [
@@ -51,7 +51,7 @@ class ReplaceTemplate:
     template: ChildTemplate
 
 
-class ConsumerSupervisorHandle:
+class ConsumerSupervisorHandle(StageHandle):
     """The operations of a running `ConsumerSupervisor`; `Run.consumer_supervisor` gives one.
 
     Each may raise `CallTimeout`, and `StageDown` when the stage ends first.
@@ -59,9 +59,6 @@ class ConsumerSupervisorHandle:
     Args:
         call: makes a call to the stage: request, seconds.
     """
-
-    def __init__(self, call: Callable[[Any, float], Any]) -> None:
-        self._call = call
 
     def start_child(self, *arguments: Any, timeout: float = 5.0) -> ConsumerChildInfo:
         """Start a child outside any demand; the arguments follow the template's own.
@@ -103,12 +100,3 @@ class ConsumerSupervisorHandle:
             OptionError: it wants another kind of children, or another number of workers.
         """
         self._ask(ReplaceTemplate(template), timeout)
-
-    def _ask(self, request: Any, timeout: float) -> Any:
-        try:
-            return self._call(request, timeout)
-        except CallError as error:
-            # What the stage refused, as it would be raised in one program.
-            if type(error) is CallError and error.__cause__ is not None:
-                raise error.__cause__ from error
-            raise

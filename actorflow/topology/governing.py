@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from actorflow.protocol.arguments import (
     check_instance,
     check_text,
 )
+from actorflow.stages.pool.calls import TaskPoolHandle
 from actorflow.supervision import operations, subtrees
 from actorflow.supervision.children import ChildInfo
 from actorflow.supervision.consumer_calls import ConsumerSupervisorHandle
@@ -62,11 +64,21 @@ class RunningChildren(RunPart):
         Args:
             stage: the stage's name, or ``"name/index"``.
         """
+        return ConsumerSupervisorHandle(self._caller(stage))
+
+    def task_pool(self, stage: str) -> TaskPoolHandle:
+        """The operations of a `actorflow.stages.pool.TaskPool` in this run.
+
+        Args:
+            stage: the stage's name, or ``"name/index"``.
+        """
+        return TaskPoolHandle(self._caller(stage))
+
+    def _caller(self, stage: str) -> Callable[[Any, float], Any]:
+        """What calls a stage: request, seconds."""
         check_text("stage", stage)
-        return ConsumerSupervisorHandle(
-            lambda request, timeout: self._supervisor.act(
-                lambda core: operations.call(core, stage, request), timeout
-            )
+        return lambda request, timeout: self._supervisor.act(
+            lambda core: operations.call(core, stage, request), timeout
         )
 
     def batcher(self, stage: str) -> Batcher:

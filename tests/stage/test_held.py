@@ -278,6 +278,9 @@ class SumsLater(HoldsAndEmits):
     def on_end(self) -> Any:
         if self.answer is LATER:
             self.end = self.later()
+        elif self.answer == "now":
+            self.emit(["now"])
+            self.later().finished()
         return LATER
 
 
@@ -317,6 +320,16 @@ def test_a_stage_that_finishes_later_may_end_later() -> None:
     harness.behaviour.end.finished()
     harness.run()
     assert harness.events(2) == [["last"]]
+    harness.acknowledge(2)
+    assert harness.machine.ended
+
+
+def test_the_end_may_be_over_within_on_end() -> None:
+    """The handle is finished before LATER is returned: nothing is left to wait for."""
+    harness = fed_and_read(SumsLater)
+    harness.behaviour.answer = "now"
+    harness.eos(1)
+    assert harness.events(2) == [["now"]]
     harness.acknowledge(2)
     assert harness.machine.ended
 

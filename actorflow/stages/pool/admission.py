@@ -1,0 +1,123 @@
+"""The way into a pool: a queue for each query, with room for a share, and who waits for room."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from actorflow.stages.pool.slices import Task
+
+__all__ = ["Admission", "Submission"]
+
+
+@dataclass(slots=True, eq=False)
+class Submission:
+    """A task from outside, that waits to be admitted.
+
+    Args:
+        query: for which query.
+        pipeline: and which of its pipelines.
+        item: what it is about.
+        admitted: is told when there was room.
+        refused: is told, with the reason, when there will be none.
+        done: is told when everything that descends from it is done.
+    """
+
+    query: int
+    pipeline: int
+    item: Any
+    admitted: Callable[[], None]
+    refused: Callable[[Exception], None]
+    done: Callable[[str], None]
+
+
+@dataclass(slots=True)
+class _Door:
+    tasks: deque[Task] = field(default_factory=deque)
+    waiting: deque[Submission] = field(default_factory=deque)
+
+
+class Admission:
+    """What has been admitted and has not been given to a worker.
+
+    Args:
+        size: how many tasks, in all. Each query may have an equal share of it, and one at least.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._doors: dict[int, _Door] = {}
+
+    def open(self, query: int) -> None:
+        """A query may have tasks."""
+        self._doors[query] = _Door()
+
+    def close(self, query: int, open_: Callable[[int], bool]) -> list[Submission]:
+        """Returns those that wait for a pipeline that takes no more: they wait no longer.
+
+        Args:
+            query: the query.
+            open_: whether a pipeline of it still takes tasks.
+        """
+        door = self._doors.get(query)
+        if door is None:
+            return []
+        refused = [each for each in door.waiting if not open_(each.pipeline)]
+        door.waiting = deque(each for each in door.waiting if open_(each.pipeline))
+        return refused
+
+    def forget(self, query: int) -> None:
+        """A query is over."""
+        self._doors.pop(query, None)
+
+    @property
+    def count(self) -> int:
+        """How many tasks there are, in all."""
+        return sum(len(door.tasks) for door in self._doors.values())
+
+    @property
+    def waiting(self) -> int:
+        """How many submissions wait for room."""
+        return sum(len(door.waiting) for door in self._doors.values())
+
+    def count_of(self, query: int) -> int:
+        """How many tasks a query has here."""
+        door = self._doors.get(query)
+        return 0 if door is None else len(door.tasks)
+
+    def room(self, query: int) -> int:
+        """How many more it may have."""
+        share = max(1, self._size // len(self._doors))
+        door = self._doors[query]
+        return max(0, share - len(door.tasks) - len(door.waiting))
+
+    def add(self, query: int, tasks: list[Task]) -> None:
+        """Tasks have been admitted."""
+        self._doors[query].tasks.extend(tasks)
+
+    def wait(self, submission: Submission) -> None:
+        """A submission waits for room, behind those that came before it."""
+        self._doors[submission.query].waiting.append(submission)
+
+    def leave(self, submission: Submission) -> bool:
+        """A submission waits no more; whether it did."""
+        door = self._doors.get(submission.query)
+        if door is None or submission not in door.waiting:
+            return False
+        door.waiting.remove(submission)
+        return True
+
+    def take(self, query: int, count: int) -> list[Task]:
+        """The oldest tasks of a query, at most so many."""
+        tasks = self._doors[query].tasks
+        return [tasks.popleft() for _ in range(min(count, len(tasks)))]
+
+    def next_waiting(self, query: int) -> Submission | None:
+        """The oldest submission that there is room for now."""
+        door = self._doors.get(query)
+        if door is None or not door.waiting:
+            return None
+        share = max(1, self._size // len(self._doors))
+        return door.waiting.popleft() if len(door.tasks) < share else None

@@ -1,0 +1,247 @@
+"""Which worker is given what next: control first, then each query in turn. Pure decisions."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from actorflow.stages.pool.admission import Admission, Submission
+from actorflow.stages.pool.lifecycle import Job, QueryRun
+from actorflow.stages.pool.options import PoolOptions
+from actorflow.stages.pool.overflow import Overflow
+from actorflow.stages.pool.parked import UNLIMITED, Parked
+from actorflow.stages.pool.queues import WorkQueues
+from actorflow.stages.pool.slices import RUN, Chunk, Slice, encode_tasks
+
+__all__ = ["InHand", "Scheduler", "SchedulerOwner", "Stores"]
+
+SLICE = 0.01
+"""Seconds that a worker runs tasks before it gives back what is left: how long others wait."""
+
+SHARING = 0.002
+"""The same while other workers have nothing to do."""
+
+MOST_TASKS = 1000
+"""How many admitted tasks a worker is given at once, at most."""
+
+_Thing = TypeVar("_Thing")
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """Where tasks are that no worker has in hand.
+
+    Args:
+        queues: the internal queue.
+        admission: the way in.
+        parked: what waits for time or memory.
+        overflow: where spilled tasks are.
+    """
+
+    queues: WorkQueues
+    admission: Admission
+    parked: Parked
+    overflow: Overflow
+
+
+@dataclass(frozen=True, slots=True)
+class SchedulerOwner:
+    """What a scheduler needs from the pool around it.
+
+    Args:
+        run: have an idle worker run a slice of a query: worker, definition, slice.
+        admitted: a submission that waited is admitted: its task is to be added.
+        fail: end a query with an error.
+    """
+
+    run: Callable[[int, bytes, Slice], None]
+    admitted: Callable[[QueryRun, Submission], None]
+    fail: Callable[[QueryRun, BaseException], None]
+
+
+@dataclass(frozen=True, slots=True)
+class InHand:
+    """What a worker has in hand.
+
+    Args:
+        worker: which.
+        run: the query.
+        slice: of its tasks.
+        job: or the start or stop that it is.
+        memory: what was set aside for it, with what its tasks held.
+    """
+
+    worker: int
+    run: QueryRun
+    slice: Slice
+    job: Job | None
+    memory: int
+
+
+class Scheduler:
+    """Idle workers, and everything that one of them could do.
+
+    Args:
+        workers: how many there are; all idle.
+        options: how the pool works.
+        stores: where tasks are.
+        owner: the pool around it.
+    """
+
+    def __init__(
+        self, workers: int, options: PoolOptions, stores: Stores, owner: SchedulerOwner
+    ) -> None:
+        self.idle = list(range(workers))
+        self.in_hand: dict[int, InHand] = {}
+        self.control: deque[Job] = deque()
+        """Starts and stops: a lane of their own, which no data can fill."""
+        self.slices = 0
+        """How many there have been."""
+        self._turns: deque[QueryRun] = deque()
+        self._options = options
+        self._queues, self._admission = stores.queues, stores.admission
+        self._parked, self._overflow = stores.parked, stores.overflow
+        self._owner = owner
+        self._oldest_first = options.fair or options.deal != "local"
+        self._dealing = False
+
+    def add(self, run: QueryRun) -> None:
+        """A query has turns from now on."""
+        self._turns.append(run)
+
+    def remove(self, run: QueryRun) -> None:
+        """A query is over."""
+        self._turns.remove(run)
+
+    def returned(self, number: int) -> InHand:
+        """A worker has done with a slice, or has died with it: its place is idle."""
+        hand = self.in_hand.pop(number)
+        self.idle.append(hand.worker)
+        hand.run.slices -= 1
+        return hand
+
+    def workers_of(self, run: QueryRun) -> list[int]:
+        """Who has something of a query in hand."""
+        return [hand.worker for hand in self.in_hand.values() if hand.run is run]
+
+    def again(self, chunks: Iterable[Chunk]) -> None:
+        """Tasks that lay beside the queues may be run."""
+        for chunk in chunks:
+            self._queues.put(self.idle[0] if self.idle else 0, [chunk])
+
+    def run_again(self, hand: InHand) -> None:
+        """The tasks of a slice have to be run once more."""
+        self._queues.put(hand.worker, self._in_order(hand.slice.chunks))
+
+    # --- dealing ----------------------------------------------------------------------------------
+
+    def deal(self) -> None:
+        """Give every idle worker something to do, as long as there is something."""
+        if self._dealing:
+            return  # what it has just begun calls from within
+        self._dealing = True
+        try:
+            while any(self._give(worker) for worker in list(self.idle)):
+                continue
+        finally:
+            self._dealing = False
+
+    def _give(self, worker: int) -> bool:
+        while self.control:
+            job = self.control.popleft()
+            if not job.run.dropped:
+                slice_ = self._slice(job.run, job.verb, job.pipeline)
+                self._hand_over(worker, job.run, slice_, job)
+                return True
+        return any(self._give_tasks(worker, steal) for steal in (False, True))
+
+    def _give_tasks(self, worker: int, steal: bool) -> bool:
+        for _ in range(len(self._turns)):
+            run = self._turns[0]
+            self._turns.rotate(-1)
+            find = self._steal if steal else self._find
+            chunks = find(worker, run) if run.works else []
+            if chunks:
+                slice_ = self._slice(run, RUN)
+                slice_.chunks = chunks
+                slice_.grant = self._parked.grant(run, chunks)
+                self._hand_over(worker, run, slice_, None)
+                return True
+        return False
+
+    def _steal(self, worker: int, run: QueryRun) -> list[Chunk]:
+        stolen = self._queues.steal(worker, run.number)
+        return [] if stolen is None else self._overflow.back(run, [stolen], self._owner.fail)
+
+    def _find(self, worker: int, run: QueryRun) -> list[Chunk]:
+        """Tasks of one query for a worker: those made inside before those from outside."""
+        most = self._fitting(run)
+        found: list[Chunk] = []
+        while sum(chunk.count for chunk in found) < most:
+            chunk = self._queues.take(worker, run.number)
+            if chunk is None:
+                break
+            found.append(chunk)
+        if found:
+            return self._overflow.back(run, self._in_order(found), self._owner.fail)
+        return self._from_outside(run, most) if self._may_admit(run) else []
+
+    def _may_admit(self, run: QueryRun) -> bool:
+        """Whether the next of a query's tasks may come in: work before new work."""
+        limit = max(1, self._options.internal_soft_limit // len(self._turns))
+        internal = self._queues.count_of(run.number)
+        room = internal < limit and not self._overflow.over
+        return room and run.unsent < self._options.output_size
+
+    def _from_outside(self, run: QueryRun, most: int) -> list[Chunk]:
+        waiting = self._admission.count_of(run.number)
+        fair = -(-waiting // len(self.idle))
+        tasks = self._admission.take(run.number, min(most, fair))
+        while (submission := self._admission.next_waiting(run.number)) is not None:
+            self._owner.admitted(run, submission)
+        if not tasks:
+            return []
+        try:
+            return [encode_tasks(run.number, self._in_order(tasks))]
+        except TypeError as error:
+            self._owner.fail(run, error)
+            return []
+
+    # --- slices -----------------------------------------------------------------------------------
+
+    def _in_order(self, first_first: list[_Thing]) -> list[_Thing]:
+        """As a worker wants it: what it is to run first last, unless it takes the oldest first."""
+        return first_first if self._oldest_first else first_first[::-1]
+
+    def _fitting(self, run: QueryRun) -> int:
+        """How many tasks of a query fill a slice, by what they took lately."""
+        if not run.each:
+            return 1
+        return min(MOST_TASKS, max(1, int(self._seconds(run) / run.each)))
+
+    def _seconds(self, run: QueryRun) -> float:
+        """How long a slice is: ten times what it takes to give back what it leaves, at least."""
+        sharing = len(self.idle) > 1 and self._options.steal == "idle"
+        return max(SHARING if sharing else SLICE, 10 * run.shipping)
+
+    def _slice(self, run: QueryRun, verb: str, pipeline: int = -1) -> Slice:
+        self.slices += 1
+        return Slice(
+            number=self.slices,
+            query=run.number,
+            verb=verb,
+            pipeline=pipeline,
+            seconds=self._seconds(run),
+            depth=self._options.max_inline_depth if self._options.deal == "local" else 0,
+            fair=self._oldest_first,
+            grant=UNLIMITED,
+        )
+
+    def _hand_over(self, worker: int, run: QueryRun, slice_: Slice, job: Job | None) -> None:
+        memory = sum(chunk.held for chunk in slice_.chunks) + max(0, slice_.grant)
+        self.idle.remove(worker)
+        self.in_hand[slice_.number] = InHand(worker, run, slice_, job, memory)
+        run.slices += 1
+        self._owner.run(worker, run.definition, slice_)

@@ -1,0 +1,81 @@
+"""How many events of one producer may be under way or unfinished: a limit that may grow."""
+
+from __future__ import annotations
+
+from actorflow.stages.pool.options import InFlight
+
+__all__ = ["SourceWindow"]
+
+
+class SourceWindow:
+    """The window of one subscription, asked for by hand.
+
+    The limit grows when the producer had to wait, which is when everything it may send is here and
+    unfinished; and falls back, by halves, when nothing comes. Additive increase, multiplicative
+    decrease.
+
+    Args:
+        options: the limit, and how far and by how much it grows.
+
+    Example:
+        >>> window = SourceWindow(InFlight(limit=4, most=16))
+        >>> window.ask(window.room(100)), window.arrived(4), window.finished(4), window.limit
+        (4, None, None, 8)
+    """
+
+    def __init__(self, options: InFlight) -> None:
+        self.limit = options.limit
+        self.asked = 0
+        """How many events were asked for and have not come."""
+        self.unfinished = 0
+        """How many have come and are not finished."""
+        self._options = options
+        self._most = options.limit if options.most is None else options.most
+        self._waited = False
+        self._quiet = False
+
+    @property
+    def grown(self) -> bool:
+        """Whether the limit is above where it began."""
+        return self.limit > self._options.limit
+
+    def room(self, at_most: int) -> int:
+        """How many to ask for now.
+
+        Half a window at a time, so that asks are few, and what there is when nothing is here.
+
+        Args:
+            at_most: how many the pool could take.
+        """
+        room = min(self.limit - self.asked - self.unfinished, at_most)
+        limit = min(self.limit, at_most)
+        return room if room > 0 and (2 * room >= limit or not self._any) else 0
+
+    def ask(self, count: int) -> int:
+        """So many have been asked for; returns the same."""
+        self.asked += count
+        return count
+
+    def arrived(self, count: int) -> None:
+        """So many have come."""
+        self.asked = max(0, self.asked - count)
+        self.unfinished += count
+        self._quiet = False
+        self._waited = self._waited or self.unfinished >= self.limit
+
+    def finished(self, count: int) -> None:
+        """So many are finished; if the producer had to wait for that, it may send more now."""
+        self.unfinished -= count
+        if self._waited:
+            self._waited = False
+            self.limit = min(self._most, self.limit + self._options.step)
+
+    def look(self) -> None:
+        """Time has passed: if nothing has come since the last look, the limit is halved."""
+        if self._quiet and not self.unfinished:
+            self.limit = max(self._options.limit, self.limit // 2)
+        self._quiet = True
+
+    @property
+    def _any(self) -> bool:
+        return self.asked + self.unfinished > 0
