@@ -62,6 +62,10 @@ if TYPE_CHECKING:
     from actorflow.errors import Refused as Refused
     from actorflow.errors import ResourceAcquisitionFailed as ResourceAcquisitionFailed
     from actorflow.errors import RunError as RunError
+    from actorflow.errors import ScanCrashed as ScanCrashed
+    from actorflow.errors import ScanError as ScanError
+    from actorflow.errors import ScanFailed as ScanFailed
+    from actorflow.errors import ScanNotPicklable as ScanNotPicklable
     from actorflow.errors import SkewExceeded as SkewExceeded
     from actorflow.errors import StageDown as StageDown
     from actorflow.errors import StageFailed as StageFailed
@@ -182,6 +186,10 @@ _HOMES = {
         "Refused",
         "ResourceAcquisitionFailed",
         "RunError",
+        "ScanCrashed",
+        "ScanError",
+        "ScanFailed",
+        "ScanNotPicklable",
         "SkewExceeded",
         "StageDown",
         "StageFailed",

@@ -17,6 +17,10 @@
     ├── PartitionLost                        a join waits for a partition that is gone
     ├── SkewExceeded                         a join's inputs are too far apart
     ├── ItemFailed                           an asynchronous stage's call failed for an item
+    ├── ScanError                            a scan did not come to a good end
+    │   ├── ScanFailed                       it raised; carries which input, and the cause
+    │   ├── ScanCrashed                      its process died; carries the exit status
+    │   └── ScanNotPicklable                 it cannot travel to where it would run
     ├── BadReturn                            a callback returned what it may not return
     ├── Ignore                               raised by an event's child: nothing is to be done
     ├── NotInStage                           a stage's verb was used outside a running stage
@@ -100,6 +104,10 @@ __all__ = [
     "Refused",
     "ResourceAcquisitionFailed",
     "RunError",
+    "ScanCrashed",
+    "ScanError",
+    "ScanFailed",
+    "ScanNotPicklable",
     "SkewExceeded",
     "StageDown",
     "StageFailed",
@@ -355,6 +363,78 @@ class SkewExceeded(ActorflowError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.limit, self.what, self.laggard)
+
+
+class ScanError(ActorflowError):
+    """A scan of `actorflow.stages.scans` did not come to a good end."""
+
+
+class ScanFailed(ScanError):
+    """A scan raised; the exception that it raised is the cause.
+
+    Args:
+        scan: its name.
+        item: which of its inputs it had in hand, counted from 1; 0 when it had none.
+        summary: the exception's type and text.
+    """
+
+    def __init__(self, scan: str, item: int, summary: str) -> None:
+        where = f"at its input {item}" if item else "before its first input"
+        super().__init__(f"scan {scan} failed {where}: {summary}")
+        self.scan = scan
+        self.item = item
+        self.summary = summary
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _scan_failed, (self.scan, self.item, self.summary, self.__cause__)
+
+
+def _scan_failed(scan: str, item: int, summary: str, cause: BaseException | None) -> ScanFailed:
+    """Make a failure anew, with its cause, which a pickled exception would lose."""
+    failed = ScanFailed(scan, item, summary)
+    failed.__cause__ = cause
+    return failed
+
+
+class ScanCrashed(ScanError):
+    """The process of a scan died.
+
+    Args:
+        scan: the scan's name.
+        exitcode: as `subprocess` counts: the exit status, or minus the number of the signal; None
+            when there was no process to be had.
+        detail: what else is known.
+    """
+
+    def __init__(self, scan: str, exitcode: int | None, detail: str = "") -> None:
+        how = "could not be started" if exitcode is None else f"died with exit status {exitcode}"
+        said = f"the process of scan {scan} {how}"
+        super().__init__(f"{said}: {detail}" if detail else said)
+        self.scan = scan
+        self.exitcode = exitcode
+        self.detail = detail
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.scan, self.exitcode, self.detail)
+
+
+class ScanNotPicklable(ScanError, TypeError):
+    """A scan cannot travel to where it would run; raised where it is given.
+
+    Args:
+        scan: the name of its class.
+        detail: what cannot be pickled.
+    """
+
+    def __init__(self, scan: str, detail: str) -> None:
+        super().__init__(
+            f"a scan of class {scan} cannot be pickled: {detail}; open what it needs in initial()"
+        )
+        self.scan = scan
+        self.detail = detail
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.scan, self.detail)
 
 
 class AlreadyStarted(Refused):

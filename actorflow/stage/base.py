@@ -12,6 +12,7 @@ from actorflow.stage.routing import Redirect
 
 if TYPE_CHECKING:
     from actorflow.stage.children import ChildKind, ChildRuntime, Observer
+    from actorflow.stage.companions import CompanionObserver, CompanionRuntime
     from actorflow.stage.held import HeldBatch
 
 __all__ = ["Stage", "StageContext", "Subscription"]
@@ -111,6 +112,9 @@ class StageContext(Protocol):
 
     def children(self, kind: ChildKind, observe: Observer) -> ChildRuntime:
         """Where this stage's own children live."""
+
+    def companions(self, place: str, observer: CompanionObserver) -> CompanionRuntime:
+        """Where this stage's companions live."""
 
     def now(self) -> float:
         """Seconds on the driver's monotonic clock."""

@@ -18,6 +18,7 @@ from actorflow.stage.routing import member_names
 
 if TYPE_CHECKING:
     from actorflow.stage.children import ChildKind, ChildRuntime, Observer
+    from actorflow.stage.companions import CompanionObserver, CompanionRuntime
     from actorflow.stage.consuming import ConsumingHalf
     from actorflow.stage.held import HeldBatch
     from actorflow.stage.machine import StageMachine
@@ -145,6 +146,10 @@ class RunningStage(StageContext):
     def children(self, kind: ChildKind, observe: Observer) -> ChildRuntime:
         """Where this stage's own children live."""
         return self._machine.children(kind, observe)
+
+    def companions(self, place: str, observer: CompanionObserver) -> CompanionRuntime:
+        """Where this stage's companions live."""
+        return self._machine.companions(place, observer)
 
     def now(self) -> float:
         """Seconds on the driver's monotonic clock."""

@@ -20,6 +20,7 @@ from actorflow.protocol.edges import EdgeStore
 from actorflow.protocol.identity import Incarnation
 from actorflow.stage import producing, subscribers
 from actorflow.stage.children import ChildKind, ChildRuntime, Observer
+from actorflow.stage.companions import CompanionObserver, CompanionRuntime
 from actorflow.stage.counters import Counter
 from actorflow.stage.keeping import Outputs
 from actorflow.stage.link_counters import LinkSlot
@@ -113,6 +114,10 @@ class HeldPort:
     def children(self, kind: ChildKind, observe: Observer) -> ChildRuntime:
         """As the driver's."""
         return self._port.children(kind, observe)
+
+    def companions(self, place: str, observer: CompanionObserver) -> CompanionRuntime:
+        """As the driver's."""
+        return self._port.companions(place, observer)
 
     def drain(self, link: int) -> None:
         """As the driver's."""

@@ -19,6 +19,7 @@ from actorflow.protocol.messages import RouteEos, decode, encode
 from actorflow.protocol.reasons import DONE, plain
 from actorflow.stage.behaviour import Stage, ends_with_events, kind_of
 from actorflow.stage.children import ChildKind, ChildRuntime, Observer
+from actorflow.stage.companions import CompanionObserver, CompanionRuntime
 from actorflow.stage.consuming import ConsumingHalf
 from actorflow.stage.context import RunningStage
 from actorflow.stage.counters import Counter
@@ -310,6 +311,10 @@ class StageMachine:
     def children(self, kind: ChildKind, observe: Observer) -> ChildRuntime:
         """Where children of this stage live, in the hands of whoever drives this machine."""
         return self._port.children(kind, observe)
+
+    def companions(self, place: str, observer: CompanionObserver) -> CompanionRuntime:
+        """Where companions of this stage live, in the hands of whoever drives this machine."""
+        return self._port.companions(place, observer)
 
     def log(self, level: str, event: str, values: dict[str, Any]) -> None:
         """Ship a log line to the host; when it does not keep up, count the line as dropped."""

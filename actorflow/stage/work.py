@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from actorflow.stage.children import ChildKind, ChildRuntime, Observer
+    from actorflow.stage.companions import CompanionObserver, CompanionRuntime
     from actorflow.stage.link_counters import LinkSlot
 
 __all__ = ["CONTROL_LINK", "Port", "Work"]
@@ -64,6 +65,14 @@ class Port(Protocol):
 
     def children(self, kind: ChildKind, observe: Observer) -> ChildRuntime:
         """Where children of the stage live, to be told of through `observe`."""
+
+    def companions(self, place: str, observer: CompanionObserver) -> CompanionRuntime:
+        """Where companions of the stage live.
+
+        Args:
+            place: ``"process"`` or ``"thread"``: what each has of its own.
+            observer: is told of them.
+        """
 
     def drain(self, link: int) -> None:
         """The peer is dead: feed everything it wrote to the machine now, then its end."""

@@ -29,8 +29,10 @@ from actorflow.protocol.messages import (
     encode,
 )
 from actorflow.runtime.simulated.clock import FakeClock
+from actorflow.runtime.simulated.companions import SimulatedCompanions
 from actorflow.stage.behaviour import Stage
 from actorflow.stage.children import ChildEnded, ChildKind, ChildRuntime, Observer
+from actorflow.stage.companions import CompanionObserver, CompanionRuntime
 from actorflow.stage.machine import StageMachine
 from actorflow.stage.options import StageOptions
 from actorflow.stage.spec import StageSpec
@@ -381,6 +383,10 @@ class StageHarness(Recording):
 
         self.offspring = PlayedChildren(kind, self.clock, tell)
         return self.offspring
+
+    def companions(self, place: str, observer: CompanionObserver) -> CompanionRuntime:
+        """Where the stage's companions live: they work in `advance`, also of 0 seconds."""
+        return SimulatedCompanions(self.machine.call_after, observer, lambda: 0.0, lambda: False)
 
     def drain(self, link: int) -> None:
         """The stage reads a dead peer's link to its end."""

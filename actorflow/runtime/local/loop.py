@@ -18,6 +18,7 @@ from actorflow.runtime.local.pipes import PipeLink
 from actorflow.runtime.local.poller import READABLE, WRITABLE, new_poller
 from actorflow.runtime.local.posting import Mailbox
 from actorflow.stage.children import ChildKind, ChildRuntime, Observer
+from actorflow.stage.companions import CompanionObserver, CompanionRuntime
 from actorflow.stage.counters import Counter
 from actorflow.stage.link_counters import LinkSlot
 from actorflow.stage.machine import StageMachine
@@ -166,7 +167,7 @@ class StageLoop:
         self.machine.call_after(seconds, callback)
 
     def post(self, callback: Callable[[], None]) -> None:
-        """Have `callback` called soon, from any thread; `children` has made the way for it."""
+        """Have `callback` called soon, from any thread; `_open_mailbox` has made the way for it."""
         if self._mailbox is not None:
             self._mailbox.post(callback)
 
@@ -175,10 +176,23 @@ class StageLoop:
         from actorflow.runtime.local.children import children_of_kind
 
         if kind.name in ("thread", "task"):
-            self._mailbox = Mailbox()
-            self.watch(self._mailbox.fileno(), self._take_posted)
+            self._open_mailbox()
         stage = self.machine.child.stage
         return children_of_kind(kind, str(stage), self, observe, self.machine.log)
+
+    def companions(self, place: str, observer: CompanionObserver) -> CompanionRuntime:
+        """Where the stage's companions live."""
+        from actorflow.runtime.local.companions import CompanionProcesses, CompanionThreads
+
+        if place == "thread":
+            self._open_mailbox()
+            return CompanionThreads(self.post, observer)
+        return CompanionProcesses(str(self.machine.child.stage), self, observer)
+
+    def _open_mailbox(self) -> None:
+        if self._mailbox is None:
+            self._mailbox = Mailbox()
+            self.watch(self._mailbox.fileno(), self._take_posted)
 
     def _take_posted(self, events: int) -> None:
         assert self._mailbox is not None

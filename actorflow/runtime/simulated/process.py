@@ -16,6 +16,7 @@ from actorflow.protocol.messages import encode
 from actorflow.runtime.simulated.actors import Actor
 from actorflow.runtime.simulated.channel import Channel
 from actorflow.runtime.simulated.children import SimulatedChildren
+from actorflow.runtime.simulated.companions import SimulatedCompanions
 from actorflow.runtime.simulated.setting import (
     LAST_WORDS,
     NANOSECONDS,
@@ -27,6 +28,7 @@ from actorflow.runtime.simulated.setting import (
     Setting,
 )
 from actorflow.stage.children import ChildKind, ChildRuntime, Observer
+from actorflow.stage.companions import CompanionObserver, CompanionRuntime
 from actorflow.stage.counters import Counter
 from actorflow.stage.link_counters import LinkSlot
 from actorflow.stage.machine import StageMachine
@@ -230,6 +232,18 @@ class SimulatedProcess:
             machine.call_after,
             observe,
             lasts,
+            lambda: deaths > 0 and not schedule.among(deaths),
+        )
+
+    def companions(self, place: str, observer: CompanionObserver) -> CompanionRuntime:
+        """Where companions of the stage live: in virtual time, wherever they asked to be."""
+        machine, schedule = self.machine, self._setting.schedule
+        assert machine is not None
+        deaths = self._setting.child_deaths
+        return SimulatedCompanions(
+            machine.call_after,
+            observer,
+            lambda: schedule.among(3) and schedule.among(20) / 1000,
             lambda: deaths > 0 and not schedule.among(deaths),
         )
 
