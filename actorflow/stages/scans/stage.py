@@ -283,8 +283,8 @@ class DemuxStage(_ScanStage):
         >>> from actorflow.stages.scans import length
         >>> from actorflow.testing import run
         >>> args = {"key": str.lower, "make": lambda key: length(), "config": {"worker": "inline"}}
-        >>> run(DemuxStage, ["a", "B", "A"], args=args)
-        [('a', 0), ('a', 1), ('b', 0), ('b', 1), ('a', 2)]
+        >>> list(run(DemuxStage, ["a", "B", "A"], args=args))
+        [('a', 0), ('b', 0), ('a', 1), ('b', 1), ('a', 2)]
 
     Idea from: streamly's ``parDemuxScan``.
     """
