@@ -59,8 +59,9 @@ Catch `ActorflowError` for everything. Errors carry attributes, not only text.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
+
+from actorflow.records import dataclass
 
 __all__ = [
     "ActorflowError",

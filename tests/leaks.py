@@ -19,6 +19,8 @@ from pathlib import Path
 
 import psutil
 
+from actorflow.runtime.local.descriptors import _private
+
 GRACE = 2.0
 """Seconds until what is new counts as left behind."""
 
@@ -46,6 +48,7 @@ class Census:
         descriptors: each open descriptor with what it leads to.
         threads: its threads.
         shared: the names in shared memory, of all processes of the machine.
+        private: the numbers that actorflow closes in every process that this one forks.
         mark: the environment's mark of the processes started since, for those to be looked over.
     """
 
@@ -53,6 +56,7 @@ class Census:
     descriptors: frozenset[tuple[int, str]]
     threads: frozenset[threading.Thread]
     shared: frozenset[str]
+    private: frozenset[int]
     mark: str | None = None
 
     @classmethod
@@ -63,6 +67,7 @@ class Census:
             descriptors=frozenset(descriptors()),
             threads=frozenset(threads()),
             shared=frozenset(shared_memory()),
+            private=frozenset(_private),
             mark=mark,
         )
 
@@ -165,6 +170,10 @@ def _news(before: Census) -> list[str]:
     lines += [
         f"thread {one.name!r}{' (daemon)' if one.daemon else ''}"
         for one in sorted(threads() - before.threads, key=lambda one: one.name)
+    ]
+    lines += [
+        f"descriptor {number}, which is not open, is still to be closed in every fork"
+        for number in sorted(_private - before.private)
     ]
     new = shared_memory() - before.shared
     lines += [f"shared memory {SHARED_MEMORY / name}" for name in sorted(new - _of_others(new))]

@@ -11,7 +11,7 @@ import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, redirect_stdout, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import FrameType
 from typing import Any, TextIO
 
@@ -22,6 +22,7 @@ from actorflow.cli.progress import Progress
 from actorflow.errors import ActorflowError, TopologyError
 from actorflow.observe.logs import event_logger
 from actorflow.observe.report import Report
+from actorflow.records import dataclass
 from actorflow.supervision.events import Outcome
 from actorflow.topology.model import Topology
 from actorflow.topology.run import Run

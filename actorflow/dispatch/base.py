@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from actorflow.dispatch.memory import Memory
 from actorflow.protocol.delivery import UnfinishedBatch
+from actorflow.records import dataclass
 
 __all__ = ["Delivery", "Dispatched", "Dispatcher", "Told"]
 

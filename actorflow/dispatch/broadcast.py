@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from operator import length_hint
 from typing import Any
 
@@ -15,6 +15,7 @@ from actorflow.errors import CannotServe, OptionError, Refused
 from actorflow.protocol.delivery import UnfinishedBatch
 from actorflow.protocol.failure import Failure
 from actorflow.protocol.reasons import brief
+from actorflow.records import dataclass
 
 __all__ = ["BroadcastDispatcher", "selected"]
 

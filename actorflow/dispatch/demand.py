@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from random import Random
 from typing import Any
 
 from actorflow.dispatch.base import Delivery, Dispatched, Dispatcher
 from actorflow.errors import OptionError
 from actorflow.protocol.delivery import UnfinishedBatch
+from actorflow.records import dataclass
 
 __all__ = ["DemandDispatcher"]
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from actorflow.dispatch.base import Delivery, Told
 from actorflow.protocol.delivery import UnfinishedBatch
+from actorflow.records import dataclass
 
 __all__ = ["Mark", "Partition", "Said", "Waiting"]
 

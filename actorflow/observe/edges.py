@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 from actorflow.protocol.reasons import plain
+from actorflow.records import dataclass
 from actorflow.supervision.runtime import LinkCounters
 
 __all__ = ["EdgeStatistics", "edges_of"]

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 from actorflow.errors import IntensityExceeded
 from actorflow.observe.edges import EdgeStatistics
 from actorflow.observe.statistics import RunStatistics, StageStatistics
 from actorflow.protocol.failure import Failure
+from actorflow.records import dataclass
 from actorflow.supervision.events import Outcome
 
 __all__ = ["Report", "table"]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 from actorflow.observe.edges import EdgeStatistics, edges_of
 from actorflow.protocol.identity import StageId
+from actorflow.records import dataclass
 from actorflow.supervision.children import ChildInfo
 from actorflow.supervision.runtime import Runtime
 from actorflow.supervision.specs import Plan

@@ -10,7 +10,6 @@ import io
 import pickle
 import threading
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
@@ -18,6 +17,7 @@ import cloudpickle
 import msgpack
 
 from actorflow.errors import EventNotEncodable, Undecodable
+from actorflow.records import dataclass
 
 __all__ = ["Encoded", "Encoder", "decode_events", "decode_value", "dump", "encode_value"]
 

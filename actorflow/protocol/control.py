@@ -6,7 +6,7 @@ a msgpack map: the record's fields and, under ``"do"``, its name.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -14,6 +14,7 @@ import msgpack
 
 from actorflow.errors import ProtocolError, Undecodable
 from actorflow.protocol.messages import MAX_REF, Cast
+from actorflow.records import dataclass
 
 __all__ = [
     "SYSTEM",

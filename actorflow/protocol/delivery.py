@@ -6,10 +6,10 @@ Sequence numbers count the batches of a subscription from 1. An acknowledgement 
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
 from typing import Any
 
 from actorflow.errors import ProtocolError
+from actorflow.records import dataclass
 
 __all__ = ["Lineage", "Origin", "Unfinished", "UnfinishedBatch"]
 

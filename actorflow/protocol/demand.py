@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal
 
 import msgpack
@@ -12,6 +12,7 @@ from actorflow.errors import OptionError
 from actorflow.protocol.messages import MAX_COUNT
 from actorflow.protocol.rate import RateLimit
 from actorflow.protocol.reasons import CANCEL_MODES
+from actorflow.records import dataclass
 
 __all__ = [
     "MAX_AUTO",

@@ -8,11 +8,11 @@ how many it has taken into its last snapshot, and the producer goes on from exac
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
 from typing import Any, Self
 
 from actorflow.errors import ProtocolError
 from actorflow.protocol.delivery import Unfinished, UnfinishedBatch
+from actorflow.records import dataclass
 
 __all__ = ["EdgeStore", "Fresh"]
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pickle
 import traceback
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 from actorflow.protocol.codec import dump
 from actorflow.protocol.reasons import shown
+from actorflow.records import dataclass
 
 __all__ = ["Failure", "remote_traceback"]
 

@@ -8,7 +8,6 @@ peer is told. `docs/protocol.md` describes each field.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from struct import Struct
 from typing import Any
 
@@ -16,6 +15,7 @@ import msgpack
 
 from actorflow.errors import ProtocolError, Undecodable
 from actorflow.protocol.framing import LENGTH, frame
+from actorflow.records import dataclass
 
 __all__ = [
     "VERSION",

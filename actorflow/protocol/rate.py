@@ -8,9 +8,9 @@ what the rate allows in that time, whatever the producer does.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 from actorflow.errors import OptionError
+from actorflow.records import dataclass
 
 __all__ = ["RateLimit", "TokenBucket"]
 

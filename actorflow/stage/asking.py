@@ -8,13 +8,13 @@ one that it replaces, or is limited in rate.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from actorflow.protocol.demand import ManualWindow
 from actorflow.protocol.limited import LimitedWindow
 from actorflow.protocol.messages import encode_ask
 from actorflow.protocol.rate import RateLimit, TokenBucket
+from actorflow.records import dataclass
 from actorflow.stage.counters import Counter
 from actorflow.stage.incoming import Incoming, Taken
 from actorflow.stage.work import Port

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from actorflow.errors import NotInStage
 from actorflow.protocol.identity import Incarnation
+from actorflow.records import dataclass
 from actorflow.stage.routing import Redirect
 
 if TYPE_CHECKING:

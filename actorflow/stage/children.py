@@ -12,12 +12,13 @@ import os
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Any, Literal
 
 from actorflow.dispatch.functions import resolve_function
 from actorflow.errors import Ignore, OptionError, Refused
 from actorflow.protocol.failure import Failure
+from actorflow.records import dataclass
 
 __all__ = [
     "CHILD_KINDS",

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from actorflow.records import dataclass
 from actorflow.stage.children import ChildEnd
 
 __all__ = [

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Any
 
 from actorflow.errors import ProtocolError
@@ -18,6 +17,7 @@ from actorflow.protocol.delivery import Lineage
 from actorflow.protocol.demand import SubscriptionOptions, Window, window_for
 from actorflow.protocol.held import HeldWindow
 from actorflow.protocol.messages import Notify, Route, Unsubscribe, encode
+from actorflow.records import dataclass
 from actorflow.stage.asking import Asking, Time
 from actorflow.stage.counters import Counter
 from actorflow.stage.incoming import Ending, Incoming, Taken, Told

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from actorflow.dispatch.base import Delivery
@@ -18,6 +17,7 @@ from actorflow.protocol.codec import dump
 from actorflow.protocol.delivery import UnfinishedBatch
 from actorflow.protocol.edges import EdgeStore
 from actorflow.protocol.identity import Incarnation
+from actorflow.records import dataclass
 from actorflow.stage import producing, subscribers
 from actorflow.stage.children import ChildKind, ChildRuntime, Observer
 from actorflow.stage.companions import CompanionObserver, CompanionRuntime

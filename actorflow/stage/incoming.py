@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from actorflow.protocol.delivery import Origin
@@ -10,6 +10,7 @@ from actorflow.protocol.demand import ManualWindow, SubscriptionOptions, Window
 from actorflow.protocol.held import FinishedInOrder
 from actorflow.protocol.limited import LimitedWindow
 from actorflow.protocol.rate import RateLimit, TokenBucket
+from actorflow.records import dataclass
 from actorflow.stage.behaviour import Subscription
 from actorflow.stage.link_counters import ConsumerMeter
 

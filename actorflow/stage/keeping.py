@@ -15,11 +15,12 @@ There are two rules for what may be sent after the state:
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from actorflow.protocol.codec import dump
 from actorflow.protocol.control import Snapshot
+from actorflow.records import dataclass
 from actorflow.stage.reach import Covered, Reach
 from actorflow.stage.timers import Timers
 from actorflow.stage.work import Work

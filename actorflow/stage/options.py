@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from actorflow.dispatch.base import Dispatcher
 from actorflow.errors import OptionError
+from actorflow.records import dataclass
 
 __all__ = [
     "CODECS",

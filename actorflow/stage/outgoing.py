@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum, auto
 from itertools import pairwise
 from math import inf
@@ -20,6 +20,7 @@ from actorflow.protocol.messages import (
     encode_route_head,
 )
 from actorflow.protocol.reasons import plain
+from actorflow.records import dataclass
 from actorflow.stage.behaviour import Subscription
 from actorflow.stage.counters import Counter
 from actorflow.stage.link_counters import ProducerMeter

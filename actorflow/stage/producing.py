@@ -10,7 +10,7 @@ asked for again (its B4).
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from math import inf
 from typing import Any
 
@@ -23,6 +23,7 @@ from actorflow.protocol.delivery import Unfinished, UnfinishedBatch
 from actorflow.protocol.demand import MAX_AUTO, SubscriptionOptions
 from actorflow.protocol.identity import Incarnation
 from actorflow.protocol.messages import Ask
+from actorflow.records import dataclass
 from actorflow.stage import subscribers
 from actorflow.stage.behaviour import Subscription
 from actorflow.stage.buffer import Buffer

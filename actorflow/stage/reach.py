@@ -7,10 +7,10 @@ it is finished. One with snapshots has finished it when a snapshot that reflects
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from actorflow.protocol.control import Link
+from actorflow.records import dataclass
 from actorflow.stage.incoming import Taken
 
 if TYPE_CHECKING:

@@ -7,7 +7,9 @@ that both sides can say how far they have got although every restart makes a new
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from actorflow.records import dataclass
 
 __all__ = ["KeptBatch", "KeptEdge", "Restored"]
 

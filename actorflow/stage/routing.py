@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from actorflow.errors import OptionError
+from actorflow.records import dataclass
 
 __all__ = ["MembersRefused", "Redirect", "member_names"]
 

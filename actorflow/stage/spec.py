@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from actorflow.protocol.identity import StageId
+from actorflow.records import dataclass
 from actorflow.stage.behaviour import Stage
 from actorflow.stage.options import StageOptions
 from actorflow.stage.place import Place

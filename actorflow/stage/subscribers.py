@@ -7,7 +7,7 @@ successor or, when the supervisor's verdict is that none will come, to the other
 from __future__ import annotations
 
 from collections.abc import Callable, MutableMapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from actorflow.errors import CannotServe, OptionError, ProtocolError, Refused
@@ -16,6 +16,7 @@ from actorflow.protocol.demand import SubscriptionOptions
 from actorflow.protocol.identity import Incarnation
 from actorflow.protocol.messages import VERSION, Subscribe, Unsubscribe, encode, route_prefix
 from actorflow.protocol.reasons import DONE, NOT_REPLACED
+from actorflow.records import dataclass
 from actorflow.stage.behaviour import Subscription
 from actorflow.stage.counters import Counter
 from actorflow.stage.link_counters import LinkCounter

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from actorflow.records import dataclass
 
 __all__ = ["Timers"]
 

@@ -6,7 +6,6 @@ Pure, as all of the consuming half. What arrives on them in between is `consumin
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from actorflow.protocol.control import Link, ProducerFinished, SubscriptionEnded, encode_control
@@ -21,6 +20,7 @@ from actorflow.protocol.messages import (
     encode,
 )
 from actorflow.protocol.reasons import DONE, NOT_REPLACED, ends_consumer, is_normal, plain
+from actorflow.records import dataclass
 from actorflow.stage.behaviour import Subscription
 from actorflow.stage.incoming import Ending, Incoming, Told
 from actorflow.stage.link_counters import ConsumerMeter

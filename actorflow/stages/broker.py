@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from dataclasses import dataclass
 from typing import Any
 
 from actorflow.errors import EventNotEncodable, Refused
+from actorflow.records import dataclass
 from actorflow.stage.behaviour import Producer
 from actorflow.stage.calls import LATER, Sender
 

@@ -6,11 +6,11 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterable, Callable, Iterator
 from contextvars import copy_context
-from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from actorflow.errors import OptionError
+from actorflow.records import dataclass
 from actorflow.stage.behaviour import Producer, Subscription
 from actorflow.stage.place import Place
 from actorflow.stages.pumps import Pump, TaskPump, ThreadPump

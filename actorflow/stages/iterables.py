@@ -6,12 +6,13 @@ import asyncio
 import inspect
 import threading
 from collections.abc import AsyncIterable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal
 
 from actorflow.dispatch.build import build_dispatcher
 from actorflow.errors import OptionError
 from actorflow.protocol.demand import SubscriptionOptions
+from actorflow.records import dataclass
 from actorflow.stage.behaviour import Stage
 from actorflow.stage.options import StageOptions
 from actorflow.stage.place import ProgramSource

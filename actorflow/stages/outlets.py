@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from actorflow.protocol.reasons import DONE
+from actorflow.records import dataclass
 from actorflow.stage.behaviour import Consumer, Subscription
 from actorflow.stage.place import Pending, Place
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from concurrent.futures import Future
-from dataclasses import dataclass
 from typing import Any
 
 from actorflow.errors import CallError, ProtocolError, StageDown, Undecodable
@@ -11,6 +10,7 @@ from actorflow.protocol.codec import decode_value, encode_value
 from actorflow.protocol.failure import Failure
 from actorflow.protocol.identity import Incarnation
 from actorflow.protocol.messages import Call, Reply
+from actorflow.records import dataclass
 
 __all__ = ["PendingCalls"]
 

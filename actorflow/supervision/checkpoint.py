@@ -12,12 +12,12 @@ import pickle
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from actorflow.errors import CheckpointError
 from actorflow.protocol.control import Snapshot
+from actorflow.records import dataclass
 from actorflow.stage.restored import KeptBatch, KeptEdge, Restored
 from actorflow.supervision.specs import Plan
 

@@ -6,12 +6,12 @@ import logging
 import queue
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from actorflow.errors import CheckpointError
 from actorflow.protocol.control import Snapshot
+from actorflow.records import dataclass
 from actorflow.supervision.checkpoint import CheckpointFile
 from actorflow.supervision.recovery import SnapshotStore
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 import signal
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from enum import Enum, auto
 from typing import Any
 
@@ -14,6 +14,7 @@ from actorflow.protocol.control import Exiting
 from actorflow.protocol.failure import Failure
 from actorflow.protocol.identity import Incarnation, StageId
 from actorflow.protocol.reasons import is_normal
+from actorflow.records import dataclass
 from actorflow.supervision.journal import Journal
 from actorflow.supervision.runtime import Exited
 from actorflow.supervision.specs import ChildSpec

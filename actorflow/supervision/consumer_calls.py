@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from actorflow.records import dataclass
 from actorflow.stage.children import ChildTemplate
 from actorflow.stage.handle import StageHandle
 from actorflow.supervision.consumer_core import ConsumerChildCounts, ConsumerChildInfo

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum, auto
 from typing import Any
 
 from actorflow.errors import IntensityExceeded, NoSuchChild, OptionError, RunError
+from actorflow.records import dataclass
 from actorflow.stage.children import ChildEnd, ChildEnded, ChildRuntime, ChildTemplate
 from actorflow.supervision.specs import Intensity
 from actorflow.supervision.strategy import RestartLog, wants_restart

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from actorflow.errors import IntensityExceeded
 from actorflow.protocol.control import LogRecord
 from actorflow.protocol.identity import Incarnation
+from actorflow.records import dataclass
 
 __all__ = [
     "ChildEnded",

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
 
 from actorflow.errors import Refused
 from actorflow.protocol import control
 from actorflow.protocol.identity import Incarnation, StageId
+from actorflow.records import dataclass
 from actorflow.stage.behaviour import kind_of
 from actorflow.stage.routing import MembersRefused
 from actorflow.supervision.children import Child, ChildState

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from actorflow.errors import ProtocolError
 from actorflow.protocol.control import Snapshot
+from actorflow.records import dataclass
 from actorflow.stage.restored import KeptBatch, KeptEdge, Restored
 
 __all__ = ["Journal"]

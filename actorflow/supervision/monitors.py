@@ -5,13 +5,13 @@ from __future__ import annotations
 import itertools
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Protocol, TypeGuard
 
 import pykka
 
 from actorflow.errors import OptionError
 from actorflow.protocol.identity import StageId
+from actorflow.records import dataclass
 from actorflow.supervision.children import Child, ChildState
 from actorflow.supervision.events import DownMessage, RunDown
 

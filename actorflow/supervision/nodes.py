@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from actorflow.protocol.demand import SubscriptionOptions
 from actorflow.protocol.identity import StageId
+from actorflow.records import dataclass
 from actorflow.supervision.specs import (
     Backoff,
     ChildSpec,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 from collections.abc import Collection
 from concurrent.futures import Future
-from dataclasses import dataclass
 from typing import Any
 
 from actorflow.errors import NoSuchStage, OptionError, Refused
@@ -14,6 +13,7 @@ from actorflow.protocol.arguments import check_integer
 from actorflow.protocol.demand import SubscriptionOptions
 from actorflow.protocol.identity import StageId
 from actorflow.protocol.reasons import DONE, plain
+from actorflow.records import dataclass
 from actorflow.stage.behaviour import kind_of
 from actorflow.supervision.children import Child, ChildInfo, ChildState
 from actorflow.supervision.core import SupervisorCore

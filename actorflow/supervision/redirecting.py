@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from actorflow.errors import ProtocolError, Refused
 from actorflow.protocol import control
 from actorflow.protocol.identity import Incarnation, StageId
+from actorflow.records import dataclass
 from actorflow.stage.behaviour import kind_of
 from actorflow.supervision.children import Child, ChildState
 from actorflow.supervision.linking import Linking

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from actorflow.protocol.identity import StageId
+from actorflow.records import dataclass
 from actorflow.supervision.children import Child, ChildState
 from actorflow.supervision.events import ChildRestarting
 from actorflow.supervision.lives import Lives

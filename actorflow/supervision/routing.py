@@ -12,12 +12,13 @@ a subscription in two steps.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from actorflow.errors import Refused
 from actorflow.protocol.demand import SubscriptionOptions
 from actorflow.protocol.identity import StageId
 from actorflow.protocol.reasons import DONE
+from actorflow.records import dataclass
 from actorflow.supervision.specs import Plan, SubscriptionSpec
 from actorflow.supervision.wiring import Edge, EdgeState, Wiring
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from actorflow.protocol.identity import Incarnation, StageId
 from actorflow.protocol.messages import Message
+from actorflow.records import dataclass
 from actorflow.supervision.specs import StageSpec
 
 __all__ = [

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import zlib
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from actorflow.errors import OptionError
 from actorflow.protocol.arguments import check_instance
 from actorflow.protocol.demand import SubscriptionOptions
+from actorflow.records import dataclass
 from actorflow.stage.spec import StageSpec
 
 __all__ = [

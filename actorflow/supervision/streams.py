@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from concurrent.futures import Future
-from dataclasses import dataclass
 
 from actorflow.errors import Refused
 from actorflow.protocol.demand import SubscriptionOptions
 from actorflow.protocol.identity import StageId
+from actorflow.records import dataclass
 from actorflow.stage.behaviour import kind_of
 from actorflow.stage.options import StageOptions
 from actorflow.stage.spec import StageSpec

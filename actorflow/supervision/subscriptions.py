@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from actorflow.errors import OptionError, Refused
@@ -11,6 +11,7 @@ from actorflow.protocol import control
 from actorflow.protocol.demand import SubscriptionOptions
 from actorflow.protocol.rate import RateLimit
 from actorflow.protocol.reasons import plain
+from actorflow.records import dataclass
 from actorflow.supervision.core import SupervisorCore
 from actorflow.supervision.operations import ends, ensure_open, establish, find
 from actorflow.supervision.wiring import Edge, Exchange

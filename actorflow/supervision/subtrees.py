@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from concurrent.futures import Future
-from dataclasses import dataclass
 
 from actorflow.errors import OptionError, Refused
+from actorflow.records import dataclass
 from actorflow.supervision.children import ChildState
 from actorflow.supervision.core import SupervisorCore
 from actorflow.supervision.dynamic import children_of

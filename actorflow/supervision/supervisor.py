@@ -13,7 +13,6 @@ from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, InvalidStateError
 from concurrent.futures import wait as wait_for
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar, overload
 
 import pykka
@@ -21,6 +20,7 @@ import pykka
 from actorflow.errors import Broken, CallTimeout, Closed, OptionError, Refused
 from actorflow.protocol.arguments import check_timeout
 from actorflow.protocol.reasons import DONE
+from actorflow.records import dataclass
 from actorflow.supervision import operations
 from actorflow.supervision.checkpoint import CheckpointFile
 from actorflow.supervision.checkpoint_writer import Checkpointing

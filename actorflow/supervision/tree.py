@@ -8,10 +8,11 @@ for good, which supervisors gave up on the way, and whether the run is over.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from actorflow.errors import NoSuchStage, OptionError
 from actorflow.protocol.identity import StageId
+from actorflow.records import dataclass
 from actorflow.supervision.nodes import Leaf, Node
 from actorflow.supervision.specs import ChildSpec, DynamicSupervisorSpec, Plan, SupervisorSpec
 from actorflow.supervision.strategy import restart_group, wants_restart

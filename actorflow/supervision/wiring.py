@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from enum import Enum, auto
 from typing import Any
 
 from actorflow.protocol.demand import SubscriptionOptions
 from actorflow.protocol.identity import StageId
+from actorflow.records import dataclass
 from actorflow.supervision.specs import Plan
 
 __all__ = ["Edge", "EdgeState", "Exchange", "Wiring", "fated"]

@@ -12,9 +12,10 @@ import time
 import traceback
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from dataclasses import dataclass, field
+from dataclasses import field
 from multiprocessing import get_context
 
+from actorflow.records import dataclass
 from actorflow.runtime.simulated.stall import Stalled
 from actorflow.testing.experiments import Experiment
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import pairwise
 from random import Random
 from typing import Any
@@ -15,6 +15,7 @@ from actorflow.dispatch.guard import GuardedDispatcher
 from actorflow.errors import DispatcherError, OptionError
 from actorflow.protocol.codec import dump
 from actorflow.protocol.delivery import Unfinished
+from actorflow.records import dataclass
 from actorflow.testing.laws import LawBroken
 
 __all__ = ["check_dispatcher"]

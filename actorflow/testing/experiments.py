@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from random import Random
 from typing import Any
 
 from actorflow.errors import ActorflowError
+from actorflow.records import dataclass
 from actorflow.runtime.simulated.faults import Faults
 from actorflow.stage.options import StageOptions
 from actorflow.supervision.events import ChildEnded, ChildReady

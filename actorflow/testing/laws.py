@@ -8,7 +8,6 @@ delivery. `checker.Checker` asks them after every step of a simulated run.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from actorflow.dispatch.base import Dispatcher
 from actorflow.dispatch.broadcast import BroadcastDispatcher
@@ -20,6 +19,7 @@ from actorflow.errors import ActorflowError
 from actorflow.protocol.demand import AutoWindow
 from actorflow.protocol.driven import Driven
 from actorflow.protocol.held import HeldWindow
+from actorflow.records import dataclass
 from actorflow.runtime.simulated.process import SimulatedProcess
 from actorflow.stage.buffer import Buffer, Chunk
 from actorflow.stage.consuming import ConsumingHalf, _Message

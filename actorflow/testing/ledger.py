@@ -7,7 +7,7 @@ the stage machines' own books.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from actorflow.protocol.codec import decode_events
 from actorflow.protocol.messages import (
@@ -20,6 +20,7 @@ from actorflow.protocol.messages import (
     Unsubscribe,
     decode,
 )
+from actorflow.records import dataclass
 from actorflow.runtime.simulated.process import SimulatedProcess
 
 __all__ = ["Flow", "Frame", "Ledger"]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
+from actorflow.records import dataclass
 from actorflow.stage.children import (
     ChildEnd,
     ChildEnded,

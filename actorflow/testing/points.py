@@ -12,12 +12,13 @@ import shutil
 import tempfile
 import time
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from types import TracebackType
 from typing import Any, Self
 
 from actorflow.errors import CallTimeout, Closed
 from actorflow.protocol.arguments import check_seconds, check_text
+from actorflow.records import dataclass
 from actorflow.runtime.simulated.process import SimulatedProcess, current_process
 
 __all__ = ["Gate", "fault_point", "spend"]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from actorflow.protocol import control
 from actorflow.protocol.codec import decode_events
 from actorflow.protocol.messages import Ask, Cast, Message, Reply, Route, RouteEos, decode
+from actorflow.records import dataclass
 from actorflow.stage.counters import SLOT_SIZE, named
 from actorflow.stage.link_counters import HALF_SIZE, LinkSlot
 from actorflow.stage.work import CONTROL_LINK

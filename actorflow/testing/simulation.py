@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
 from actorflow.errors import OptionError
 from actorflow.observe.statistics import RunStatistics, gather
 from actorflow.protocol.arguments import check_instance, check_integer
 from actorflow.protocol.identity import Incarnation
+from actorflow.records import dataclass
 from actorflow.runtime.simulated.faults import Faults
 from actorflow.runtime.simulated.process import SimulatedProcess
 from actorflow.runtime.simulated.schedule import Conditions

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from actorflow.dispatch.hashing import stable_hash
 from actorflow.protocol.codec import decode_events
 from actorflow.protocol.identity import Incarnation, StageId
 from actorflow.protocol.messages import Ask, Route, decode
+from actorflow.records import dataclass
 from actorflow.runtime.simulated.process import SimulatedProcess
 from actorflow.runtime.simulated.witness import Witness
 from actorflow.stage.behaviour import Subscription

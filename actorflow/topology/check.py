@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from actorflow.errors import OptionError, Problem, TopologyError
+from actorflow.records import dataclass
 from actorflow.stage.behaviour import Stage, kind_of, takes_snapshots
 from actorflow.stage.options import EXACTLY_ONCE
 from actorflow.stage.place import ProgramSource

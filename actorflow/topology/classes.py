@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from actorflow.errors import OptionError
+from actorflow.records import dataclass
 from actorflow.stage.behaviour import Consumer, Producer, ProducerConsumer, Stage, kind_of
 from actorflow.topology.imports import CannotImport, import_object
 from actorflow.topology.report import Path, Report, described, did_you_mean, explain, show

@@ -6,11 +6,12 @@ Each is checked when it is made. What can be judged only together is `Topology.p
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from typing import Any, Literal, TypedDict
 
 from actorflow.errors import OptionError, Problem, TopologyError
 from actorflow.protocol.demand import SubscriptionOptions
+from actorflow.records import dataclass
 from actorflow.stage.behaviour import Stage
 from actorflow.stage.options import DispatcherOption
 from actorflow.stage.place import ProgramSource

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from actorflow.dispatch.broadcast import BroadcastDispatcher
@@ -11,6 +10,7 @@ from actorflow.dispatch.build import DISPATCHERS, build_dispatcher
 from actorflow.dispatch.demand import DemandDispatcher
 from actorflow.dispatch.partition import PartitionDispatcher
 from actorflow.errors import OptionError
+from actorflow.records import dataclass
 from actorflow.topology.imports import CannotImport, import_object
 from actorflow.topology.report import Path, Report, did_you_mean, explain, refused, show
 from actorflow.topology.rules import BAD, Choice, Function, Integer, Leaf, Owned

@@ -18,11 +18,12 @@ do not fit) is listed, all of it at once, by `Topology.problems` and refused by 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any, Unpack
 
 from actorflow.errors import OptionError, Problem, TopologyError
 from actorflow.protocol.arguments import check_permits
+from actorflow.records import dataclass
 from actorflow.stage.behaviour import Stage
 from actorflow.stage.place import ProgramSource
 from actorflow.supervision.specs import Backoff, Plan

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Hashable
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from actorflow.errors import Closed, NoSuchStage, OptionError, Refused
 from actorflow.protocol.demand import SubscriptionOptions
+from actorflow.records import dataclass
 from actorflow.stage.behaviour import kind_of
 from actorflow.stages.outlets import Outlet, StreamEnd
 from actorflow.supervision.specs import Plan, SubscriptionSpec

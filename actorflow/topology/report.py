@@ -6,10 +6,10 @@ import difflib
 import inspect
 import reprlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Protocol
 
 from actorflow.errors import OptionError, Problem, TopologyError
+from actorflow.records import dataclass
 
 __all__ = [
     "Locator",

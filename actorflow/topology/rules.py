@@ -12,11 +12,11 @@ import inspect
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from dataclasses import field as dataclass_field
 from typing import Any, Final
 
 from actorflow.errors import OptionError
+from actorflow.records import dataclass
 from actorflow.topology.imports import CannotImport, import_object
 from actorflow.topology.report import Path, Report, described, explain
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from actorflow.records import dataclass
 
 __all__ = ["Mistake", "Substituted", "substitute"]
 

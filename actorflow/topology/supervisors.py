@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from actorflow.errors import OptionError
+from actorflow.records import dataclass
 from actorflow.supervision.specs import Backoff
 from actorflow.topology.declarations import SupervisorDeclaration, backoff_of
 from actorflow.topology.report import Path, Report, did_you_mean, explain

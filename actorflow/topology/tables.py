@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from actorflow.records import dataclass
 from actorflow.topology.report import Path, Report, did_you_mean, refused, show
 from actorflow.topology.rules import BAD, Leaf, Rule
 

@@ -16,7 +16,6 @@ import socket
 import sys
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from actorflow.protocol.control import Exiting, Ready, encode_control
@@ -24,6 +23,7 @@ from actorflow.protocol.failure import Failure
 from actorflow.protocol.framing import LENGTH
 from actorflow.protocol.identity import Incarnation, StageId
 from actorflow.protocol.messages import decode, encode
+from actorflow.records import dataclass
 from actorflow.runtime.local.control import ControlSocket, control_pair
 from actorflow.runtime.local.descriptors import close_others
 from actorflow.runtime.local.kernel import die_with_parent, rename

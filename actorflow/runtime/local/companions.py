@@ -8,10 +8,10 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from actorflow.errors import ProtocolError
+from actorflow.records import dataclass
 from actorflow.runtime.local.companion import (
     SLICE,
     CompanionProcess,

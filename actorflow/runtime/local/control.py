@@ -11,9 +11,9 @@ import socket
 import time
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from actorflow.protocol.framing import MAX_FRAME, FrameDecoder
+from actorflow.records import dataclass
 from actorflow.runtime.local.descriptors import close_all
 
 __all__ = ["MAX_DESCRIPTORS", "ControlSocket", "control_pair"]

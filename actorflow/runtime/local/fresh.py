@@ -7,12 +7,12 @@ import pickle
 import signal
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 from actorflow.errors import ProtocolError, Undecodable
 from actorflow.protocol.codec import decode_value, encode_value
 from actorflow.protocol.framing import LENGTH, frame
+from actorflow.records import dataclass
 from actorflow.runtime.local.descriptors import anonymous_file, close_all
 from actorflow.runtime.local.offspring import (
     CANNOT_REPORT,

@@ -14,7 +14,6 @@ import threading
 import time
 from collections.abc import Callable, MutableSequence
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -22,6 +21,7 @@ from actorflow.protocol.control import Exiting, encode_control
 from actorflow.protocol.failure import Failure
 from actorflow.protocol.identity import Incarnation
 from actorflow.protocol.messages import encode
+from actorflow.records import dataclass
 from actorflow.runtime.local.control import ControlSocket
 from actorflow.runtime.local.descriptors import keep_from_forks
 from actorflow.runtime.local.loop import LOOK_AFTER, StageLoop, begin_counting

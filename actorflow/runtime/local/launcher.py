@@ -8,9 +8,10 @@ import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from actorflow.errors import PlatformUnsupported
+from actorflow.records import dataclass
 from actorflow.runtime.local.control import ControlSocket
 from actorflow.runtime.local.descriptors import above_stdio
 from actorflow.runtime.local.kernel import wait_gone

@@ -5,10 +5,10 @@ from __future__ import annotations
 import mmap
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from actorflow.protocol.identity import StageId
+from actorflow.records import dataclass
 from actorflow.stage.link_counters import HALF_SIZE, LinkSlot, named_half
 from actorflow.supervision.runtime import LinkCounters
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import fcntl
 import sys
-from dataclasses import dataclass
 
 from actorflow.protocol.identity import Incarnation
+from actorflow.records import dataclass
 from actorflow.runtime.local.descriptors import close_all, pipe
 
 __all__ = ["WIDE", "LinkEnds", "WideningBudget", "make_link"]

@@ -17,10 +17,10 @@ import selectors
 import signal
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from actorflow.protocol.identity import Incarnation
+from actorflow.records import dataclass
 from actorflow.runtime.local.control import ControlSocket, control_pair
 from actorflow.runtime.local.kernel import wait_gone
 from actorflow.runtime.local.launcher import ZygoteProcess

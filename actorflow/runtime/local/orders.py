@@ -10,9 +10,10 @@ id may be.
 from __future__ import annotations
 
 import pickle
-from dataclasses import dataclass, fields
+from dataclasses import fields
 
 from actorflow.protocol.framing import frame
+from actorflow.records import dataclass
 
 __all__ = [
     "Birth",

@@ -13,12 +13,13 @@ import signal
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from struct import Struct
 from typing import Any, Literal
 
 from actorflow.errors import ProtocolError
 from actorflow.protocol.codec import encode_value
+from actorflow.records import dataclass
 from actorflow.runtime.local.descriptors import close_all
 from actorflow.runtime.local.fresh import CODECS, end_of_process, read_end
 from actorflow.runtime.local.offspring import Loop, Offspring, Parenthood

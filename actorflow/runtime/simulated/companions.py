@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from actorflow.protocol.codec import decode_value, encode_value
+from actorflow.records import dataclass
 from actorflow.stage.children import ChildEnd
 from actorflow.stage.companions import Companion, CompanionObserver, CompanionRuntime
 

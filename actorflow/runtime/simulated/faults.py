@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from random import Random
 
 from actorflow.errors import OptionError
 from actorflow.protocol.arguments import check_instance, check_integer, check_map, check_text
+from actorflow.records import dataclass
 from actorflow.runtime.simulated.process import SimulatedProcess
 
 __all__ = ["CrashAt", "CrashPlan", "Faults"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pickle
 from collections.abc import Callable, MutableSequence
 from contextvars import ContextVar
-from dataclasses import dataclass
 from typing import Any
 
 from actorflow.errors import ProtocolError
@@ -13,6 +12,7 @@ from actorflow.protocol.control import Exiting, encode_control
 from actorflow.protocol.failure import Failure
 from actorflow.protocol.identity import Incarnation
 from actorflow.protocol.messages import encode
+from actorflow.records import dataclass
 from actorflow.runtime.simulated.actors import Actor
 from actorflow.runtime.simulated.channel import Channel
 from actorflow.runtime.simulated.children import SimulatedChildren

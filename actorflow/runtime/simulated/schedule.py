@@ -8,12 +8,12 @@ them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from operator import attrgetter
 from random import Random
 from typing import Any, Literal
 
 from actorflow.errors import OptionError
+from actorflow.records import dataclass
 from actorflow.runtime.simulated.actors import Actor, ReadySet
 
 __all__ = ["Conditions", "Schedule"]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum, auto
 from typing import Any
 
 from actorflow.protocol.identity import StageId
+from actorflow.records import dataclass
 from actorflow.runtime.simulated.actors import ReadySet
 from actorflow.runtime.simulated.channel import Channel
 from actorflow.runtime.simulated.clock import FakeClock

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from actorflow.errors import ProtocolError, RunError
 from actorflow.protocol.messages import decode
+from actorflow.records import dataclass
 from actorflow.runtime.simulated.channel import Channel
 from actorflow.runtime.simulated.process import SimulatedProcess
 

@@ -12,7 +12,6 @@ import hashlib
 import heapq
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import cloudpickle
@@ -20,6 +19,7 @@ import cloudpickle
 from actorflow.errors import Closed, OptionError
 from actorflow.protocol.identity import Incarnation, StageId
 from actorflow.protocol.messages import Message, encode
+from actorflow.records import dataclass
 from actorflow.runtime.simulated.actors import Actor, ReadySet
 from actorflow.runtime.simulated.channel import Channel
 from actorflow.runtime.simulated.clock import FakeClock

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal
 
 from actorflow.errors import OptionError
 from actorflow.protocol.arguments import check_seconds
+from actorflow.records import dataclass
 from actorflow.stages.batcher.commands import ShutdownReport
 
 __all__ = ["MODES", "Closing", "Mode", "ShutDown"]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
 from actorflow.errors import BatchError
+from actorflow.records import dataclass
 
 __all__ = [
     "Acquire",

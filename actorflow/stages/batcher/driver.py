@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from actorflow.dispatch.functions import resolve_function
 from actorflow.errors import BatchError, OptionError, Refused
 from actorflow.protocol.arguments import check_seconds
 from actorflow.protocol.failure import Failure
+from actorflow.records import dataclass
 from actorflow.stage.base import Stage
 from actorflow.stage.children import ChildEnd, ChildEnded, outcome_of
 from actorflow.stages.batcher.commands import (

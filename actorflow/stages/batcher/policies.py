@@ -8,12 +8,13 @@ Broadway's batchers.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from enum import Enum
 from typing import Any, Literal
 
 from actorflow.errors import OptionError
 from actorflow.protocol.arguments import check_integer, check_seconds
+from actorflow.records import dataclass
 
 __all__ = [
     "Action",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from actorflow.dispatch.functions import resolve_function
@@ -20,6 +19,7 @@ from actorflow.errors import (
 )
 from actorflow.protocol.codec import dump, encode_value
 from actorflow.protocol.failure import Failure
+from actorflow.records import dataclass
 from actorflow.stage.children import ChildEnd, ChildTemplate
 
 __all__ = ["Err", "Ok", "PhaseEnd", "Plan", "Processor", "outputs_of", "size_in_bytes"]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum, auto
 from typing import Any
 
+from actorflow.records import dataclass
 from actorflow.stages.batcher.commands import Trigger
 from actorflow.stages.batcher.policies import Limits
 

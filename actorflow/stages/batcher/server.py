@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from actorflow.errors import BatchError, BatchFailed, OptionError
 from actorflow.protocol.reasons import DONE
+from actorflow.records import dataclass
 from actorflow.stage.behaviour import Producer
 from actorflow.stage.calls import LATER, Sender
 from actorflow.stages.batcher.closing import ShutDown

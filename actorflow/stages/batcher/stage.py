@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Literal
 
 from actorflow.errors import BatchError, OptionError
 from actorflow.protocol.demand import MAX_AUTO
 from actorflow.protocol.reasons import DONE
+from actorflow.records import dataclass
 from actorflow.stage.behaviour import ProducerConsumer, Subscription
 from actorflow.stage.calls import LATER
 from actorflow.stage.held import HeldBatch

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Any, Literal
 
 from actorflow.dispatch.functions import resolve_function
 from actorflow.errors import OptionError, Refused
 from actorflow.protocol.arguments import check_integer, check_seconds
+from actorflow.records import dataclass
 
 __all__ = ["CallOptions", "coroutine_function", "function_of"]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
+from actorflow.records import dataclass
 from actorflow.stage.behaviour import ProducerConsumer, Subscription
 from actorflow.stage.calls import LATER
 from actorflow.stage.children import (

@@ -12,10 +12,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal
 
 from actorflow.errors import ItemFailed, RunError
+from actorflow.records import dataclass
 from actorflow.stage.children import ChildEnd, ChildEnded
 from actorflow.stages.buffered.options import CallOptions
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
+from actorflow.records import dataclass
 from actorflow.stages.pool.slices import Task
 
 __all__ = ["Admission", "Submission"]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Literal
 
 from actorflow.errors import OptionError
 from actorflow.protocol.arguments import check_seconds, check_text, check_timeout
+from actorflow.records import dataclass
 from actorflow.stage.handle import StageHandle
 from actorflow.stages.pool.lifecycle import QueryResult
 from actorflow.stages.pool.query import Query

@@ -9,12 +9,12 @@ Ideas from: NebulaStream's query engine, whose queues it has, and not its waitin
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from actorflow.errors import AdmissionFull, Broken, PoolClosed, QueryShed
 from actorflow.protocol.codec import decode_value
 from actorflow.protocol.failure import Failure
+from actorflow.records import dataclass
 from actorflow.stages.pool.admission import Admission, Submission
 from actorflow.stages.pool.lifecycle import Job, QueryResult, QueryRun, QueryState, Root
 from actorflow.stages.pool.options import PoolOptions

@@ -8,10 +8,11 @@ in no queue, and is made a job when the counter reaches zero.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 
 from actorflow.protocol.failure import Failure
+from actorflow.records import dataclass
 from actorflow.stages.pool.query import Query
 from actorflow.stages.pool.slices import START, STOP, Verb
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from actorflow.records import dataclass
 from actorflow.stages.pool.options import MemoryBudget
 from actorflow.stages.pool.slices import Chunk
 

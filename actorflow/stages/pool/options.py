@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Any, Literal
 
 from actorflow.errors import OptionError
 from actorflow.protocol.arguments import check_instance, check_integer, check_seconds
+from actorflow.records import dataclass
 
 __all__ = ["InFlight", "MemoryBudget", "PoolOptions"]
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from actorflow.errors import Broken
+from actorflow.records import dataclass
 from actorflow.stages.pool.lifecycle import QueryRun
 from actorflow.stages.pool.options import PoolOptions
 from actorflow.stages.pool.queues import WorkQueues

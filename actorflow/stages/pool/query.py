@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from functools import lru_cache
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
@@ -13,6 +13,7 @@ from actorflow.dispatch.functions import resolve_function
 from actorflow.errors import OptionError, Refused
 from actorflow.protocol.arguments import check_map, check_text
 from actorflow.protocol.codec import dump
+from actorflow.records import dataclass
 
 __all__ = ["Functions", "Pipeline", "Query", "load_functions"]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import TypeVar
 
+from actorflow.records import dataclass
 from actorflow.stages.pool.admission import Admission, Submission
 from actorflow.stages.pool.lifecycle import Job, QueryRun
 from actorflow.stages.pool.options import PoolOptions

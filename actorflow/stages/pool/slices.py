@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from actorflow.protocol.codec import decode_value, encode_value
+from actorflow.records import dataclass
 
 __all__ = [
     "Chunk",

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from functools import partial
 from typing import Any, Literal
 
 from actorflow.errors import ActorflowError, OptionError
 from actorflow.protocol.reasons import is_normal
+from actorflow.records import dataclass
 from actorflow.stage.behaviour import Consumer, ProducerConsumer, Subscription
 from actorflow.stage.calls import LATER, Sender
 from actorflow.stage.children import ChildEnd, ChildEnded, ChildKind, ChildTemplate

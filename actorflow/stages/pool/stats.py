@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from actorflow.records import dataclass
 from actorflow.stages.pool.lifecycle import QueryResult
 
 __all__ = ["PoolStats"]

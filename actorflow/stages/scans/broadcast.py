@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Any
 
+from actorflow.records import dataclass
 from actorflow.stages.scans.config import ScanConfig
 from actorflow.stages.scans.core import Owner, ScanCore
 from actorflow.stages.scans.hosts import Hosts

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from actorflow.errors import CallError
+from actorflow.records import dataclass
 from actorflow.stages.scans.config import ScanInfo, ScanRef, ScanStageReport
 from actorflow.stages.scans.scan import pickled_scan, scan_of
 

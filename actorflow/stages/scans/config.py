@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Any, Literal
 
 from actorflow.errors import OptionError
+from actorflow.records import dataclass
 from actorflow.supervision.specs import Intensity
 
 __all__ = ["MAX_BUFFER", "ScanConfig", "ScanInfo", "ScanRef", "ScanStageReport", "window_of"]

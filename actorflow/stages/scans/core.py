@@ -11,12 +11,12 @@ import itertools
 from abc import ABC, abstractmethod
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
 from actorflow.errors import Closed, NoSuchChild, OptionError, ScanCrashed, ScanFailed
 from actorflow.protocol.codec import encode_value
 from actorflow.protocol.failure import Failure
+from actorflow.records import dataclass
 from actorflow.stage.children import ChildEnd
 from actorflow.stages.scans.config import ScanConfig, ScanInfo, ScanRef, ScanStageReport
 from actorflow.stages.scans.hosts import Hosts

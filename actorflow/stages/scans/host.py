@@ -22,11 +22,12 @@ import pickle
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from actorflow.errors import BadReturn
 from actorflow.protocol.failure import Failure
+from actorflow.records import dataclass
 from actorflow.stage.companions import Companion
 from actorflow.stages.scans.scan import Done, Partial, Scan
 

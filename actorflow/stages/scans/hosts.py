@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from actorflow.records import dataclass
 from actorflow.stage.companions import CompanionRuntime
 from actorflow.stages.scans.host import ScanHost
 

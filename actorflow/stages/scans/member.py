@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 from typing import Any
 
+from actorflow.records import dataclass
 from actorflow.stages.scans.config import ScanInfo, ScanRef
 
 __all__ = ["Element", "Member", "Standing"]

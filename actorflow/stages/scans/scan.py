@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Generic, TypeVar
 
 from actorflow.dispatch.functions import resolve_function
 from actorflow.errors import OptionError, Refused, ScanNotPicklable
 from actorflow.protocol.codec import dump
+from actorflow.records import dataclass
 
 __all__ = [
     "Done",

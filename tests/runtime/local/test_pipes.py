@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from io import FileIO
 
 import pytest
 
 from actorflow.protocol.framing import frame
-from actorflow.runtime.local.descriptors import pipe
 from actorflow.runtime.local.pipes import PipeLink
 
 
 @pytest.fixture
 def narrow() -> Iterator[tuple[PipeLink, FileIO]]:
     """An end of a link whose pipe takes 64 KiB, and the file that its peer reads from."""
-    reader, writer = pipe()
-    unused, other = pipe()
+    reader, writer = _pipe()
+    unused, other = _pipe()
     link = PipeLink(7, unused, writer)
     with FileIO(reader) as peer, FileIO(other):
         yield link, peer
         link.close_reader()
         link.close_writer()
+
+
+def _pipe() -> tuple[int, int]:
+    read, write = os.pipe()
+    os.set_blocking(read, False)
+    os.set_blocking(write, False)
+    return read, write
 
 
 def queue(link: PipeLink, *sizes: int) -> list[bytes]:
