@@ -23,6 +23,7 @@ __all__ = [
     "CancelSubscription",
     "Control",
     "Draining",
+    "EdgeSettled",
     "Established",
     "Exiting",
     "Expect",
@@ -321,6 +322,17 @@ class Acknowledged:
     seq: int
 
 
+@dataclass(frozen=True, slots=True)
+class EdgeSettled:
+    """To a producer under `exactly_once`, before it gives what it sent on an edge to others.
+
+    The last snapshot of the edge's consumer, which is gone for good, holds this many of its events.
+    """
+
+    edge: str
+    events: int
+
+
 Control = (
     Link
     | Expect
@@ -345,6 +357,7 @@ Control = (
     | Snapshot
     | SnapshotStored
     | Acknowledged
+    | EdgeSettled
 )
 
 _RECORDS: dict[str, type[Control]] = {
@@ -373,6 +386,7 @@ _RECORDS: dict[str, type[Control]] = {
         Snapshot,
         SnapshotStored,
         Acknowledged,
+        EdgeSettled,
     )
 }
 

@@ -172,9 +172,7 @@ class ExactProducingHalf(ProducingHalf):
         if store is None:
             # Nothing is known of it: it is new, or is over, and then all it took is finished.
             return EdgeStore(edge, str(claim.peer.stage), resume)
-        before = store.owing
-        store.resume(resume)
-        self._counters[Counter.UNACKNOWLEDGED] -= before - store.owing
+        self._resume(store, resume)
         self._counters[Counter.REDELIVERED] += store.owing
         return store
 
@@ -191,16 +189,36 @@ class ExactProducingHalf(ProducingHalf):
     def keep_for_successor(self, outgoing: Outgoing) -> None:
         """What the consumer had not finished stays on its edge; its successor takes it."""
 
+    def return_edge(self, outgoing: Outgoing) -> None:
+        """A consumer has died before it had a place: its edge is as it was before it came."""
+        store = outgoing.store
+        assert isinstance(store, EdgeStore)
+        before = self.subscriptions.get(outgoing.inherits or 0)
+        if before is not None:
+            before.store = store.successor()
+        else:
+            self._left[store.edge] = store.successor()
+
     def given_back(self, outgoing: Outgoing) -> None:
         """An edge is over, and what was unfinished on it is others'."""
         store = outgoing.store
         assert isinstance(store, EdgeStore)
-        self._closed[store.edge] = store
+        if all(each is outgoing.store or each.edge != store.edge for each in self._stores()):
+            self._closed[store.edge] = store
 
     def expect_edges(self, edges: list[str]) -> None:
         """Subscriptions will be made on these edges; what was sent on others is others'."""
         for edge in [edge for edge in self._left if edge not in edges]:
             self._give_up(self._left.pop(edge))
+
+    def edge_settled(self, edge: str, events: int) -> None:
+        """So many events of an edge that nobody will subscribe on count already.
+
+        Raises:
+            ProtocolError: ``bad_resume``: that cannot be.
+        """
+        if edge in self._left:
+            self._resume(self._left[edge], events)
 
     def consumer_gone(self, peer: Incarnation) -> None:
         """A consumer will not subscribe after all."""
@@ -261,6 +279,11 @@ class ExactProducingHalf(ProducingHalf):
             self._counters[Counter.UNACKNOWLEDGED] += len(events)
         store.acked_events = store.next - store.owing
         self._told[store.edge] = _Told.of(store)
+
+    def _resume(self, store: EdgeStore, events: int) -> None:
+        before = store.owing
+        store.resume(events)
+        self._counters[Counter.UNACKNOWLEDGED] -= before - store.owing
 
     def _give_up(self, store: EdgeStore) -> None:
         """Nobody comes for what a predecessor had sent: it is dispatched to others, as new."""

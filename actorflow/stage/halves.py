@@ -164,8 +164,8 @@ class Halves:
         keeps_state = takes_snapshots(self._spec.behaviour)
         if not keeps_state and not self._exact:
             return None
+        restored = self._spec.restored
         if self.consuming is not None:
-            restored = self._spec.restored
             covered = restored.covered if restored is not None else {}
             self.consuming.reach = Reach(self.consuming, covered, exact=self._exact)
         keeping = Keeping(
@@ -177,6 +177,7 @@ class Halves:
             now=self._machine.now,
             timers=self._machine.timers,
         )
+        keeping.finishing = restored is not None and restored.finishing
         if isinstance(self.producing, ExactProducingHalf):
             self.producing.held.held_back = keeping.changed
         return keeping

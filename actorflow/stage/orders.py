@@ -97,6 +97,8 @@ class Orders:
             machine.snapshot_stored(record.number)
         elif isinstance(record, control.Acknowledged):
             machine.producer_half().subscribers.acknowledged(record.ref, record.seq)
+        elif isinstance(record, control.EdgeSettled):
+            machine.producer_half().edge_settled(record.edge, record.events)
         else:
             raise ProtocolError("unknown_message", f"{record!r} is not for a stage")
 

@@ -148,11 +148,17 @@ class ProducingHalf:
         """A consumer will have a successor: what it had not finished may go to others as well."""
         self.subscribers.take_back(outgoing)
 
+    def return_edge(self, outgoing: Outgoing) -> None:
+        """A consumer has died before it had a place: its successor gets what was kept for it."""
+
     def given_back(self, outgoing: Outgoing) -> None:
         """What a consumer had not finished is being given to others."""
 
     def expect_edges(self, edges: list[str]) -> None:
         """Subscriptions will be made on these edges."""
+
+    def edge_settled(self, edge: str, events: int) -> None:
+        """So many events of an edge count, whoever gets the rest."""
 
     def consumer_gone(self, peer: Incarnation) -> None:
         """A consumer will not subscribe after all."""
@@ -396,15 +402,20 @@ class ProducingHalf:
     # --- within -----------------------------------------------------------------------------------
 
     def _serve_ready(self) -> None:
+        sent = False
         for each in self.dispatcher.ready():
             if isinstance(each, Told):
                 self.outgoing.tell(each.ref, each.token)
             else:
                 self.outgoing.send([each])
+                sent = True
         for token in self.dispatcher.passed_marks():
             self._fire(token)
         if self.dispatcher.holds:
             self.show_waiting()
+        if sent and not self.keeps:
+            # What has left is finished, and nobody will acknowledge it.
+            self._owner.progressed()
 
     def _drain(self) -> None:
         buffer = self.buffer

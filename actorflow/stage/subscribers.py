@@ -254,6 +254,8 @@ class Subscribers:
                 self._owner.cancelled(("down", reason), outgoing.handle)
             # One that died before it had a place leaves none; its predecessor's is for the next.
             keeps = restarting and outgoing.placed and outgoing.state is not OutgoingState.ENDED
+            if not keeps and restarting and outgoing.state is not OutgoingState.ENDED:
+                self._half.return_edge(outgoing)
             if not keeps:
                 self._give_up(outgoing)
                 continue

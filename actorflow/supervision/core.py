@@ -88,6 +88,7 @@ class SupervisorCore(SupervisorState):
 
     def resume(self, kept: Mapping[str, Kept]) -> None:
         """Go on from an earlier run's checkpoint; before `start`."""
+        self.resumed = True
         self._recovery.resume(kept)
 
     def stop(self, reason: Any = "shutdown", *, status: str = "stopped") -> None:
@@ -244,6 +245,9 @@ class SupervisorCore(SupervisorState):
         if child.paused and kind == "producer":
             self.tell(child, control.SetDemand("accumulate"))
         self._linking.expect(child)
+        if self.resumed and self._ends.is_needless(child):
+            # Its consumers' ends were kept, and its own was not any more.
+            self.tell(child, control.Stop(DONE))
         self._drain_on()
         for message in self.take_early(child.incarnation):
             self.send(child, message)

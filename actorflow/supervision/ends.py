@@ -111,7 +111,7 @@ class Ends:
             child.id,
             normal=end.normal,
             now=self._state.runtime.now(),
-            wanted=not (draining and end.normal) and not self._is_needless(child),
+            wanted=not (draining and end.normal) and not self.is_needless(child),
             patient=not draining,
         )
         comes_back = child.id in decision.restart
@@ -152,16 +152,17 @@ class Ends:
         """Let a successor end that nobody has subscribed to, and nobody will any more.
 
         Its predecessor may have told its consumers that it was done; then they end, although they
-        have been linked with the successor.
+        have been linked with the successor. In a resumed run every stage is one.
         """
         for edge in self._state.wiring.upstream(consumer.id):
             producer = self._state.children[edge.producer]
-            if producer.generation == 1 or not producer.alive or not self._is_needless(producer):
+            first = producer.generation == 1 and not self._state.resumed
+            if first or not producer.alive or not self.is_needless(producer):
                 continue
             if not producer.served or self._consumers_are_done(producer):
                 self._state.tell(producer, control.Stop(DONE))
 
-    def _is_needless(self, child: Child) -> bool:
+    def is_needless(self, child: Child) -> bool:
         """Whether all that a producer was for has come to its end.
 
         Its consumers have ended in order, so everything they took is finished; it, or a successor

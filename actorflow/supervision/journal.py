@@ -79,6 +79,15 @@ class Journal:
         """The last batch of a subscription that the snapshot reflects, 0 for none."""
         return self._seqs.get(ref, 0)
 
+    def reaches(self, edge: str) -> int | None:
+        """How many events of an edge from a producer the snapshot reflects; None for unknown."""
+        return self._covered.get(edge)
+
+    @property
+    def outputs(self) -> dict[str, str]:
+        """The consumer of each edge that something was sent on, and that is not closed."""
+        return {name: edge.consumer for name, edge in self._edges.items()}
+
     def restored(self) -> Restored:
         """What a successor goes on from."""
         return Restored(

@@ -10,6 +10,7 @@ from actorflow.protocol import control
 from actorflow.protocol.identity import StageId
 from actorflow.protocol.messages import Down
 from actorflow.protocol.reasons import DONE, plain
+from actorflow.stage.options import EXACTLY_ONCE
 from actorflow.supervision.children import Child, ChildState
 from actorflow.supervision.state import SupervisorState
 from actorflow.supervision.wiring import Edge, EdgeState, Exchange
@@ -35,9 +36,28 @@ class Linking:
         consumers = sorted({str(edge.consumer) for edge in coming if edge.declared})
         if producers or coming or not child.journal.empty:
             names = [edge.name for edge in coming]
+            self._settle_others(child, names)
             self._state.tell(child, control.Expect(producers, consumers, names))
         for edge in wiring.of(child.id):
             self.connect(edge)
+
+    def _settle_others(self, producer: Child, coming: list[str]) -> None:
+        """Settle the edges of a producer's last snapshot that nobody will subscribe on."""
+        for edge, name in producer.journal.outputs.items():
+            found = (each for each in self._state.children.values() if str(each.id) == name)
+            consumer = next(found, None)
+            if consumer is not None and edge not in coming:
+                self._settle(producer, edge, consumer)
+
+    def _settle(self, producer: Child, edge: str, consumer: Child) -> None:
+        """Tell a producer how far a consumer has got that will not subscribe again.
+
+        The producer goes on from a snapshot that may be older than the consumer's last, and would
+        give to others what counts already.
+        """
+        events = consumer.journal.reaches(edge)
+        if events is not None and producer.spec.stage.options.delivery == EXACTLY_ONCE:
+            self._state.tell(producer, control.EdgeSettled(edge, events))
 
     def _coming(self, producer: Child) -> list[Edge]:
         """The subscriptions to a stage whose consumers live, or will again."""
@@ -151,6 +171,8 @@ class Linking:
             if edge.live and not is_producer and covered:
                 # Before the verdict: what its state reflects is not to be delivered again.
                 self._state.tell(peer, control.Acknowledged(edge.ref, covered))
+            if not is_producer and not restarting:
+                self._settle(peer, edge.name, child)
             if edge.live and is_producer and child.leaving:
                 # The others of its name go on: its end, however bad, is not its consumer's.
                 order = control.CancelSubscription(edge.ref, plain(reason), replaced=True)

@@ -47,6 +47,8 @@ class SupervisorState:
         self.outcome: Outcome | None = None
         self.stopping = False
         self.draining = False
+        self.resumed = False
+        """Whether it goes on from an earlier run's checkpoint."""
         self.established: Waiters[int] = Waiters()
         self.ready: Waiters[ChildInfo] = Waiters()
         self.gone: Waiters[None] = Waiters()

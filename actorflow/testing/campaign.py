@@ -10,16 +10,18 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import field
 from multiprocessing import get_context
+from typing import Protocol
 
 from actorflow.records import dataclass
 from actorflow.runtime.simulated.stall import Stalled
 from actorflow.testing.experiments import Experiment
+from actorflow.testing.simulation import SimulatedRun
 
-__all__ = ["Failed", "Tally", "main", "run_seeds"]
+__all__ = ["Failed", "Runs", "Tally", "main", "run_seeds"]
 
 BATCH = 50
 """Seeds that a worker runs at a time: about a second."""
@@ -29,6 +31,16 @@ LINE_EVERY = 30.0
 
 SHOWN = 5
 """How many failing seeds are shown in full."""
+
+
+class Runs(Protocol):
+    """An experiment: something to simulate and to judge."""
+
+    def run(self) -> SimulatedRun:
+        """Run it; whatever it raises is what it has found."""
+
+    def describe(self) -> str:
+        """What it is, for a person."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +69,13 @@ class Tally:
         self.failed += other.failed
 
 
-def run_seeds(seeds: Sequence[int]) -> Tally:
+def run_seeds(seeds: Sequence[int], experiment: Callable[[int], Runs] = Experiment.of) -> Tally:
     """Run the experiments of these seeds, one after the other.
+
+    Args:
+        seeds: which.
+        experiment: makes the experiment that a seed stands for; a function of a module, as it
+            travels to other processes.
 
     Example:
         >>> run_seeds(range(2)).seeds
@@ -68,7 +85,7 @@ def run_seeds(seeds: Sequence[int]) -> Tally:
     for seed in seeds:
         tally.seeds += 1
         try:
-            run = Experiment.of(seed).run()
+            run = experiment(seed).run()
         except Exception as error:  # noqa: BLE001 - whatever it is, it is what the seed has found
             summary = str(error).partition("\n")[0]
             failed = Failed(seed, f"{type(error).__name__}: {summary}", traceback.format_exc())
@@ -79,20 +96,31 @@ def run_seeds(seeds: Sequence[int]) -> Tally:
     return tally
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a campaign from the command line; 0 when every experiment went well, else 1."""
-    options = _parser().parse_args(arguments)
+def main(
+    arguments: Sequence[str] | None = None,
+    *,
+    experiment: Callable[[int], Runs] = Experiment.of,
+    module: str = "actorflow.testing.campaign",
+) -> int:
+    """Run a campaign from the command line; 0 when every experiment went well, else 1.
+
+    Args:
+        arguments: those of the command line; None for the program's own.
+        experiment: as for `run_seeds`.
+        module: what ``python -m`` runs, for the help and for the command that shows a seed again.
+    """
+    options = _parser(module).parse_args(arguments)
     if options.replay is not None:
-        return _replay(options.replay)
+        return _replay(experiment(options.replay))
     began = time.monotonic()
     total = Tally()
     seeds = range(options.first, options.first + options.seeds)
     progress = _Progress(len(seeds), began)
-    for tally in _on_all(seeds, options.jobs):
+    for tally in _on_all(seeds, options.jobs, experiment):
         total.add(tally)
         for failed in tally.failed:
             print(f"\nseed {failed.seed}: {failed.error}")
-            print(f"  again: {_command(failed.seed)}", flush=True)
+            print(f"  again: {_command(module, failed.seed)}", flush=True)
         progress.show(total)
     seconds = time.monotonic() - began
     print(
@@ -104,20 +132,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1 if total.failed else 0
 
 
-def _on_all(seeds: range, jobs: int) -> Iterator[Tally]:
+def _on_all(seeds: range, jobs: int, experiment: Callable[[int], Runs]) -> Iterator[Tally]:
     batches = [seeds[start : start + BATCH] for start in range(0, len(seeds), BATCH)]
     if jobs == 1:
-        yield from map(run_seeds, batches)
+        for batch in batches:
+            yield run_seeds(batch, experiment)
         return
     # Fresh interpreters: a fork would inherit whatever threads the caller has.
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        futures: list[Future[Tally]] = [pool.submit(run_seeds, batch) for batch in batches]
+        futures: list[Future[Tally]] = [
+            pool.submit(run_seeds, batch, experiment) for batch in batches
+        ]
         for future in as_completed(futures):
             yield future.result()
 
 
-def _replay(seed: int) -> int:
-    experiment = Experiment.of(seed)
+def _replay(experiment: Runs) -> int:
     print(experiment.describe())
     try:
         run = experiment.run()
@@ -133,8 +163,8 @@ def _replay(seed: int) -> int:
     return 0
 
 
-def _command(seed: int) -> str:
-    return f"{os.path.basename(sys.executable)} -m actorflow.testing.campaign --replay {seed}"
+def _command(module: str, seed: int) -> str:
+    return f"{os.path.basename(sys.executable)} -m {module} --replay {seed}"
 
 
 class _Progress:
@@ -155,9 +185,9 @@ class _Progress:
         print(f"\r{text} " if on_terminal else text, end="" if on_terminal else "\n", flush=True)
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(module: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m actorflow.testing.campaign",
+        prog=f"python -m {module}",
         description="Simulate random topologies, one per seed, with every law asked at every step.",
     )
     parser.add_argument("--seeds", type=_natural, default=1000, help="how many (1000)")

@@ -19,6 +19,7 @@ from actorflow.runtime.simulated.world import Step, World
 from actorflow.stage.work import Work
 from actorflow.supervision.core import SupervisorCore
 from actorflow.supervision.events import Outcome, SupervisorEvent
+from actorflow.supervision.recovery import SnapshotStore
 from actorflow.supervision.specs import Plan
 from actorflow.testing.checker import Checker
 
@@ -108,6 +109,7 @@ class Simulation:
         conditions: what of the world's nature is fixed; the rest is drawn from the seed.
         laws: whether every conservation law of the protocol is checked after every step.
         witness: is told what happens, besides.
+        store: where snapshots are kept besides, as a checkpoint file would; None for nowhere.
 
     Example::
 
@@ -126,6 +128,7 @@ class Simulation:
         conditions: Conditions | None = None,
         laws: bool = False,
         witness: Witness | None = None,
+        store: SnapshotStore | None = None,
     ) -> None:
         if not isinstance(topology, Plan) and not callable(getattr(topology, "plan", None)):
             raise OptionError("topology", "a Topology or a Plan", topology)
@@ -148,7 +151,7 @@ class Simulation:
         )
         self._history.now = self.world.now
         self._events: list[SupervisorEvent] = []
-        self.core = SupervisorCore(self.plan, self.world, self._events.append)
+        self.core = SupervisorCore(self.plan, self.world, self._events.append, store)
         self.world.open(self.core.observe)
         self._began = self.world.now()
         self._started = False

@@ -39,6 +39,7 @@ RECORDS: list[control.Control] = [
     control.Snapshot(1, b"state", [{"ref": 3, "seq": 1, "edge": "a", "events": 5}], [], b"", False),
     control.SnapshotStored(1),
     control.Acknowledged(99, 1),
+    control.EdgeSettled("a", 5),
 ]
 """An example of each; what is wrong in every field of it is tried in `test_fuzz_control`."""
 

@@ -264,3 +264,18 @@ def test_a_consumer_waits_for_all_its_producers() -> None:
     assert consumer.acked(2) == 1
     assert consumer.exiting is not None
     assert consumer.exiting.reason == "done"
+
+
+def test_what_waited_for_its_partition_is_finished_when_it_leaves_at_most_once() -> None:
+    """Nobody will acknowledge it, and its input would stay unfinished for ever."""
+    options = {"dispatcher": {"partition": {"partitions": 1}}, "delivery": "at_most_once"}
+    forwarder = StageHarness(Same, **options)
+    forwarder.link_to_producer(1, max_demand=10)
+    forwarder.subscribe(2, "only", partition=0)
+    forwarder.ask(2, 1)
+    forwarder.route(1, ["a", "b", "c"])
+    forwarder.advance(ACKNOWLEDGE_WITHIN)
+    assert (flat(forwarder.events(2)), forwarder.acked(1)) == (["a"], 0)
+    forwarder.ask(2, 5)
+    forwarder.advance(ACKNOWLEDGE_WITHIN)
+    assert (flat(forwarder.events(2)), forwarder.acked(1)) == (["a", "b", "c"], 1)
