@@ -131,6 +131,9 @@ if TYPE_CHECKING:
     from actorflow.topology.dynamic import DynamicSupervisor as DynamicSupervisor
     from actorflow.topology.model import Topology as Topology
     from actorflow.topology.run import Run as Run
+    from actorflow.topology.scans import par_demux_scan as par_demux_scan
+    from actorflow.topology.scans import par_distribute_scan as par_distribute_scan
+    from actorflow.topology.scans import par_distribute_scan_m as par_distribute_scan_m
     from actorflow.topology.streams import AsyncStream as AsyncStream
     from actorflow.topology.streams import Stream as Stream
     from actorflow.topology.yaml import load as load
@@ -240,6 +243,11 @@ _HOMES = {
     "actorflow.topology.dynamic": ("DynamicSupervisor",),
     "actorflow.topology.model": ("Topology",),
     "actorflow.topology.run": ("Run",),
+    "actorflow.topology.scans": (
+        "par_demux_scan",
+        "par_distribute_scan",
+        "par_distribute_scan_m",
+    ),
     "actorflow.topology.streams": ("AsyncStream", "Stream"),
     "actorflow.topology.yaml": ("load",),
 }

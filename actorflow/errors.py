@@ -371,30 +371,28 @@ class ScanError(ActorflowError):
 
 
 class ScanFailed(ScanError):
-    """A scan raised; the exception that it raised is the cause.
+    """A scan raised.
 
     Args:
         scan: its name.
         item: which of its inputs it had in hand, counted from 1; 0 when it had none.
         summary: the exception's type and text.
+        cause: the exception that it raised, its own traceback behind it; None when no scan raised.
     """
 
-    def __init__(self, scan: str, item: int, summary: str) -> None:
+    def __init__(
+        self, scan: str, item: int, summary: str, cause: BaseException | None = None
+    ) -> None:
         where = f"at its input {item}" if item else "before its first input"
         super().__init__(f"scan {scan} failed {where}: {summary}")
         self.scan = scan
         self.item = item
         self.summary = summary
+        self.cause = cause
+        self.__cause__ = cause
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _scan_failed, (self.scan, self.item, self.summary, self.__cause__)
-
-
-def _scan_failed(scan: str, item: int, summary: str, cause: BaseException | None) -> ScanFailed:
-    """Make a failure anew, with its cause, which a pickled exception would lose."""
-    failed = ScanFailed(scan, item, summary)
-    failed.__cause__ = cause
-    return failed
+        return type(self), (self.scan, self.item, self.summary, self.cause)
 
 
 class ScanCrashed(ScanError):

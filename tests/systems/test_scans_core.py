@@ -216,7 +216,7 @@ def test_a_09_a_scan_that_raises_is_named(seed: int) -> None:
     rig.run()
     assert isinstance(rig.failure, ScanFailed)
     assert (rig.failure.scan, rig.failure.item) == ("2", 4)
-    assert repr(rig.failure.__cause__) == repr(ValueError("4 is too large"))
+    assert repr(rig.failure.cause) == repr(ValueError("4 is too large"))
     assert sorted(FINALS) == ["kept", "kept", "picky"]
 
 

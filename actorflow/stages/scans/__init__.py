@@ -17,6 +17,7 @@ from actorflow.stages.scans.scan import (
     take,
 )
 from actorflow.stages.scans.stage import DemuxStage, DistributeStage
+from actorflow.stages.scans.tee import par_tee_with
 
 __all__ = [
     "DemuxStage",
@@ -34,6 +35,7 @@ __all__ = [
     "length",
     "lmap",
     "of",
+    "par_tee_with",
     "run_scan",
     "scan_of",
     "sum_of",

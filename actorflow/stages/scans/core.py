@@ -354,8 +354,8 @@ class ScanCore(ABC):
     # --- failures ---------------------------------------------------------------------------------
 
     def _failed(self, member: Member, failure: Failure) -> None:
-        error = ScanFailed(str(member.name), member.consumed, failure.summary)
-        error.__cause__ = failure.exception()
+        cause = failure.exception()
+        error = ScanFailed(str(member.name), member.consumed, failure.summary, cause)
         self._broken(member, error, "failed")
 
     def _crashed(self, member: Member, end: ChildEnd) -> None:

@@ -289,7 +289,7 @@ def length() -> Scan[Any, int]:
 
 
 def sum_of() -> Scan[Any, Any]:
-    """A scan that adds its inputs up; `scans.sum` is another name of it.
+    """A scan that adds its inputs up.
 
     Example:
         >>> run_scan(sum_of(), [3, 4])

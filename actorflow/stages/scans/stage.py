@@ -20,10 +20,10 @@ from actorflow.stages.scans.demux import Demultiplexing, checked_restart
 from actorflow.stages.scans.hosts import Hosts, HostsBeside, HostsInside
 from actorflow.stages.scans.scan import Scan, pickled_scan, scan_of
 
-__all__ = ["DemuxStage", "DistributeStage"]
+__all__ = ["DemuxStage", "DistributeStage", "ScanStage"]
 
 
-class _ScanStage(ProducerConsumer):
+class ScanStage(ProducerConsumer):
     """What both stages share: the core, and what it has to do with batches and values."""
 
     finishes_later = True
@@ -172,7 +172,7 @@ class _ScanStage(ProducerConsumer):
             self._runtime.close()
 
 
-class DistributeStage(_ScanStage):
+class DistributeStage(ScanStage):
     """Gives every event to every scan, and emits their values.
 
     It goes on when each running scan has room: the slowest decides. A scan that is done, fails,
@@ -259,7 +259,7 @@ class DistributeStage(_ScanStage):
         return Distribution(self.config, hosts, owner, workers, lambda: _pickled_scans(following()))
 
 
-class DemuxStage(_ScanStage):
+class DemuxStage(ScanStage):
     """Gives each event to the scan of its key, and emits values as tuples of key and value.
 
     The scan of a key is made when the first event of that key comes. It runs until it is done, or
