@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -161,9 +162,9 @@ def gather(
     """
     if children is None:
         children = [_ended(spec.stage.id, runtime) for spec in plan.children]
-    # Before the stages: what an edge has counted, its stage has too.
     now = runtime.now()
     edges = edges_of(runtime.links(), now - seconds)
+    passed = _totals(edges)
     stages = []
     for child in children:
         name, _, index = child.id.rpartition("/")
@@ -175,7 +176,7 @@ def gather(
                 stage=child.id,
                 state=child.state,
                 pid=child.pid,
-                **{key: counters[key] for key in _PLAIN},
+                **{key: counters[key] + passed[child.id][key] for key in _PLAIN},
                 busy=counters["busy"] * 1e-9,
                 starved=counters["starved"] * 1e-9,
                 blocked=counters["blocked"] * 1e-9,
@@ -192,6 +193,22 @@ def gather(
         key=lambda edge: (place.get(edge.producer, unknown), place.get(edge.consumer, unknown)),
     )
     return RunStatistics(plan.name, seconds, tuple(stages), tuple(in_order))
+
+
+def _totals(edges: Iterable[EdgeStatistics]) -> Mapping[str, Counter[str]]:
+    """What passed on the edges of each stage: what is counted there is not counted twice."""
+    totals: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for edge in edges:
+        out, into = totals[edge.producer], totals[edge.consumer]
+        out["events_out"] += edge.events_sent
+        out["batches_out"] += edge.batches_sent
+        out["asks_in"] += edge.asks_received
+        out["demand_in"] += edge.demand_received
+        into["events_in"] += edge.events_received
+        into["batches_in"] += edge.batches_received
+        into["asks_out"] += edge.asks_sent
+        into["demand_out"] += edge.demand_sent
+    return totals
 
 
 def _means(name: str, stage: str) -> bool:

@@ -14,9 +14,9 @@ from actorflow.records import dataclass
 __all__ = ["Lineage", "Origin", "Unfinished", "UnfinishedBatch"]
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class UnfinishedBatch:
-    """A batch that was sent and is not yet acknowledged. Not frozen: one is made per batch.
+    """A batch that was sent and is not yet acknowledged.
 
     Args:
         seq: its sequence number.
@@ -45,10 +45,13 @@ class Unfinished:
         [['c']]
     """
 
-    __slots__ = ("_batches", "_in_order", "_keep", "acked", "count", "seq")
+    __slots__ = ("_events", "_in_order", "_keep", "_positions", "acked", "count", "seq")
 
     def __init__(self, *, keep: bool = True) -> None:
-        self._batches: deque[UnfinishedBatch] = deque()
+        # What is kept of a batch, in two queues, as an object for each would take longer. Sequence
+        # numbers have no gaps, so they are known: the last is `seq`.
+        self._events: deque[list[Any]] = deque()
+        self._positions: deque[int] = deque()
         self._keep = keep
         self._in_order = True
         self.seq = 0
@@ -59,12 +62,13 @@ class Unfinished:
         """Remember a batch that is about to be sent; returns its sequence number."""
         self.seq += 1
         if self._keep:
-            batches = self._batches
-            if not batches:
+            positions = self._positions
+            if not positions:
                 self._in_order = True
-            elif position < batches[-1].position:
+            elif position < positions[-1]:
                 self._in_order = False  # another consumer's unfinished batch, sent again here
-            batches.append(UnfinishedBatch(self.seq, events, position))
+            positions.append(position)
+            self._events.append(events)
             self.count += len(events)
         return self.seq
 
@@ -80,27 +84,33 @@ class Unfinished:
         if seq > self.acked:  # noqa: PLR1730  (max is a call, on the path of every batch)
             self.acked = seq
         finished = 0
-        batches = self._batches
-        while batches and batches[0].seq <= seq:
-            finished += len(batches.popleft().events)
+        for _ in range(len(self._events) - self.seq + seq):
+            finished += len(self._events.popleft())
+            self._positions.popleft()
         self.count -= finished
         return finished
 
     def give_back(self) -> list[UnfinishedBatch]:
         """Take out everything unfinished, oldest first, to be dispatched again."""
-        batches = list(self._batches)
-        self._batches.clear()
+        batches = self.kept
+        self._events.clear()
+        self._positions.clear()
         self.count = 0
         return batches
 
     @property
+    def kept(self) -> list[UnfinishedBatch]:
+        """Every batch that is not acknowledged, oldest first."""
+        first = self.seq - len(self._events) + 1
+        batches = zip(self._events, self._positions, strict=True)
+        return [UnfinishedBatch(seq, *batch) for seq, batch in enumerate(batches, first)]
+
+    @property
     def first_position(self) -> int | None:
         """The lowest place of an unfinished event, or None when all is finished."""
-        if not self._batches:
+        if not self._positions:
             return None
-        if self._in_order:
-            return self._batches[0].position
-        return min(batch.position for batch in self._batches)
+        return self._positions[0] if self._in_order else min(self._positions)
 
 
 @dataclass(slots=True)

@@ -197,6 +197,9 @@ def decode(data: bytes) -> Message:
     Raises:
         ProtocolError: with the reason that the sender is told, and the ref when one was readable.
     """
+    hot = _decode_hot(data)
+    if hot is not None:
+        return hot
     try:
         fields = msgpack.unpackb(data, strict_map_key=False)
     except Exception as error:
@@ -206,10 +209,6 @@ def decode(data: bytes) -> Message:
     tag, ref = fields[0], fields[1]
     if type(ref) is not int or not 0 <= ref <= MAX_REF:
         raise ProtocolError("bad_ref", f"a ref is a non-negative 64-bit integer, got {ref!r}")
-    if tag == "$gen_ask":
-        return _read_ask(fields, ref)
-    if tag == "$gen_route":
-        return _read_route(fields, ref)
     reader = _READERS.get(tag) if type(tag) is str else None
     if reader is None:
         raise ProtocolError("unknown_message", f"unknown tag {tag!r}", ref)
@@ -219,38 +218,78 @@ def decode(data: bytes) -> Message:
 # --- the hot path: a route and an ask are written from prefixes made once per subscription ------
 
 # Its integers are always written in nine bytes, the longest form that msgpack has, so that one call
-# of struct writes all of them and the length is known beforehand.
+# of struct writes or reads all of them and the length is known beforehand. What has another form is
+# as good and is read field by field.
 
 _ROUTE_TAG = b"\x95" + _pack("$gen_route")
 _ASK_TAG = b"\x94" + _pack("$gen_ask")
 _UINT64, _BIN32 = 0xCF, 0xC6
-_SEQUENCE = Struct(">BQ")
-_BODY = Struct(">BI")
+_REF = Struct(">BQ")
 _ASK_NUMBERS = Struct(">BQBQ")
-_CODEC_NAMES = {name: _pack(name) for name in ("msgpack", "pickle")}
+_ASK = Struct(f">{len(_ASK_TAG)}sBQBQBQ")
+
+
+@dataclass(slots=True)
+class _RouteHead:
+    """The form of a route's frame up to its body, for one codec."""
+
+    name: bytes
+    whole: Struct
+    """Tag, ref, sequence number, codec, size of the body."""
+    behind_prefix: Struct
+    """The same, with tag and ref already packed."""
+
+    @classmethod
+    def of(cls, codec: str) -> _RouteHead:
+        name = _pack(codec)
+        tag, rest = len(_ROUTE_TAG), f"BQ{len(name)}sBI"
+        return cls(name, Struct(f">{tag}sBQ{rest}"), Struct(f">{tag + _REF.size}s{rest}"))
+
+
+_HEADS = {codec: _RouteHead.of(codec) for codec in ("msgpack", "pickle")}
+_MSGPACK = _HEADS["msgpack"]
 
 
 def route_prefix(ref: int) -> bytes:
     """The constant first bytes of every `Route` of one subscription, behind the length."""
-    return _ROUTE_TAG + _pack(ref)
+    return _ROUTE_TAG + _REF.pack(_UINT64, ref)
 
 
 def encode_route_head(prefix: bytes, seq: int, codec: str, body_size: int) -> bytes:
     """A route's frame up to its body, so that a large body is written without being copied."""
-    name = _CODEC_NAMES.get(codec) or _pack(codec)
-    head = prefix + _SEQUENCE.pack(_UINT64, seq) + name + _BODY.pack(_BIN32, body_size)
+    form = _HEADS.get(codec) or _RouteHead.of(codec)
+    head = form.behind_prefix.pack(prefix, _UINT64, seq, form.name, _BIN32, body_size)
     return LENGTH.pack(len(head) + body_size) + head
 
 
 def ask_prefix(ref: int) -> bytes:
     """The constant first bytes of every `Ask` of one subscription, its length included."""
-    fields = _ASK_TAG + _pack(ref)
+    fields = _ASK_TAG + _REF.pack(_UINT64, ref)
     return LENGTH.pack(len(fields) + _ASK_NUMBERS.size) + fields
 
 
 def encode_ask(prefix: bytes, count: int, acked: int) -> bytes:
     """An ask's whole frame."""
     return prefix + _ASK_NUMBERS.pack(_UINT64, count, _UINT64, acked)
+
+
+def _decode_hot(data: bytes) -> Ask | Route | None:
+    """A message in exactly the form above, without fault; None for anything else."""
+    size = len(data)
+    if size == _ASK.size:
+        tag, first, ref, second, count, third, acked = _ASK.unpack(data)
+        if tag != _ASK_TAG or not first == second == third == _UINT64 or ref > MAX_REF:
+            return None
+        return Ask(ref, count, acked) if 0 < count <= MAX_COUNT and acked <= MAX_COUNT else None
+    start = _MSGPACK.whole.size
+    if size <= start:
+        return None
+    tag, first, ref, second, seq, codec, kind, length = _MSGPACK.whole.unpack_from(data)
+    if tag != _ROUTE_TAG or codec != _MSGPACK.name or length != size - start:
+        return None
+    if first == second == _UINT64 and kind == _BIN32 and ref <= MAX_REF and seq:
+        return Route(ref, seq, "msgpack", data[start:])
+    return None
 
 
 # --- reading: one checker per tag --------------------------------------------------------------
@@ -289,12 +328,6 @@ def _read_subscribe(fields: list[Any], ref: int) -> Subscribe:
 
 
 def _read_ask(fields: list[Any], ref: int) -> Ask:
-    if len(fields) == 4:
-        _, _, count, acked = fields
-        # The case of every batch, without a call per check.
-        exact = type(count) is int and type(acked) is int
-        if exact and 0 < count <= MAX_COUNT and 0 <= acked <= MAX_COUNT:
-            return Ask(ref, count, acked)
     _arity(fields, ref, 4)
     count = _natural(fields[2], ref, "bad_demand", "a demand")
     acked = _natural(fields[3], ref, "bad_demand", "an acknowledgement")
@@ -309,11 +342,8 @@ def _read_unsubscribe(fields: list[Any], ref: int) -> Unsubscribe:
 
 
 def _read_route(fields: list[Any], ref: int) -> Route:
-    if len(fields) != 5:
-        _arity(fields, ref, 5)
+    _arity(fields, ref, 5)
     _, _, seq, codec, body = fields
-    if type(seq) is int and seq > 0 and type(codec) is str and type(body) is bytes:
-        return Route(ref, seq, codec, body)
     if type(seq) is not int or seq < 1:
         raise ProtocolError("bad_sequence", f"a sequence number counts from 1, got {seq!r}", ref)
     _check_body(codec, body, ref)

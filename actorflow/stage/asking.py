@@ -15,14 +15,10 @@ from actorflow.protocol.limited import LimitedWindow
 from actorflow.protocol.messages import encode_ask
 from actorflow.protocol.rate import RateLimit, TokenBucket
 from actorflow.records import dataclass
-from actorflow.stage.counters import Counter
 from actorflow.stage.incoming import Incoming, Taken
 from actorflow.stage.work import Port
 
 __all__ = ["PROGRAM", "STAGE", "Asking", "Time"]
-
-# Looking a member of an enumeration up takes longer than counting.
-_ASKS_OUT, _DEMAND_OUT = int(Counter.ASKS_OUT), int(Counter.DEMAND_OUT)
 
 STAGE, PROGRAM = "stage", "program"
 """Who may pause a subscription; each lifts only its own pause."""
@@ -59,7 +55,6 @@ class Asking:
 
     Args:
         port: where frames go.
-        counters: the stage's scoreboard slot.
         subscriptions: those that are not over, by ref.
         in_hand: the batches that are taken and not handled.
         time: the clock.
@@ -68,13 +63,11 @@ class Asking:
     def __init__(
         self,
         port: Port,
-        counters: Any,
         subscriptions: Mapping[int, Incoming],
         in_hand: Callable[[], Iterable[Taken]],
         time: Time,
     ) -> None:
         self._port = port
-        self._counters = counters
         self._subscriptions = subscriptions
         self._in_hand = in_hand
         self._time = time
@@ -124,11 +117,7 @@ class Asking:
         self._port.send(incoming.link, encode_ask(incoming.prefix, count, incoming.finished))
         incoming.acknowledged = incoming.finished
         if count:
-            counters = self._counters
-            counters[_ASKS_OUT] += 1
-            counters[_DEMAND_OUT] += count
-            if incoming.meter is not None:
-                incoming.meter.asked(count)
+            incoming.meter.asked(count)
 
     def want(self, incoming: Incoming, count: int) -> None:
         """Ask for so many more as soon as that may be, and acknowledge what is finished."""

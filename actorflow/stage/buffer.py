@@ -50,10 +50,12 @@ class Buffer:
         ['b', 'c']
     """
 
-    __slots__ = ("_entries", "_keep", "_marks", "_returned", "_size", "count")
+    __slots__ = ("_keep", "_marks", "_returned", "_size", "count", "entries")
 
     def __init__(self, size: int | None, keep: str = "last") -> None:
-        self._entries: deque[Chunk | Mark] = deque()
+        self.entries: deque[Chunk | Mark] = deque()
+        """All of it, oldest first, always the same object. Whether there are any is looked at for
+        every batch, so without the call that `empty` is."""
         self._size = size
         self._keep = keep
         self._marks = 0
@@ -72,36 +74,36 @@ class Buffer:
         self.count += len(events)
         if len(events) <= LONGEST:
             if events:
-                self._entries.append(Chunk(events, position))
+                self.entries.append(Chunk(events, position))
             return dropped
         for start in range(0, len(events), LONGEST):
-            self._entries.append(Chunk(events[start : start + LONGEST], position + start))
+            self.entries.append(Chunk(events[start : start + LONGEST], position + start))
         return dropped
 
     def put_back(self, events: list[Any], position: int) -> None:
         """Insert events that came back, in their order of emission; none is dropped."""
         skipped: list[Chunk | Mark] = []
-        while self._entries:
-            head = self._entries[0]
+        while self.entries:
+            head = self.entries[0]
             if isinstance(head, Mark) or head.position >= position:
                 break
-            skipped.append(self._entries.popleft())
-        self._entries.appendleft(Chunk(events, position, returned=True))
-        self._entries.extendleft(reversed(skipped))
+            skipped.append(self.entries.popleft())
+        self.entries.appendleft(Chunk(events, position, returned=True))
+        self.entries.extendleft(reversed(skipped))
         self.count += len(events)
         self._returned += len(events)
 
     def mark(self, token: Any) -> bool:
         """Put a mark behind everything buffered; returns True when there is nothing to wait for."""
-        if not self._entries:
+        if not self.entries:
             return True
-        self._entries.append(Mark(token))
+        self.entries.append(Mark(token))
         self._marks += 1
         return False
 
     def take(self, count: int) -> Chunk | None:
         """Take up to `count` events from the front, stopping at a mark; None without any."""
-        entries = self._entries
+        entries = self.entries
         if count <= 0 or not entries or isinstance(entries[0], Mark):
             return None
         head = entries[0]
@@ -114,8 +116,8 @@ class Buffer:
     def due_marks(self) -> list[Any]:
         """Take out the tokens of the marks that nothing is before any more."""
         tokens: list[Any] = []
-        while self._marks and self._entries and isinstance(self._entries[0], Mark):
-            mark = self._entries.popleft()
+        while self._marks and self.entries and isinstance(self.entries[0], Mark):
+            mark = self.entries.popleft()
             assert isinstance(mark, Mark)
             tokens.append(mark.token)
             self._marks -= 1
@@ -123,24 +125,24 @@ class Buffer:
 
     def events(self) -> list[Any]:
         """Every event in it, oldest first."""
-        chunks = (entry.events for entry in self._entries if isinstance(entry, Chunk))
+        chunks = (entry.events for entry in self.entries if isinstance(entry, Chunk))
         return [event for events in chunks for event in events]
 
     @property
     def empty(self) -> bool:
         """Whether it holds neither events nor marks."""
-        return not self._entries
+        return not self.entries
 
     @property
     def first_position(self) -> int | None:
         """The place of the oldest event, or None."""
-        for entry in self._entries:
+        for entry in self.entries:
             if isinstance(entry, Chunk):
                 return entry.position
         return None
 
     def _take_many(self, count: int) -> Chunk:
-        entries = self._entries
+        entries = self.entries
         taken: list[Any] = []
         position = -1
         while count and entries:
@@ -179,8 +181,8 @@ class Buffer:
         dropped: list[Any] = []
         excess = fresh + len(events) - size
         index = 0
-        while excess and index < len(self._entries):
-            oldest = self._entries[index]
+        while excess and index < len(self.entries):
+            oldest = self.entries[index]
             if isinstance(oldest, Mark) or oldest.returned:
                 index += 1
                 continue
@@ -189,7 +191,7 @@ class Buffer:
             excess -= share
             self.count -= share
             if share == len(oldest.events):
-                del self._entries[index]
+                del self.entries[index]
             else:
                 oldest.events = oldest.events[share:]
                 oldest.position += share

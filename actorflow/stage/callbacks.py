@@ -29,6 +29,9 @@ __all__ = ["Callbacks"]
 
 Emit = Callable[[list[Any]], None]
 
+_USUAL = frozenset((list, tuple, range))
+"""What callbacks usually return: to ask whether something is iterable takes longer."""
+
 
 class Callbacks:
     """The queue of what is to be called on one behaviour.
@@ -144,13 +147,8 @@ class Callbacks:
         arguments = (taken.events, taken.incoming.handle)
         self.queue.append(Work("handle_events", call, arguments, done, len(taken.events)))
 
-    def demand(self, count: int, met: Callable[[], None]) -> None:
-        """Call `handle_demand`, emit what it returns, then `met`."""
-
-        def done(result: Any, seconds: float) -> None:
-            self.returned(result, "handle_demand")
-            met()
-
+    def demand(self, count: int, done: Callable[[Any, float], None]) -> None:
+        """Call `handle_demand`, then `done`."""
         self._add("handle_demand", self.live.handle_demand, (count,), done)  # type: ignore[attr-defined]
 
     def decide(
@@ -259,7 +257,9 @@ class Callbacks:
             return
         if self.emit is None:
             raise BadReturn(callback, "None: a consumer cannot dispatch events", result)
-        if isinstance(result, str | bytes | dict) or not isinstance(result, Iterable):
+        if type(result) not in _USUAL and (
+            isinstance(result, str | bytes | dict) or not isinstance(result, Iterable)
+        ):
             raise BadReturn(callback, "an iterable of events, or None", result)
         # A list too: it is kept until it is acknowledged, and the stage may use its own again.
         self.emit(list(result))

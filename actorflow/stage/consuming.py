@@ -21,12 +21,10 @@ from actorflow.records import dataclass
 from actorflow.stage.asking import Asking, Time
 from actorflow.stage.counters import Counter
 from actorflow.stage.incoming import Ending, Incoming, Taken, Told
+from actorflow.stage.link_counters import ConsumerTally
 from actorflow.stage.reach import Reach
 from actorflow.stage.upstream import Relations, Upstream
 from actorflow.stage.work import Port
-
-# Looking a member of an enumeration up takes longer than counting.
-_EVENTS_IN, _BATCHES_IN = int(Counter.EVENTS_IN), int(Counter.BATCHES_IN)
 
 __all__ = ["ConsumingHalf", "Owner"]
 
@@ -81,13 +79,15 @@ class ConsumingHalf:
         self.inbound: deque[_Message | Told | _Info | Ending] = deque()
         self.reach: Reach | None = None
         """How far snapshots reach, for a stage that takes any."""
-        self.asking = Asking(port, counters, self.subscriptions, owner.in_hand, owner.time)
+        self.asking = Asking(port, self.subscriptions, owner.in_hand, owner.time)
         self._queues = queues
         self.new_window: Callable[[SubscriptionOptions], Window] = window_for
         """Makes the window of a new subscription; a stage that finishes later has its own."""
         self._port = port
         self._owner = owner
         self._counters = counters
+        self.tally = ConsumerTally(counters)
+        """Counts what is asked and received on links without a place."""
         self.upstream = Upstream(self, port, owner.relations)
 
     # --- what producers send ----------------------------------------------------------------------
@@ -104,16 +104,11 @@ class ConsumingHalf:
         events = decode_events(message.codec, message.body)
         incoming.received = message.seq
         incoming.open_batches += 1
-        counters = self._counters
-        counters[_EVENTS_IN] += len(events)
-        counters[_BATCHES_IN] += 1
-        if incoming.meter is not None:
-            incoming.meter.received(len(events), message.seq)
-        item = _Message(incoming, message.seq, events)
+        incoming.meter.received(len(events), message.seq)
         if self._queues:
-            self.inbound.append(item)
+            self.inbound.append(_Message(incoming, message.seq, events))
         else:
-            self._take(item)
+            self._take(incoming, message.seq, events)
 
     def notify(self, link: int, message: Notify) -> None:
         """Take an in-band notification, in order with the events around it."""
@@ -145,7 +140,7 @@ class ConsumingHalf:
         """Take the oldest waiting message in hand."""
         item = self.inbound.popleft()
         if isinstance(item, _Message):
-            self._take(item)
+            self._take(item.incoming, item.seq, item.events)
         elif isinstance(item, Told):
             self._owner.notified(item.message, item.incoming)
         elif isinstance(item, Ending):
@@ -245,18 +240,17 @@ class ConsumingHalf:
 
     # --- within -----------------------------------------------------------------------------------
 
-    def _take(self, item: _Message) -> None:
-        incoming, events = item.incoming, item.events
+    def _take(self, incoming: Incoming, seq: int, events: list[Any]) -> None:
         by_lineage = self._queues and self.reach is None
-        origin = self.lineage.begin(incoming.ref, item.seq) if by_lineage else None
+        origin = self.lineage.begin(incoming.ref, seq) if by_lineage else None
         if incoming.ended:
             # Nobody to ask any more: the whole message is one batch.
-            self._owner.take(Taken(incoming, events, 0, item.seq, origin))
+            self._owner.take(Taken(incoming, events, 0, seq, origin))
             return
         window = incoming.window
         ask = window.take(len(events))
         if ask is not None:
-            self._owner.take(Taken(incoming, events, ask, item.seq, origin))
+            self._owner.take(Taken(incoming, events, ask, seq, origin))
             return
         batches = window.split(len(events))
         last = len(batches) - 1
@@ -266,8 +260,9 @@ class ConsumingHalf:
                 self._counters[Counter.EXCESS] += batch.excess
             end = start + batch.size
             part = events if not last else events[start:end]
-            seq = item.seq if number == last else 0
-            self._owner.take(Taken(incoming, part, batch.ask, seq, origin if seq else None))
+            whole = number == last
+            done = (seq, origin) if whole else (0, None)
+            self._owner.take(Taken(incoming, part, batch.ask, *done))
             start = end
 
     def tell(self, told: Told) -> None:

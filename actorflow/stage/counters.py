@@ -16,7 +16,11 @@ SLOT_SIZE = 64
 
 
 class Counter(IntEnum):
-    """What each position of a slot counts. Times are nanoseconds; ``*_since`` are monotonic."""
+    """What each position of a slot counts. Times are nanoseconds; ``*_since`` are monotonic.
+
+    The first eight are of links without a place of their own; others are counted there alone, as it
+    costs time for every batch, and `observe.statistics` adds them up.
+    """
 
     EVENTS_IN = 0
     EVENTS_OUT = 1

@@ -252,7 +252,12 @@ class Halves:
         self._consumes().handled(taken, seconds, 0)
 
     def _demand(self, count: int) -> None:
-        self.callbacks.demand(count, self._polling.wanted)
+        self.callbacks.demand(count, self._answered)
+
+    def _answered(self, result: Any, seconds: float) -> None:
+        """A producer has answered demand; what it has not met may be asked for again."""
+        self.callbacks.returned(result, "handle_demand")
+        self._polling.wanted()
 
     def _unmet(self) -> int:
         return self._produces().unmet()

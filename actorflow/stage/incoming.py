@@ -12,7 +12,7 @@ from actorflow.protocol.limited import LimitedWindow
 from actorflow.protocol.rate import RateLimit, TokenBucket
 from actorflow.records import dataclass
 from actorflow.stage.behaviour import Subscription
-from actorflow.stage.link_counters import ConsumerMeter
+from actorflow.stage.link_counters import ConsumerMeter, ConsumerTally
 
 __all__ = ["Ending", "Incoming", "Taken", "Told"]
 
@@ -34,8 +34,8 @@ class Incoming:
     options: SubscriptionOptions
     automatic: Window
     prefix: bytes
-    meter: ConsumerMeter | None = None
-    """Counts what is asked and received on its link, where that is wanted."""
+    meter: ConsumerMeter | ConsumerTally
+    """Counts what is asked and received on its link."""
     received: int = 0
     finished: int = 0
     acknowledged: int = 0

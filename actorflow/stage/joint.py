@@ -51,7 +51,7 @@ class Joint:
         consuming, producing = self._consuming, self._producing
         while consuming.inbound and not self._busy:
             if not consuming.next_is_free and not (
-                producing.buffer.empty and producing.dispatcher.capacity > 0
+                not producing.buffer.entries and producing.dispatcher.capacity > 0
             ):
                 return
             consuming.take_next()

@@ -8,9 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from enum import IntEnum
-from typing import Any
+from typing import Any, Protocol
 
-__all__ = ["HALF_SIZE", "ConsumerMeter", "LinkCounter", "LinkSlot", "ProducerMeter", "named_half"]
+from actorflow.stage.counters import Counter
+
+__all__ = [
+    "HALF_SIZE",
+    "ConsumerMeter",
+    "ConsumerTally",
+    "LinkCounter",
+    "LinkSlot",
+    "Meter",
+    "ProducerMeter",
+    "ProducerTally",
+    "named_half",
+]
 
 HALF_SIZE = 16
 """How many 64-bit counters a half holds: two cache lines, which the other end never writes to."""
@@ -55,9 +67,31 @@ _EVENTS, _BATCHES = int(LinkCounter.EVENTS), int(LinkCounter.BATCHES)
 _WAITED, _ANSWERED = int(LinkCounter.WAITED), int(LinkCounter.ANSWERED)
 _WAITING = int(LinkCounter.WAITING)
 
+# Looking a member of an enumeration up takes longer than counting.
+_EVENTS_IN, _BATCHES_IN = int(Counter.EVENTS_IN), int(Counter.BATCHES_IN)
+_EVENTS_OUT, _BATCHES_OUT = int(Counter.EVENTS_OUT), int(Counter.BATCHES_OUT)
+_ASKS_IN, _DEMAND_IN = int(Counter.ASKS_IN), int(Counter.DEMAND_IN)
+_ASKS_OUT, _DEMAND_OUT = int(Counter.ASKS_OUT), int(Counter.DEMAND_OUT)
+
 ALL_OF_THE_FIRST = 16
 ONE_IN = 8
 """Of the first asks of a link each is timed, later one in so many: a clock is read twice for it."""
+
+
+class Meter(Protocol):
+    """What a producer tells of its end of a link."""
+
+    def asked(self, count: int) -> None:
+        """An ask has come."""
+
+    def sent(self, count: int, seq: int) -> None:
+        """A batch is leaving, with its sequence number."""
+
+    def waiting(self, count: int) -> None:
+        """So many events wait in the dispatcher for this consumer."""
+
+    def add(self, counter: LinkCounter, count: int) -> None:
+        """Count something rare."""
 
 
 class ProducerMeter:
@@ -150,3 +184,57 @@ class ConsumerMeter:
             slot[_WAITED] += int((self._now() - self._since) * 1e9)
             slot[_ANSWERED] += 1
             self._threshold = -1
+
+
+class ProducerTally:
+    """Counts the producer's ends of all links without a place, together, in the stage's own slot.
+
+    What has a place is counted there alone: a stage's totals are the sum of both (see `observe`).
+
+    Args:
+        slot: the stage's.
+    """
+
+    __slots__ = ("_slot",)
+
+    def __init__(self, slot: Any) -> None:
+        self._slot = slot
+
+    def asked(self, count: int) -> None:
+        """An ask has come."""
+        self._slot[_ASKS_IN] += 1
+        self._slot[_DEMAND_IN] += count
+
+    def sent(self, count: int, seq: int) -> None:
+        """A batch is leaving."""
+        self._slot[_EVENTS_OUT] += count
+        self._slot[_BATCHES_OUT] += 1
+
+    def waiting(self, count: int) -> None:
+        """Nobody looks at one link without a place."""
+
+    def add(self, counter: LinkCounter, count: int) -> None:
+        """The stage has counted it."""
+
+
+class ConsumerTally:
+    """Counts the consumer's ends of all links without a place, together, in the stage's own slot.
+
+    Args:
+        slot: the stage's.
+    """
+
+    __slots__ = ("_slot",)
+
+    def __init__(self, slot: Any) -> None:
+        self._slot = slot
+
+    def asked(self, count: int) -> None:
+        """An ask is leaving."""
+        self._slot[_ASKS_OUT] += 1
+        self._slot[_DEMAND_OUT] += count
+
+    def received(self, count: int, seq: int) -> None:
+        """A batch has come."""
+        self._slot[_EVENTS_IN] += count
+        self._slot[_BATCHES_IN] += 1

@@ -23,13 +23,12 @@ from actorflow.protocol.reasons import plain
 from actorflow.records import dataclass
 from actorflow.stage.behaviour import Subscription
 from actorflow.stage.counters import Counter
-from actorflow.stage.link_counters import ProducerMeter
+from actorflow.stage.link_counters import Meter, ProducerMeter, ProducerTally
 from actorflow.stage.work import Port
 
 __all__ = ["Notification", "Outgoing", "OutgoingState", "OutgoingSubscriptions", "Replaces"]
 
 # Looking a member of an enumeration up takes longer than counting.
-_EVENTS_OUT, _BATCHES_OUT = int(Counter.EVENTS_OUT), int(Counter.BATCHES_OUT)
 _UNACKNOWLEDGED = int(Counter.UNACKNOWLEDGED)
 
 
@@ -67,6 +66,8 @@ class Outgoing:
     link: int
     store: Unfinished
     prefix: bytes
+    meter: Meter
+    """Counts what is asked and sent on its link."""
     state: OutgoingState = OutgoingState.ESTABLISHING
     early_asks: int = 0
     limit: float = inf
@@ -76,8 +77,6 @@ class Outgoing:
     late: bool = False
     """Whether it takes nobody's place, so that a dispatcher may replay to it what it has missed."""
     inherits: int | None = None
-    meter: ProducerMeter | None = None
-    """Counts what is asked and sent on its link, where that is wanted."""
     durable: bool = False
     """Whether the consumer takes snapshots: it has finished what they reflect, and no more."""
     replaces: Replaces | None = None
@@ -111,7 +110,9 @@ class OutgoingSubscriptions:
     def __init__(self, port: Port, encoder: Encoder, counters: Any, *, keep: bool) -> None:
         self.by_ref: dict[int, Outgoing] = {}
         self.meters: dict[int, ProducerMeter] = {}
-        """Of the links that have been announced."""
+        """Of the links that have been announced, and have a place."""
+        self.tally = ProducerTally(counters)
+        """Counts all others."""
         self.keep = keep
         self.send_batch: Callable[[int, bytes, bytes], None] = port.send
         """Where batches go; other frames go through the port."""
@@ -152,10 +153,7 @@ class OutgoingSubscriptions:
         seq = store.sent_again(UnfinishedBatch(0, delivery.events, delivery.position))
         head = encode_route_head(outgoing.prefix, seq, encoded.codec, len(encoded.body))
         self.send_batch(outgoing.link, head, encoded.body)
-        self._counters[_EVENTS_OUT] += len(delivery.events)
-        self._counters[_BATCHES_OUT] += 1
-        if outgoing.meter is not None:
-            outgoing.meter.sent(len(delivery.events), seq)
+        outgoing.meter.sent(len(delivery.events), seq)
 
     def tell(self, ref: int, token: Any) -> None:
         """Send a consumer a `Notification`."""
@@ -202,10 +200,6 @@ class OutgoingSubscriptions:
         body = encoded.body
         head = encode_route_head(outgoing.prefix, seq, encoded.codec, len(body))
         self.send_batch(outgoing.link, head, body)
-        counters = self._counters
-        counters[_EVENTS_OUT] += count
-        counters[_BATCHES_OUT] += 1
-        if outgoing.meter is not None:
-            outgoing.meter.sent(count, seq)
+        outgoing.meter.sent(count, seq)
         if self.keep:
-            counters[_UNACKNOWLEDGED] += count
+            self._counters[_UNACKNOWLEDGED] += count

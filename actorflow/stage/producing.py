@@ -39,7 +39,6 @@ from actorflow.stage.spec import StageSpec
 from actorflow.stage.work import Port
 
 # Looking a member of an enumeration up takes longer than counting.
-_ASKS_IN, _DEMAND_IN = int(Counter.ASKS_IN), int(Counter.DEMAND_IN)
 _UNACKNOWLEDGED, _ACKNOWLEDGED = int(Counter.UNACKNOWLEDGED), int(Counter.ACKNOWLEDGED)
 _HELD = int(Counter.HELD)
 _QUEUED = int(Counter.QUEUED)
@@ -182,10 +181,10 @@ class ProducingHalf:
         if outgoing is None or outgoing.link != link:
             self.outgoing.send_eos(link, message.ref, "unknown_subscription")
             return
-        counters = self._counters
         if message.acked:
             finished = outgoing.store.acknowledge(message.acked)
             if finished:
+                counters = self._counters
                 counters[_UNACKNOWLEDGED] -= finished
                 counters[_ACKNOWLEDGED] += finished
                 self._owner.progressed()
@@ -193,10 +192,7 @@ class ProducingHalf:
                     withheld, outgoing.withheld = outgoing.withheld, 0
                     self.credit(outgoing, withheld)
         if message.count:
-            counters[_ASKS_IN] += 1
-            counters[_DEMAND_IN] += message.count
-            if outgoing.meter is not None:
-                outgoing.meter.asked(message.count)
+            outgoing.meter.asked(message.count)
             if outgoing.store.count >= outgoing.limit:
                 # What it wants waits until it has finished some of what it has.
                 outgoing.withheld += message.count
@@ -214,7 +210,7 @@ class ProducingHalf:
             self._held.asks.append(count)
             self._counters[_HELD] += count
             return
-        if not self.buffer.empty:
+        if self.buffer.entries:
             self._drain()
         if self._owner.demand is not None:
             self.release()
@@ -230,7 +226,7 @@ class ProducingHalf:
         self.emitted = position + count
         self.requested = requested - count if requested > count else 0
         buffer = self.buffer
-        if self._accumulating or not buffer.empty:
+        if self._accumulating or buffer.entries:
             self._store(events, position)
             self._drain()
         else:
@@ -339,8 +335,7 @@ class ProducingHalf:
         if self.dispatcher.waiting_changed():
             self._counters[_QUEUED] = self.dispatcher.queued
             for outgoing in self.subscriptions.values():
-                if outgoing.meter is not None:
-                    outgoing.meter.waiting(self.dispatcher.waiting_for(outgoing.ref))
+                outgoing.meter.waiting(self.dispatcher.waiting_for(outgoing.ref))
 
     def watch_finished(self, observe: Callable[[], None]) -> None:
         """Have `observe` called too when events are finished, or a consumer has left."""
@@ -389,7 +384,8 @@ class ProducingHalf:
         """The place of the oldest event that is not finished; all are before it when none is."""
         lowest = self.emitted
         buffered = self.buffer.first_position if self.buffer.count else None
-        queued = self.dispatcher.first_position if self.dispatcher.queued else None
+        dispatcher = self.dispatcher
+        queued = dispatcher.first_position if dispatcher.holds and dispatcher.queued else None
         for first in (buffered, queued):
             if first is not None and first < lowest:
                 lowest = first

@@ -133,10 +133,10 @@ class Subscribers:
             self._expect_no_more(peer)
             raise ProtocolError(error.reason, error.detail, ref) from error
         handle = Subscription(ref, "consumer", peer, options)
-        outgoing = Outgoing(handle, link, store, route_prefix(ref), durable=claim.durable)
+        meter = self._outgoing.meters.get(link, self._outgoing.tally)
+        outgoing = Outgoing(handle, link, store, route_prefix(ref), meter, durable=claim.durable)
         outgoing.limit = self._half.limit_for(wanted)
         outgoing.replaces = replaces
-        outgoing.meter = self._outgoing.meters.get(link)
         outgoing.inherits = self._outgoing.awaited(handle, message.replaces)
         outgoing.late = outgoing.inherits is None and message.replaces is None
         self._outgoing.by_ref[ref] = outgoing
@@ -378,8 +378,7 @@ class Subscribers:
         returned = self._dispatcher.give_back(outgoing.ref, batches)
         again = self._dispatcher.queued - before + sum(len(batch.events) for batch in returned)
         self._counters[Counter.REDELIVERED] += again
-        if outgoing.meter is not None:
-            outgoing.meter.add(LinkCounter.REDELIVERED, again)
+        outgoing.meter.add(LinkCounter.REDELIVERED, again)
         self._lose(count - again, outgoing)
         # The newest first: then each goes to the front of the buffer, and nothing is passed over.
         for batch in reversed(returned):
@@ -399,8 +398,7 @@ class Subscribers:
     def _lose(self, count: int, outgoing: Outgoing) -> None:
         if count > 0:
             self._counters[Counter.LOST] += count
-            if outgoing.meter is not None:
-                outgoing.meter.add(LinkCounter.LOST, count)
+            outgoing.meter.add(LinkCounter.LOST, count)
             self._owner.lost(count, outgoing.handle)
 
     def _expect_no_more(self, peer: Incarnation) -> None:

@@ -108,10 +108,9 @@ class Upstream:
         peer = Incarnation.parse(link.peer)
         handle = Subscription(link.ref, "producer", peer, link.options)
         window = self._half.new_window(options)
-        incoming = Incoming(handle, link.ref, options, window, ask_prefix(link.ref))
         slot = self._port.link_counters(link.place, link.role)
-        if slot is not None:
-            incoming.meter = ConsumerMeter(slot, self._asking.now)
+        meter = self._half.tally if slot is None else ConsumerMeter(slot, self._asking.now)
+        incoming = Incoming(handle, link.ref, options, window, ask_prefix(link.ref), meter)
         self._asking.begin(incoming, paused=link.paused)
         told = self._replace(incoming, link.replaces)
         self._subscriptions[link.ref] = incoming
@@ -143,7 +142,7 @@ class Upstream:
 
     def producer_finished(self, record: ProducerFinished) -> None:
         """The producer has finished before a subscription could be made."""
-        incoming = _never_begun(record.ref, record.peer, record.options)
+        incoming = self._never_begun(record.ref, record.peer, record.options)
         self._end(Ending(incoming, "cancel", record.reason))
 
     # --- ends -------------------------------------------------------------------------------------
@@ -188,7 +187,7 @@ class Upstream:
         if self._half.reach is not None:
             for waiting in self._half.reach.producer_gone(str(peer)):
                 self._port.close(waiting.ref)
-                incoming = _never_begun(waiting.ref, waiting.peer, waiting.options)
+                incoming = self._never_begun(waiting.ref, waiting.peer, waiting.options)
                 self._end(Ending(incoming, "down", reason, restarting))
         if not restarting:
             self._asking.forget_stage(str(peer.stage))
@@ -316,8 +315,8 @@ class Upstream:
         record = SubscriptionEnded(incoming.ref, incoming.reason)
         self._port.send(CONTROL_LINK, encode(encode_control(record)))
 
-
-def _never_begun(ref: int, peer: str, options: Mapping[str, Any]) -> Incoming:
-    """A subscription whose end is all there is of it."""
-    handle = Subscription(ref, "producer", Incarnation.parse(peer), options)
-    return Incoming(handle, -1, SubscriptionOptions.from_wire(options), Window(1, 0), b"")
+    def _never_begun(self, ref: int, peer: str, options: Mapping[str, Any]) -> Incoming:
+        """A subscription whose end is all there is of it."""
+        handle = Subscription(ref, "producer", Incarnation.parse(peer), options)
+        wanted = SubscriptionOptions.from_wire(options)
+        return Incoming(handle, -1, wanted, Window(1, 0), b"", self._half.tally)

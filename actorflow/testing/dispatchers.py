@@ -301,7 +301,7 @@ class _Trial:
             self._finish(member, min(member.store.seq, member.store.acked + 1))
 
     def _finish(self, member: _Member, seq: int) -> None:
-        before = [event for batch in member.store._batches for event in batch.events]
+        before = [event for batch in member.store.kept for event in batch.events]
         done = member.store.acknowledge(seq)
         for event in before[:done]:
             number = self._numbers[id(event)]

@@ -210,7 +210,7 @@ def dispatcher_is_consistent(dispatcher: Dispatcher) -> Iterator[str]:
 
 def buffer_is_consistent(buffer: Buffer) -> Iterator[str]:
     """The buffer counts what it holds, in the order of emission."""
-    chunks = [entry for entry in buffer._entries if isinstance(entry, Chunk)]
+    chunks = [entry for entry in buffer.entries if isinstance(entry, Chunk)]
     held = sum(len(chunk.events) for chunk in chunks)
     if held != buffer.count:
         yield f"the buffer holds {held} events and counts {buffer.count}"
@@ -272,10 +272,10 @@ def store_is_contiguous(half: ProducingHalf) -> Iterator[str]:
         store = outgoing.store
         if outgoing.state not in (OutgoingState.ACTIVE, OutgoingState.ESTABLISHING):
             continue
-        kept = [batch.seq for batch in store._batches]
+        kept = [batch.seq for batch in store.kept]
         if kept != list(range(store.acked + 1, store.seq + 1)):
             yield (f"ref {outgoing.ref}: sent {store.seq}, acknowledged {store.acked}, kept {kept}")
-        if store.count != sum(len(batch.events) for batch in store._batches):
+        if store.count != sum(len(batch.events) for batch in store.kept):
             yield f"ref {outgoing.ref}: the store counts {store.count}"
 
 
@@ -320,9 +320,9 @@ def acknowledged_is_finished(flow: Flow, acked: int, half: ProducingHalf | None)
 
 
 def _first_unfinished(half: ProducingHalf) -> int:
-    places = [chunk.position for chunk in half.buffer._entries if isinstance(chunk, Chunk)]
+    places = [chunk.position for chunk in half.buffer.entries if isinstance(chunk, Chunk)]
     for outgoing in half.subscriptions.values():
-        places += [batch.position for batch in outgoing.store._batches]
+        places += [batch.position for batch in outgoing.store.kept]
     dispatcher = half.dispatcher
     if isinstance(dispatcher, PartitionDispatcher):
         for part in dispatcher._partitions.values():

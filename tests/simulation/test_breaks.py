@@ -88,7 +88,7 @@ def finished_when_handled(right: Any) -> Any:
 
 def only_the_oldest_batch_counts(right: Any) -> Any:
     """What was sent again behind newer batches is overlooked."""
-    return property(lambda self: self._batches[0].position if self._batches else None)
+    return property(lambda self: self._positions[0] if self._positions else None)
 
 
 def buffer_lost_with_the_link(right: Any) -> Any:

@@ -151,7 +151,7 @@ def longest_run(events: list[int]) -> int:
     """How many events one take from a long emission has to move at most."""
     buffer = Buffer(None)
     buffer.put(events, 0)
-    return max(len(entry.events) for entry in buffer._entries if isinstance(entry, Chunk))
+    return max(len(entry.events) for entry in buffer.entries if isinstance(entry, Chunk))
 
 
 def test_putting_one_into_a_full_buffer() -> None:

@@ -191,7 +191,8 @@ class HostedLoop(StageLoop):
         self._in_hand = None
         took = time.monotonic_ns() - in_hand.began
         self._counters[Counter.CALLBACK_SINCE] = 0
-        self._counters[Counter.BUSY] += took
+        self._busy += took
+        self._counters[Counter.BUSY] = self._busy
         self._guarded(partial(self._guard, in_hand.done), in_hand.pending.result, took * 1e-9)
 
     # --- the bell ---------------------------------------------------------------------------------

@@ -31,6 +31,9 @@ LOOK_AFTER = 2_000_000
 """Nanoseconds of uninterrupted work after which the links are looked at: a stop or a cancellation
 is seen this soon between two batches."""
 
+COOL = 7
+"""After a read in vain, so many reads that were announced pass before one is tried in advance."""
+
 LAST_WORDS = 5.0
 """Seconds that a failed stage may take to hand over what it has sent."""
 
@@ -69,8 +72,17 @@ class StageLoop:
         self._poller.register(self._control_descriptor, READABLE)
         self._looked = 0
         self._hot: PipeLink | None = None
+        """A link that may have more, and is read before anything is waited for."""
+        self._lucky = False
+        """Whether that has found something since the link was hot."""
+        self._cool = 0
+        """How many reads are to pass before a link is hot again."""
         self._watchers: dict[int, Callable[[int], None]] = {}
         self._mailbox: Mailbox | None = None
+        # Added up here and stored there, which costs less than adding up in the shared memory.
+        self._busy = counters[_BUSY]
+        self._starved = counters[_STARVED]
+        self._blocked = counters[_BLOCKED]
         self.machine = StageMachine(child, spec, self, counters, time.monotonic)
 
     def run(self) -> int:
@@ -221,7 +233,7 @@ class StageLoop:
             return time.monotonic_ns()
         finished = time.monotonic_ns()
         counters[_SINCE] = 0
-        counters[_BUSY] += finished - started
+        counters[_BUSY] = self._busy = self._busy + finished - started
         try:
             machine.complete(work, result, (finished - started) * 1e-9)
         except Exception as error:  # noqa: BLE001  (what the result breaks ends the stage too)
@@ -262,9 +274,13 @@ class StageLoop:
             # A link that had more last time often has more now; a read that succeeds saves a poll.
             data = hot.read()
             if data:
+                self._lucky = True
                 self._feed(hot, data)
                 return
             self._hot = None
+            if not self._lucky:
+                # Batches come one by one: to try costs more than to be told.
+                self._cool = COOL
             if data is not None:
                 self._at_end(hot)
                 return
@@ -272,8 +288,10 @@ class StageLoop:
         before = time.monotonic_ns()
         # The same clock as the timers' own, read once.
         self._look(None if due is None else max(0.0, due - before * 1e-9))
-        share = _BLOCKED if self.machine.blocked else _STARVED
-        self._counters[share] += self._looked - before
+        if self.machine.blocked:
+            self._counters[_BLOCKED] = self._blocked = self._blocked + self._looked - before
+        else:
+            self._counters[_STARVED] = self._starved = self._starved + self._looked - before
         if due is not None and due <= self._looked * 1e-9:
             self._advance()
 
@@ -310,7 +328,10 @@ class StageLoop:
     def _read(self, pipe: PipeLink) -> None:
         data = pipe.read()
         if data:
-            self._hot = pipe
+            if self._cool:
+                self._cool -= 1
+            else:
+                self._hot, self._lucky = pipe, False
             self._feed(pipe, data)
         elif data is not None:
             self._at_end(pipe)
