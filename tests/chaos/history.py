@@ -119,7 +119,7 @@ def acknowledged_by(half: ProducingHalf, message: Ask) -> tuple[str, list[Any]]:
     outgoing = half.subscriptions.get(message.ref)
     if outgoing is None or not message.acked:
         return "", []
-    batches: Sequence[Any] = outgoing.store._batches
+    batches: Sequence[Any] = outgoing.store.kept
     events = [event for batch in batches if batch.seq <= message.acked for event in batch.events]
     return str(outgoing.handle.peer.stage), events
 
