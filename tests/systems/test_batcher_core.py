@@ -366,6 +366,16 @@ def test_c_20_an_abort_interrupts_what_runs_and_releases_when_that_has_ended() -
     assert bench.left_at == 0
 
 
+def test_c_20_an_aborted_batch_has_no_limit_in_time_any_more() -> None:
+    """Its capacity comes back once."""
+    bench = Bench(Immediate(), process=None, process_timeout=1.0)
+    bench.add()
+    bench.advance(0)
+    bench.shut_down("abort")
+    bench.advance(60_000)
+    assert bench.idle
+
+
 def test_c_20_what_does_not_end_when_interrupted_is_left_behind() -> None:
     """An abort ends in any case."""
     bench = Bench(Immediate(), process=None)
@@ -519,19 +529,27 @@ def test_c_28_an_item_is_left_out_as_long_as_its_batch_has_not_started() -> None
 
 
 def test_c_28_a_batch_whose_items_are_all_cancelled_is_not_processed() -> None:
-    """What it was acquiring is released; what waits behind it moves up."""
+    """What it has acquired is released."""
+    bench = Bench(Immediate(), {"max_key_concurrency": 1}, process=5, acquires=True)
+    assert bench.cancel(bench.add())
+    bench.acquired(1, "lease")
+    assert [(each.resources, each.outcome) for each in bench.released] == [
+        ("lease", Outcome.CANCELLED)
+    ]
+    assert bench.calls == []
+    assert bench.idle
+
+
+def test_c_28_the_place_of_a_cancelled_item_is_taken() -> None:
+    """By the item that waits for one, which has what was acquired for the other."""
     limits = {"max_batch_size": 1, "max_key_concurrency": 1, "max_batch_queue_size": 1}
     bench = Bench(Immediate(), limits, process=5, acquires=True, waits=True)
     first, second, third = bench.add(), bench.add(), bench.add()
     assert bench.cancel(first)
     assert bench.cancel(third)
     bench.acquired(1, "lease")
-    assert [(each.resources, each.outcome) for each in bench.released] == [
-        ("lease", Outcome.CANCELLED)
-    ]
-    bench.acquired(2, "next")
     bench.advance(100)
-    assert [call.inputs for call in bench.calls] == [[second]]
+    assert [(call.inputs, call.resources) for call in bench.calls] == [([second], "lease")]
     assert bench.idle
 
 

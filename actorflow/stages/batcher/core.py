@@ -28,17 +28,15 @@ from actorflow.stages.batcher.commands import (
     Outcome,
     Process,
     Release,
-    Trigger,
 )
-from actorflow.stages.batcher.policies import Action, Limits, Policy, Seen
+from actorflow.stages.batcher.lines import Lines
+from actorflow.stages.batcher.policies import Limits, Policy
 from actorflow.stages.batcher.queues import Batch, Item, Key, Phase, Timer, TimerKind, Timers
 
 __all__ = ["GONE_WITHIN", "BatcherCore"]
 
 GONE_WITHIN = 5.0
 """Seconds that a batcher which has answered everything waits for what it has interrupted."""
-
-_UNLIMITED = 1 << 62
 
 
 class BatcherCore:
@@ -70,23 +68,22 @@ class BatcherCore:
         self.left = False
         """Whether it has ended."""
         self._acquires = acquires
-        self._waits = waits
         self._acquire_timeout = acquire_timeout
         self._process_timeout = process_timeout
-        self._most = limits.max_total_concurrency or _UNLIMITED
-        self._load = 0
-        self._keys: dict[Any, Key] = {}
-        self._hungry: dict[Key, None] = {}
-        """Keys that wait for a part of the total capacity, in the order of their turns."""
         self._items: dict[Any, Item] = {}
-        self._queued: dict[int, Batch] = {}
         self._running: dict[int, Batch] = {}
         self._releasing: set[int] = set()
         self._timers = Timers()
+        self._lines = Lines(
+            self.policy,
+            limits,
+            waits=waits,
+            timers=self._timers,
+            start=self._start,
+            acquire=self._acquire,
+        )
         self._closing: Closing | None = None
-        self._forced = False
-        """Whether every batch starts as soon as it may, as nothing more will come."""
-        self._numbers = self._accepted = self._answered = self._rejected = self._started = 0
+        self._accepted = self._answered = self._rejected = 0
 
     # --- items ------------------------------------------------------------------------------------
 
@@ -109,17 +106,13 @@ class BatcherCore:
             if closing is not None:
                 closing.refused += 1
             raise BatcherClosed("the batcher takes no more items: it is shutting down")
-        state = self._keys.get(key)
-        if state is None:
-            state = self._keys[key] = Key(key)
-        item = Item(token, value, weight, state)
-        if state.waiting or not state.has_room(weight, self.limits):
-            if not self._waits:
-                self._rejected += 1
-                raise BatchRejected(key, "maxed_out" if self._at_capacity(state) else "available")
-            state.waiting.append(item)
-        else:
-            self._place(state, item, now)
+        if len(self._timers) > 2 * (len(self._lines.queued) + len(self._running)) + 64:
+            self._timers.forget_batches({*self._lines.queued, *self._running})
+        try:
+            item = self._lines.put(token, key, value, weight, now)
+        except BatchRejected:
+            self._rejected += 1
+            raise
         self._items[token] = item
         self._accepted += 1
 
@@ -132,18 +125,12 @@ class BatcherCore:
         item = self._items.get(token)
         if item is None:
             return False
-        state, batch = item.key, item.batch
-        if batch is None:
-            state.waiting.remove(item)
-        elif batch.phase in (Phase.PROCESSING, Phase.OVER):
+        if item.batch is not None and item.batch.phase in (Phase.PROCESSING, Phase.OVER):
             return False
-        else:
-            batch.remove(item)
-            if not batch.items and batch.phase is Phase.QUEUED:
-                self._unqueue(batch)
-                self._refill(state, now)
+        self._lines.take_out(item, now)
         self._answer(item, error=BatchCancelled("the item was cancelled by its caller"))
-        self._settle(state, now)
+        self._lines.settle(item.key)
+        self._check_leave(now)
         return True
 
     def flush(self, key: Any, now: float) -> None:
@@ -153,13 +140,11 @@ class BatcherCore:
             key: of this key; None for all.
             now: the time.
         """
-        states = list(self._keys.values()) if key is None else [self._keys.get(key)]
+        keys = self._lines.keys
+        states = list(keys.values()) if key is None else [keys.get(key)]
         for state in states:
-            if state is None:
-                continue
-            for batch in state.queue:
-                batch.flushed = batch.closed = True
-            self._start_all(state, now)
+            if state is not None:
+                self._lines.flush(state, now)
 
     # --- what the driver reports ------------------------------------------------------------------
 
@@ -177,13 +162,10 @@ class BatcherCore:
             self._end(batch, Outcome.CANCELLED, now)
             return
         if early:
-            self._unqueue(batch)
-            batch.key.acquiring -= 1
-            batch.key.processing += 1
-            self._started += 1
+            self._lines.leave_early(batch)
         self._process(batch, now)
         if early:
-            self._refill(batch.key, now)
+            self._lines.refill(batch.key, now)
 
     def acquisition_failed(self, number: int, error: BatchError, now: float) -> None:
         """A batch cannot have its resources: its items fail, and it is never processed."""
@@ -236,9 +218,9 @@ class BatcherCore:
         for timer in self._timers.take_due(now):
             if timer.kind is TimerKind.BATCH:
                 # One that has started is not queued any more: its timer is stale.
-                batch = self._queued.get(timer.batch)
+                batch = self._lines.queued.get(timer.batch)
                 if batch is not None:
-                    self._batch_due(batch, now)
+                    self._lines.batch_due(batch, now)
             elif timer.kind is TimerKind.SHUTDOWN:
                 self._deadline_passed(now)
             elif timer.kind is TimerKind.LEAVE:
@@ -271,201 +253,74 @@ class BatcherCore:
     def statistics(self) -> BatcherStatistics:
         """What there is, and has been."""
         early = sum(b.phase is Phase.ACQUIRING_EARLY for b in self._running.values())
-        processing = self._load - early
         in_hand = sum(
             len(b.items)
             for b in self._running.values()
             if b.phase in (Phase.ACQUIRING, Phase.PROCESSING)
         )
         return BatcherStatistics(
-            active_keys=len(self._keys),
-            queued_batches=len(self._queued),
+            active_keys=len(self._lines.keys),
+            queued_batches=len(self._lines.queued),
             queued_items=len(self._items) - in_hand,
             acquiring=early,
-            processing=processing,
+            processing=self._lines.load - early,
             accepted=self._accepted,
             answered=self._answered,
             rejected=self._rejected,
-            batches=self._started,
+            batches=self._lines.started,
         )
 
-    # --- into the queue ---------------------------------------------------------------------------
+    # --- a batch is under way ---------------------------------------------------------------------
 
-    def _place(self, state: Key, item: Item, now: float) -> None:
-        """Put an item into the newest batch, or into one that it opens; then the policy decides."""
-        queue = state.queue
-        batch = queue[-1] if queue else None
-        if batch is not None and not batch.takes(item.weight, self.limits):
-            batch.closed = True
-            batch = None
-        seen = Seen(
-            at_capacity=self._at_capacity(state),
-            opens=batch is None,
-            newest=0 if batch is None else len(batch.items),
-            acquiring=batch is not None and batch.phase is Phase.ACQUIRING_EARLY,
-            processing=state.processing,
-            front_full=False,
-        )
-        if batch is None:
-            batch = self._open(state, now)
-        batch.put(item, self.limits)
-        seen.front_full = queue[0].closed
-        action = self.policy.on_add(seen)
-        if action is Action.ACQUIRE:
-            self._acquire_early(batch, now)
-        elif action is Action.PROCESS:
-            while queue and queue[0].closed and not self._at_capacity(state):
-                self._start(queue[0], Trigger.SIZE, now)
-        self._note_hunger(state)
-
-    def _open(self, state: Key, now: float) -> Batch:
-        self._numbers += 1
-        linger = self.policy.deadline
-        deadline = None if linger is None else now + linger
-        batch = Batch(self._numbers, state, deadline)
-        state.queue.append(batch)
-        self._queued[batch.number] = batch
-        if deadline is not None:
-            self._add_timer(deadline, TimerKind.BATCH, batch)
-        return batch
-
-    def _refill(self, state: Key, now: float) -> None:
-        """There is room in a queue again: what waits behind it moves up."""
-        waiting = state.waiting
-        while waiting and state.has_room(waiting[0].weight, self.limits):
-            self._place(state, waiting.popleft(), now)
-
-    def _unqueue(self, batch: Batch) -> None:
-        queue = batch.key.queue
-        if queue[0] is batch:
-            queue.popleft()
-        else:
-            queue.remove(batch)
-        del self._queued[batch.number]
-
-    # --- capacity ---------------------------------------------------------------------------------
-
-    def _at_capacity(self, state: Key) -> bool:
-        return state.load >= self.limits.max_key_concurrency or self._load >= self._most
-
-    def _note_hunger(self, state: Key) -> None:
-        """A key that lacks nothing but total capacity gets a turn when there is some."""
-        if self._load >= self._most and state.queue:
-            self._hungry.setdefault(state)
-
-    def _acquire_early(self, batch: Batch, now: float) -> None:
-        batch.phase = Phase.ACQUIRING_EARLY
-        batch.key.acquiring += 1
-        self._load += 1
-        self._acquire(batch, now)
-
-    def _start(self, batch: Batch, trigger: Trigger, now: float) -> None:
-        """A batch leaves the queue."""
-        state = batch.key
-        self._unqueue(batch)
-        batch.trigger = trigger
-        state.processing += 1
-        self._load += 1
-        self._started += 1
+    def _start(self, batch: Batch, now: float) -> None:
+        """A batch has left the queue."""
         if self._acquires:
             batch.phase = Phase.ACQUIRING
             self._acquire(batch, now)
         else:
             self._process(batch, now)
-        self._refill(state, now)
 
     def _acquire(self, batch: Batch, now: float) -> None:
         self._running[batch.number] = batch
         if self._acquire_timeout is not None:
-            batch.timer = self._add_timer(now + self._acquire_timeout, TimerKind.ACQUIRE, batch)
+            due = now + self._acquire_timeout
+            batch.timer = self._timers.add(due, TimerKind.ACQUIRE, batch.number)
         self.commands.append(Acquire(batch.number, batch.key.value))
 
     def _process(self, batch: Batch, now: float) -> None:
         batch.phase = Phase.PROCESSING
         self._running[batch.number] = batch
         if self._process_timeout is not None:
-            batch.timer = self._add_timer(now + self._process_timeout, TimerKind.PROCESS, batch)
+            due = now + self._process_timeout
+            batch.timer = self._timers.add(due, TimerKind.PROCESS, batch.number)
         inputs = [item.value for item in batch.items]
         self.commands.append(
             Process(batch.number, batch.key.value, inputs, batch.resources, batch.trigger)
         )
 
-    def _start_next(self, state: Key, now: float) -> bool:
-        """The rule for free capacity: start the first batch that may; returns whether one did."""
-        if self._at_capacity(state):
-            self._note_hunger(state)
-            return False
-        for batch in state.queue:
-            # One that acquires resources starts when it has them, and not before.
-            if batch.phase is Phase.QUEUED:
-                trigger = self._may_start(batch, now)
-                if trigger is not None:
-                    self._start(batch, trigger, now)
-                    return True
-            if self.policy.front_only and not self._forced:
-                break
-        return False
-
-    def _may_start(self, batch: Batch, now: float) -> Trigger | None:
-        """Why a batch may start now that capacity is free; None when it waits."""
-        if batch.flushed:
-            return Trigger.FLUSH
-        if batch.closed:
-            return Trigger.SIZE
-        if batch.is_due(now):
-            return Trigger.TIMEOUT
-        if self._forced:
-            return Trigger.FLUSH
-        return None if self.policy.front_only else Trigger.CAPACITY
-
-    def _start_all(self, state: Key, now: float) -> None:
-        while self._start_next(state, now):
-            pass
-
-    def _freed(self, state: Key, now: float) -> None:
-        """One unit of capacity is free: the next batch of this key, or of the key whose turn it is.
-
-        A key that has just had some is behind those that wait.
-        """
-        if self._most == _UNLIMITED:
-            self._start_next(state, now)
-            return
-        if state.queue:
-            self._hungry.pop(state, None)
-            self._hungry[state] = None
-        while self._hungry and self._load < self._most:
-            next_one = next(iter(self._hungry))
-            del self._hungry[next_one]
-            if self._start_next(next_one, now) and next_one.queue:
-                self._hungry[next_one] = None
-
     # --- a batch is over --------------------------------------------------------------------------
 
     def _end(self, batch: Batch, outcome: Outcome, now: float) -> None:
         """A batch is answered: its capacity is free, and its resources are released."""
-        self._give_capacity_back(batch)
+        self._lines.give_back(batch)
         self._forget(batch, outcome, now)
-        self._refill(batch.key, now)
-        self._freed(batch.key, now)
-        self._settle(batch.key, now)
+        self._go_on(batch.key, now)
 
     def _interrupt(self, batch: Batch, error: BatchError, now: float) -> None:
         """A batch is answered before what it was doing has ended."""
         self._fail_items(batch, error)
-        self._give_capacity_back(batch)
-        batch.phase = Phase.OVER
+        self._lines.give_back(batch)
+        batch.phase, batch.timer = Phase.OVER, None
         self.commands.append(Interrupt(batch.number))
-        self._refill(batch.key, now)
-        self._freed(batch.key, now)
-        self._settle(batch.key, now)
+        self._go_on(batch.key, now)
 
-    def _give_capacity_back(self, batch: Batch) -> None:
-        if batch.phase is Phase.ACQUIRING_EARLY:
-            self._unqueue(batch)
-            batch.key.acquiring -= 1
-        else:
-            batch.key.processing -= 1
-        self._load -= 1
+    def _go_on(self, state: Key, now: float) -> None:
+        """Capacity is free, and there may be room in the queue."""
+        lines = self._lines
+        lines.refill(state, now)
+        lines.freed(state, now)
+        lines.settle(state)
+        self._check_leave(now)
 
     def _forget(self, batch: Batch, outcome: Outcome, now: float) -> None:
         """What a batch was doing has ended."""
@@ -495,27 +350,7 @@ class BatcherCore:
         if isinstance(error, BatchCancelled):
             closing.abandon(item.key.value)
 
-    def _settle(self, state: Key, now: float) -> None:
-        """Forget a key that has nothing left, so that memory does not grow with keys seen."""
-        if state.idle:
-            self._keys.pop(state.value, None)
-            self._hungry.pop(state, None)
-        self._check_leave(now)
-
     # --- time -------------------------------------------------------------------------------------
-
-    def _add_timer(self, due: float, kind: TimerKind, batch: Batch) -> Timer:
-        timers = self._timers
-        if len(timers) > 2 * (len(self._queued) + len(self._running)) + 64:
-            timers.forget_batches({*self._queued, *self._running})
-        return timers.add(due, kind, batch.number)
-
-    def _batch_due(self, batch: Batch, now: float) -> None:
-        """Start a batch whose time has come; at capacity it starts when some is free."""
-        if self._at_capacity(batch.key):
-            self._note_hunger(batch.key)
-        elif batch.phase is Phase.QUEUED:
-            self._start(batch, Trigger.TIMEOUT, now)
 
     def _phase_timed_out(self, timer: Timer, now: float) -> None:
         batch = self._running.get(timer.batch)
@@ -536,9 +371,9 @@ class BatcherCore:
                 if batch.phase is not Phase.OVER:
                     self._interrupt(batch, BatchCancelled("the batcher was aborted"), now)
         elif mode == "flush" or (mode == "drain" and self._waits_for_items):
-            self._forced = True
-            for state in list(self._keys.values()):
-                self._start_all(state, now)
+            self._lines.forced = True
+            for state in list(self._lines.keys.values()):
+                self._lines.start_all(state, now)
 
     @property
     def _waits_for_items(self) -> bool:
@@ -547,15 +382,14 @@ class BatcherCore:
 
     def _cancel_waiting(self, now: float) -> None:
         error = BatchCancelled("the batcher is shutting down")
-        for state in list(self._keys.values()):
-            waiting, state.waiting = list(state.waiting), type(state.waiting)()
-            for item in waiting:
-                self._answer(item, error=error)
+        for state in list(self._lines.keys.values()):
+            while state.waiting:
+                self._answer(state.waiting.popleft(), error=error)
             for batch in list(state.queue):
                 self._fail_items(batch, error)
                 if batch.phase is Phase.QUEUED:
-                    self._unqueue(batch)
-            self._settle(state, now)
+                    self._lines.unqueue(batch)
+            self._lines.settle(state)
 
     def _deadline_passed(self, now: float) -> None:
         closing = self._closing
@@ -569,7 +403,7 @@ class BatcherCore:
         closing = self._closing
         if closing is None or self.left:
             return
-        if self._keys:
+        if self._lines.keys:
             closing.grace = None
             return
         if self._running or self._releasing:
