@@ -23,6 +23,8 @@ CPUS := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 # Two more than there are cores: many tests wait for processes.
 JOBS ?= $(shell expr $(CPUS) + 2)
 SEEDS ?= 1000
+SEED ?= 0
+MINUTES ?= 1
 
 .PHONY: help
 help:  ## Show this list.
@@ -50,6 +52,14 @@ bench: $(VENV)/bench.stamp  ## Run the benchmarks: ARGS='…'.
 .PHONY: simulate
 simulate: $(VENV)/dev.stamp  ## Run whole topologies under the simulator: SEEDS=1000.
 	$(BIN)/python -m actorflow.testing.campaign --seeds $(SEEDS) $(ARGS)
+
+.PHONY: deliveries
+deliveries: $(VENV)/dev.stamp  ## Simulate deliveries under crashes of stages and host: SEEDS=1000.
+	$(BIN)/python -m tests.chaos.campaign --seeds $(SEEDS) $(ARGS)
+
+.PHONY: chaos
+chaos: $(VENV)/dev.stamp  ## Real processes under kills, stops, full disks: MINUTES=1, SEED=0.
+	$(BIN)/python -m tests.chaos --minutes $(MINUTES) --seed $(SEED) $(ARGS)
 
 .PHONY: clean
 clean:  ## Remove .venv, caches and build products.

@@ -20,11 +20,12 @@ def processes() -> str:
     found = children()
     if mark := os.environ.get(MARK):
         found |= orphans(mark)
-    blocks = [_process(one) for one in sorted(found, key=lambda one: one.pid)]
+    blocks = [describe_process(one) for one in sorted(found, key=lambda one: one.pid)]
     return "\n".join(blocks) or "no process was left"
 
 
-def _process(process: psutil.Process) -> str:
+def describe_process(process: psutil.Process) -> str:
+    """What it is, what it has used, where each thread waits, and what it has open."""
     lines = [describe(process)]
     with contextlib.suppress(psutil.Error, OSError):
         used = process.cpu_times()

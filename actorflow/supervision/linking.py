@@ -17,6 +17,9 @@ from actorflow.supervision.wiring import Edge, EdgeState, Exchange
 
 __all__ = ["Linking"]
 
+LINK_AGAIN = 0.2
+"""Seconds after which a declared subscription is linked that there was no link for."""
+
 
 class Linking:
     """Links the edges of a supervisor's wiring, and says what becomes of them.
@@ -157,9 +160,19 @@ class Linking:
             ProtocolError: ``bad_ref``: it is another's subscription.
         """
         edge = self._state.wiring.by_ref(record.ref)
-        if edge is not None:
-            _check_owner(consumer, edge.consumer, record.ref)
+        if edge is None:
+            return
+        _check_owner(consumer, edge.consumer, record.ref)
+        if edge.declared and edge.state is EdgeState.LINKED and _had_no_link(record.reason):
+            self._try_again(edge)
+        else:
             self.over(edge, record.reason)
+
+    def _try_again(self, edge: Edge) -> None:
+        """The host had no descriptors for a link; both ends wait, until it has some."""
+        self._state.runtime.link_over(edge.ref)
+        self._state.wiring.lost(edge)
+        self._state.after(LINK_AGAIN, lambda: self.connect(edge))
 
     def verdict(self, child: Child, reason: Any, *, restarting: bool) -> None:
         """An incarnation has ended: tell everyone linked with it."""
@@ -249,6 +262,11 @@ class Linking:
             left = self._state.wiring.upstream(consumer.id)
             if all(each.state is EdgeState.OVER for each in left):
                 self._state.tell(consumer, control.Finish())
+
+
+def _had_no_link(reason: Any) -> bool:
+    """Whether a subscription ended before it began, as the runtime could make no link."""
+    return isinstance(reason, list) and reason[:1] == ["no_link"]
 
 
 def _waits_for_the_old_one(edge: Edge) -> bool:

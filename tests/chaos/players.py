@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import random
+import signal
 from collections.abc import Iterable
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from actorflow import (
@@ -51,6 +54,10 @@ class _Player(Stage):
         self.life = os.urandom(4).hex() if self.folder else f"{random.getrandbits(32):08x}"
         if self.folder:
             self.history = HistoryFile(self.folder, self.name, self.index, self.life)
+            # Where it is, should the run hang.
+            path = Path(self.folder, f"{self.name}-{self.index}-{os.getpid()}.stacks")
+            self.stacks = path.open("a")
+            faulthandler.register(signal.SIGUSR1, self.stacks)
             tap_acknowledgements(self.history.add)
 
     def add(self, kind: str, events: Iterable[str]) -> None:

@@ -17,10 +17,12 @@ from actorflow import (
     SupervisorOptions,
     Topology,
 )
+from actorflow.protocol import control
 from actorflow.protocol.delivery import Unfinished
 from actorflow.protocol.demand import AutoWindow
 from actorflow.stage.buffer import Buffer, Chunk
 from actorflow.supervision import operations
+from actorflow.supervision.runtime import Received
 from actorflow.testing import CrashAt, Faults, Simulation, StageHarness, fault_point, simulate
 from actorflow.testing.topologies import ByHand, Numbers, Sink, Through
 from tests.seeds import seeds
@@ -262,3 +264,39 @@ def test_a_successor_of_a_source_that_was_done_ends_with_its_consumers(seed: int
     for step in range(59, 140, 3):
         faults = Faults(at=(CrashAt(step, "numbers"),))
         assert simulate(topology, seed=seed, faults=faults, check=False).status == "done"
+
+
+@pytest.mark.parametrize("dispatcher", ["demand", "broadcast"])
+def test_a_link_that_could_not_be_made_is_made_later(dispatcher: str) -> None:
+    """A host without descriptors, for a moment: nobody waits for ever for who never came."""
+    whole = Topology("links").stage(
+        "numbers",
+        Numbers,
+        args={"first": 0, "count": 20},
+        dispatcher=dispatcher,
+    )
+    whole = whole.stage("sink", Sink, replicas=2, subscribe_to=[SubscribeTo("numbers")])
+    simulation = Simulation(whole, seed=1, faults=Faults(at=(CrashAt(60, "sink/0"),)))
+    world, core = simulation.world, simulation.core
+    link = world.link
+    refused: list[Received] = []
+
+    def without_descriptors(ref: int, producer: Any, consumer: Any, *messages: Any) -> None:
+        if ref % 3:
+            said = control.SubscriptionEnded(ref, ["no_link", "too many open files"])
+            refused.append(Received(consumer, control.encode_control(said)))
+        else:
+            link(ref, producer, consumer, *messages)
+
+    world.link = without_descriptors  # type: ignore[method-assign]
+
+    def refuse() -> bool:
+        while refused:
+            core.observe(refused.pop())
+        return False
+
+    simulation.run_until(refuse)
+    run = simulation.finish()
+    assert run.status == "done"
+    for stage in ("sink/0", "sink/1") if dispatcher == "broadcast" else ("sink",):
+        assert set(run.handled(stage)) == set(range(20))
