@@ -1,0 +1,1 @@
+"""The originals, as they were: each hangs, starves or loses work, and a test shows it."""

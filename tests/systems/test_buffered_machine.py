@@ -1,0 +1,311 @@
+"""D-25: everything that may happen to a window, in random orders, in virtual time; D-15.
+
+The rules, after every step: no more calls in flight than agreed (R-D1), no more bodies (R-D2), no
+more items claimed (R-D3); a call whose I/O is ready ends in the step in which it is, whatever the
+bodies do (R-D4); a call that has ended holds no permit (R-D5); with `ordered` results leave in
+order (R-D6); after a stop each claimed item is finished, put back or reported, once (R-D7).
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+from collections import Counter, deque
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from actorflow import ItemFailed
+from actorflow.stage.children import ChildEnd, ChildEnded
+from actorflow.stages.buffered.claims import Claims
+from actorflow.stages.buffered.options import CallOptions
+from actorflow.stages.buffered.window import CallWindow, Item, Owner
+from actorflow.supervision.permits import PermitTable
+from tests.seeds import seeds
+from tests.systems.buffered_rig import select
+
+STEPS = 80
+PERMITS = 2
+SOURCE = "source"
+
+
+def put_back(items: list[Any]) -> None:
+    """Stands for the source."""
+
+
+@dataclass
+class Machine:
+    """A window, its source, its bodies, and the permits that all of them want."""
+
+    options: CallOptions
+    bodies: int
+    choose: random.Random
+    now: float = 0.0
+    asked: int = 0
+    taken: int = 0
+    calls: dict[int, int] = field(default_factory=dict)
+    """The items of the calls in flight, by life."""
+    cancelled: set[int] = field(default_factory=set)
+    buffered: deque[Any] = field(default_factory=deque)
+    in_body: dict[int, Any] = field(default_factory=dict)
+    """What the bodies have, each by its number."""
+    left: list[Any] = field(default_factory=list)
+    """What has been handed over, in order."""
+    finished: Counter[int] = field(default_factory=Counter)
+    put_back: Counter[int] = field(default_factory=Counter)
+    reported: Counter[int] = field(default_factory=Counter)
+    freed: Counter[int] = field(default_factory=Counter)
+    timers: list[tuple[float, Any]] = field(default_factory=list)
+    stopped: bool = False
+    over: bool = False
+
+    def __post_init__(self) -> None:
+        self.permits: PermitTable[Any] = PermitTable({"pool": PERMITS})
+        self.holders: set[Any] = set()
+        self.window = CallWindow(
+            self.options,
+            Owner(
+                start=self._start,
+                cancel=self.cancelled.add,
+                emit=self._emit,
+                free=self._free,
+                requeue=self._requeue,
+                emptied=self._emptied,
+                now=lambda: self.now,
+                after=lambda seconds, act: self.timers.append((self.now + seconds, act)),
+                log=self._log,
+            ),
+        )
+        assert self.options.concurrency is not None
+        self.claims = Claims(self.options.concurrency, lambda: 1, self._ask)
+        self.claims.joined(SOURCE)
+        self.window.open()
+
+    # --- what may happen --------------------------------------------------------------------------
+
+    def steps(self) -> list[Any]:
+        """Everything that may happen now."""
+        found: list[Any] = []
+        if self.asked > self.taken and not self.stopped:
+            found.append(self.arrive)
+        if self.calls:
+            found.append(self.io_fails)
+        if self._with_permit("call"):
+            found += [self.io_ready, self.io_ready]
+        if self.buffered and len(self.in_body) < self.bodies:
+            found.append(self.deliver)
+        if self._with_permit("body"):
+            found.append(self.body_ends)
+        if self.options.timeout is not None:
+            found.append(self.time_passes)
+        return found
+
+    def arrive(self) -> None:
+        """The source gives some of what was asked for."""
+        count = self.choose.randint(1, self.asked - self.taken)
+        items = range(self.taken + 1, self.taken + count + 1)
+        self.taken += count
+        self.claims.came(SOURCE, count)
+        self.window.add(items, SOURCE)
+
+    def io_ready(self) -> None:
+        """A call's I/O is ready: it ends in this step, and gives its permit back."""
+        life = self.choose.choice(self._with_permit("call"))
+        self._call_ends(life, ChildEnd("normal", True, self.calls[life]))
+
+    def io_fails(self) -> None:
+        """A call fails, or its cancellation arrives."""
+        life = self.choose.choice(list(self.calls))
+        self._call_ends(life, ChildEnd(["error", "ValueError: no"], False))
+
+    def deliver(self) -> None:
+        """A body takes the oldest result, and asks for a permit."""
+        result = self.buffered.popleft()
+        self.left.append(result)
+        self.in_body[len(self.left)] = result
+        self._want(("body", len(self.left)))
+        if self.options.claim == "window":
+            self.window.handed_over(len(self.left))
+
+    def body_ends(self) -> None:
+        """One of the bodies ends, and gives its permit back."""
+        number = self.choose.choice(self._with_permit("body"))
+        result = self.in_body.pop(number)
+        self.finished[result.item if isinstance(result, ItemFailed) else result] += 1
+        self._return(("body", number))
+        self.window.finished(sum(self.finished.values()))
+
+    def time_passes(self) -> None:
+        """Timers fire."""
+        self.now += 0.3
+        due = [timer for timer in self.timers if timer[0] <= self.now]
+        self.timers = [timer for timer in self.timers if timer[0] > self.now]
+        for _, act in due:
+            act()
+
+    def stop(self) -> None:
+        """The stage is told to stop."""
+        self.stopped = True
+        self.claims.close()
+        self.window.stop(takers=True)
+
+    # --- the rules --------------------------------------------------------------------------------
+
+    def check(self) -> None:
+        """What holds after every step."""
+        limit = self.options.concurrency
+        counts = self.window.counts
+        assert limit is not None
+        assert counts.in_flight == len(self.calls) <= limit
+        assert len(self.in_body) <= self.bodies
+        unfinished = self.taken - sum(self.freed.values())
+        beside = len(self.in_body) if self.options.claim == "window" else 0
+        assert unfinished + beside <= limit + (self.bodies if beside else 0)
+        assert self.claims.open <= limit
+        assert not counts.waiting or counts.in_flight == limit or self.stopped
+        assert len(self.holders) <= PERMITS
+        assert all(who[0] == "body" or who[1] in self.calls for who in self.holders)
+        if self.options.ordered:
+            order = [each.item if isinstance(each, ItemFailed) else each for each in self.left]
+            assert order == sorted(order)
+
+    def check_end(self) -> None:
+        """Each claimed item had exactly one fate, and its place is free."""
+        fates = self.finished + self.put_back + self.reported
+        assert self.over
+        assert fates == Counter(range(1, self.taken + 1))
+        assert self.freed[SOURCE] == self.taken
+        assert not self.holders
+
+    # --- within -----------------------------------------------------------------------------------
+
+    def _call_ends(self, life: int, end: ChildEnd) -> None:
+        del self.calls[life]
+        self._return(("call", life))
+        # What is ready is settled here and now: nothing in it asks how the bodies are.
+        self.window.ended([ChildEnded(life, end)])
+
+    def _with_permit(self, kind: str) -> list[int]:
+        """The calls, or bodies, that have a permit, so that they can get on."""
+        return [number for what, number in sorted(self.holders) if what == kind]
+
+    def _want(self, who: Any) -> None:
+        if self.permits.ask(who, "pool"):
+            self.holders.add(who)
+
+    def _return(self, who: Any) -> None:
+        successor = self.permits.gone(who)
+        self.holders.discard(who)
+        if successor is not None:
+            self.holders.add(successor)
+
+    def _ask(self, source: object, count: int) -> None:
+        self.asked += count
+
+    def _start(self, life: int, item: int) -> None:
+        self.calls[life] = item
+        self._want(("call", life))
+
+    def _emit(self, results: list[Any]) -> None:
+        self.buffered.extend(results)
+
+    def _free(self, items: list[Item]) -> None:
+        self.freed[SOURCE] += len(items)
+        self.claims.done(SOURCE, len(items))
+
+    def _requeue(self, items: list[Item]) -> None:
+        self.put_back.update(item.event for item in items)
+        self.window.requeued(None)
+
+    def _emptied(self) -> None:
+        assert not self.over
+        self.over = True
+
+    def _log(self, level: str, event: str, values: dict[str, Any]) -> None:
+        if "cancelled by the stop" in event or "skipped" in event:
+            self.reported[values["item"]] += 1
+
+
+def machine(seed: int) -> Machine:
+    """One with options that the seed chooses."""
+    choose = random.Random(seed)
+    mode = choose.choice(["finish", "requeue", "cancel"])
+    options = CallOptions(
+        run=select,
+        concurrency=choose.randint(1, 5),
+        ordered=choose.random() < 0.5,
+        claim=choose.choice(["total", "window"]),  # type: ignore[arg-type]
+        timeout=choose.choice([None, 1.0]),
+        retries=choose.randint(0, 2),
+        on_error=choose.choice(["emit", "skip"]),  # type: ignore[arg-type]
+        on_stop=mode,  # type: ignore[arg-type]
+        requeue=put_back if mode == "requeue" else None,
+    )
+    return Machine(options, choose.randint(1, 3), choose)
+
+
+@pytest.mark.parametrize("part", range(5))
+def test_d_25_the_rules_hold_in_every_order(part: int) -> None:
+    """80 random steps, then a stop, then everything that still may happen; for each seed."""
+    for seed in seeds(500)[part::5]:
+        stage = machine(seed)
+        for _ in range(STEPS):
+            stage.choose.choice(stage.steps() or [lambda: None])()
+            stage.check()
+        stage.stop()
+        while not stage.over:
+            step = [step for step in stage.steps() if step != stage.time_passes]
+            stage.choose.choice(step or [stage.time_passes])()
+            stage.check()
+        stage.check_end()
+
+
+def calls_of(items: int) -> int:
+    """How many functions are called for so many trivial calls."""
+    window: CallWindow
+    waiting: deque[int] = deque()
+    emitted = 0
+
+    def emit(results: list[Any]) -> None:
+        nonlocal emitted
+        emitted += len(results)
+
+    nothing = Owner(
+        start=lambda life, item: waiting.append(life),
+        cancel=lambda life: None,
+        emit=emit,
+        free=lambda items: None,
+        requeue=lambda items: None,
+        emptied=lambda: None,
+        now=lambda: 0.0,
+        after=lambda seconds, act: None,
+        log=lambda level, event, values: None,
+    )
+    window = CallWindow(CallOptions(run=select, concurrency=256, ordered=True), nothing)
+    window.open()
+    count = 0
+
+    def seen(frame: Any, event: str, argument: Any) -> None:
+        nonlocal count
+        count += 1
+
+    done = ChildEnd("normal", True, "row")
+    sys.setprofile(seen)
+    try:
+        for first in range(0, items, 256):
+            window.add(range(256), None)
+            while waiting:
+                window.ended([ChildEnded(waiting.popleft(), done)])
+            window.finished(emitted)
+            del first
+    finally:
+        sys.setprofile(None)
+    assert window.counts.claimed == 0
+    return count
+
+
+def test_d_15_the_cost_grows_with_the_number_of_items() -> None:
+    """Four times the items: four times the work, and no more than 1.3 x that."""
+    few, many = calls_of(2_560), calls_of(10_240)
+    assert many <= 1.3 * 4 * few
