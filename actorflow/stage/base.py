@@ -63,6 +63,10 @@ class StageContext(Protocol):
         """The place, in the order of emission, of the oldest event that is not finished."""
 
     @property
+    def capacity(self) -> int:
+        """How many events could leave now."""
+
+    @property
     def finished(self) -> int:
         """How many of the events emitted are finished, at least; 0 under `at_most_once`."""
 

@@ -58,6 +58,11 @@ class RunningStage(StageContext):
         return self._consuming("count its producers").upstream.count
 
     @property
+    def capacity(self) -> int:
+        """How many events could leave now."""
+        return self._producing("emit").capacity
+
+    @property
     def finished(self) -> int:
         """How many of the events emitted are finished, at least; 0 under `at_most_once`."""
         return self._producing("emit").finished

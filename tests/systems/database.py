@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from queue import SimpleQueue
+
+Address = tuple[str, int]
 
 
 class Database:
@@ -30,12 +33,18 @@ class Database:
         self._idle = idle
         self._news: asyncio.Condition
 
-    async def serve(self, ready: asyncio.Future[tuple[str, int]], over: asyncio.Event) -> None:
-        """Serve until it is over."""
+    async def serve(self, ready: Callable[[Address, Callable[[], None]], None]) -> None:
+        """Serve until it is told to stop.
+
+        Args:
+            ready: is told where it is, and what to call, from any thread, to stop it.
+        """
         self._news = asyncio.Condition()
+        loop, over = asyncio.get_running_loop(), asyncio.Event()
         server = await asyncio.start_server(self._client, "127.0.0.1", 0)
         async with server:
-            ready.set_result(server.sockets[0].getsockname()[:2])
+            address = server.sockets[0].getsockname()[:2]
+            ready(address, lambda: loop.call_soon_threadsafe(over.set))  # type: ignore[arg-type]
             await over.wait()
 
     async def _client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -45,6 +54,8 @@ class Database:
                 await self._body(writer)
             else:
                 await self._select(item, reader, writer)
+        except asyncio.CancelledError:
+            """The test is over."""
         finally:
             writer.close()
 
@@ -77,22 +88,16 @@ class Database:
 
 
 @contextmanager
-def served(database: Database) -> Iterator[tuple[str, int]]:
+def served(database: Database) -> Iterator[Address]:
     """Serve it in a thread; gives its address."""
-    loop = asyncio.new_event_loop()
-    ready = loop.create_future()
-    over = asyncio.Event()
+    known: SimpleQueue[tuple[Address, Callable[[], None]]] = SimpleQueue()
     thread = threading.Thread(
-        target=lambda: loop.run_until_complete(database.serve(ready, over)), daemon=True
+        target=lambda: asyncio.run(database.serve(lambda *found: known.put(found))), daemon=True
     )
-    address: list[tuple[str, int]] = []
-    known = threading.Event()
-    ready.add_done_callback(lambda done: (address.append(done.result()), known.set()))
     thread.start()
-    assert known.wait(10)
+    address, stop = known.get(timeout=10)
     try:
-        yield address[0]
+        yield address
     finally:
-        loop.call_soon_threadsafe(over.set)
+        stop()
         thread.join(10)
-        loop.close()

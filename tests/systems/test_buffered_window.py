@@ -34,13 +34,22 @@ def test_d_06_no_more_is_claimed_than_was_agreed(claim: str, most: int) -> None:
 @pytest.mark.parametrize("ordered", [False, True])
 def test_d_01_calls_go_on_while_a_body_runs(ordered: bool) -> None:
     """The body takes for ever; every other call of the window begins, and ends, all the same."""
-    rig = Rig(5, ordered=ordered)
+    rig = Rig(5, ordered=ordered, claim="window")
     rig.returns(1)
     assert rig.in_body == rows(1)
-    assert rig.in_flight == [2, 3, 4, 5]
-    rig.returns(2, 3, 4, 5)
+    assert rig.in_flight == [2, 3, 4, 5, 6]
+    rig.returns(2, 3, 4, 5, 6)
     assert (rig.in_flight, rig.counts.handed_over) == ([], 5)
     assert rig.in_body == rows(1)
+
+
+def test_d_06_of_two_results_at_once_the_first_gives_its_place_back() -> None:
+    """It is handed over; the second waits for the body."""
+    rig = Rig(5, claim="window")
+    assert rig.harness.offspring is not None
+    rig.harness.offspring.returns(1, 2, result="row")
+    rig.feed()
+    assert (len(rig.in_body), rig.in_flight) == (1, [3, 4, 5, 6])
 
 
 @pytest.mark.parametrize("bodies", [1, 3])

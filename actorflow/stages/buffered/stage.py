@@ -245,11 +245,22 @@ class AsyncStage(ProducerConsumer):
         self._loop.start(life, self._template, (*self._first, event))
 
     def _emit(self, results: list[Any]) -> None:
-        self.emit(results)
-        self._emitted += len(results)
         if self._by_hand_over:
-            self.send_behind(_HandedOver(self._emitted))
+            # What waits for demand is emitted one by one: the place of the first must not wait
+            # until the second has left, too.
+            leaving = min(self._running().capacity, len(results))
+            self._emit_together(results[:leaving])
+            for result in results[leaving:]:
+                self._emit_together([result])
+        else:
+            self.emit(results)
         self._progressed()  # some may be finished already: nobody wanted them
+
+    def _emit_together(self, results: list[Any]) -> None:
+        if results:
+            self.emit(results)
+            self._emitted += len(results)
+            self.send_behind(_HandedOver(self._emitted))
 
     def _free(self, items: list[Item]) -> None:
         shares: dict[tuple[HeldBatch, Subscription], list[Item]] = {}
