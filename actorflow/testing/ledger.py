@@ -93,14 +93,12 @@ class Flow:
     @property
     def events_on_wire(self) -> int:
         """Events sent and not received."""
-        return sum(frame.events for frame in self.to_consumer)
+        return self.sent - self.received
 
     @property
     def asks_on_wire(self) -> int:
         """Demand sent and not received."""
-        return sum(
-            frame.message.count for frame in self.to_producer if isinstance(frame.message, Ask)
-        )
+        return self.asked - self.asked_in
 
 
 class Ledger:

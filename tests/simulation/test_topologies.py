@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 from actorflow.testing.experiments import Experiment
 from actorflow.testing.meddling import DISTURBING, INTERVENTIONS
 from actorflow.testing.topologies import random_topology
+from tests.seeds import seeds
 
 PARTS = range(8)
 """Eight tests, so that several workers share the work."""
 
-EXAMPLES = 260
-"""Of each part: more than 2 000 in all; a campaign has as many as you have time for."""
+EXAMPLES = len(seeds(260))
+"""Of each part: more than 2 000 in a thorough run; a campaign has as many as you have time for."""
 
 
 def part_of(part: int) -> settings:

@@ -156,7 +156,8 @@ class Channel:
     # --- actions ----------------------------------------------------------------------------------
 
     def _can_write(self) -> bool:
-        return self.writer_open and self.in_pipe < min(len(self.data), self.capacity)
+        in_pipe = self.in_pipe
+        return in_pipe < len(self.data) and in_pipe < self.capacity and self.writer_open
 
     def _write(self) -> str:
         count = self._schedule.cut(min(len(self.data), self.capacity) - self.in_pipe)
@@ -168,10 +169,10 @@ class Channel:
     def _can_read(self) -> bool:
         reader = self.reader
         return (
-            reader is not None
+            (self.in_pipe > 0 or not self.writer_open)
+            and reader is not None
             and self.reader_open
             and not self.end_seen
-            and (self.in_pipe > 0 or not self.writer_open)
             and reader.can_read(self)
         )
 
@@ -184,19 +185,20 @@ class Channel:
         return "end"
 
     def _take(self, count: int) -> str:
-        chunk = bytes(self.data[:count])
-        del self.data[:count]
+        data, reader = self.data, self.reader
+        assert reader is not None
+        chunk = bytes(data[:count])
+        del data[:count]
         self.in_pipe -= count
-        if len(self.data) > self.in_pipe:
+        if len(data) > self.in_pipe:
             self._ready.add(self.writing)
-        assert self.reader is not None
         try:
             frames = self._decoder.feed(chunk)
         except ProtocolError as error:
-            self.reader.garbled(self, error)
+            reader.garbled(self, error)
             return f"{count} B {error.reason}"
         if frames:
-            self.reader.take(self, frames)
+            reader.take(self, frames)
         return f"{count} B {zlib.crc32(chunk):08x}"
 
     def _written(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import field
+from math import inf
 from random import Random
 
 from actorflow.errors import OptionError
@@ -97,17 +98,15 @@ class CrashPlan:
         faults: what is wanted.
     """
 
-    __slots__ = ("_pending", "_random", "_stages")
+    __slots__ = ("_pending", "_random", "_stages", "next_step")
 
     def __init__(self, seed: int, faults: Faults) -> None:
         self._random = Random(f"actorflow crashes {seed}")
         self._stages = faults.stages
         drawn = [CrashAt(self._random.randint(1, faults.within)) for _ in range(faults.crashes)]
         self._pending = sorted((*faults.at, *drawn), key=lambda crash: crash.step)
-
-    def due(self, step: int) -> bool:
-        """Whether a crash is due at this step."""
-        return bool(self._pending) and self._pending[0].step <= step
+        self.next_step: float = self._pending[0].step if self._pending else inf
+        """The step at which the oldest one is due."""
 
     def victim(self, processes: Sequence[SimulatedProcess]) -> SimulatedProcess | None:
         """Whom the oldest due crash hits; None when nobody that it names exists now."""
@@ -121,4 +120,5 @@ class CrashPlan:
         if not hit:
             return None
         self._pending.pop(0)
+        self.next_step = self._pending[0].step if self._pending else inf
         return hit[int(self._random.random() * len(hit))]

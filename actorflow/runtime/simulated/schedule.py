@@ -8,13 +8,14 @@ them.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from operator import attrgetter
 from random import Random
 from typing import Any, Literal
 
 from actorflow.errors import OptionError
 from actorflow.records import dataclass
-from actorflow.runtime.simulated.actors import Actor, ReadySet
+from actorflow.runtime.simulated.actors import Actor
 
 __all__ = ["Conditions", "Schedule"]
 
@@ -79,7 +80,7 @@ class Schedule:
         conditions: what is fixed; the rest is drawn.
     """
 
-    __slots__ = ("_cut", "_lowest", "_pick", "_random", "conditions", "eager", "haste")
+    __slots__ = ("_cut", "_draw", "_lowest", "_random", "conditions", "eager", "haste", "pick")
 
     def __init__(self, seed: int, conditions: Conditions) -> None:
         # Text, as Random takes the absolute value of an integer: seeds 1 and -1 would be one.
@@ -101,24 +102,23 @@ class Schedule:
         self.eager: bool = drawn["eager"]
         self.haste: float = drawn["haste"]
         self._lowest = 0.0
-        self._pick = {
+        self._draw = random.random
+        self.pick: Callable[[list[Actor]], Actor] = {
             "uniform": self._uniform,
             "laggards": self._spare_laggards,
             "priorities": self._by_rank,
         }[drawn["pick"]]
+        """Who of those that are ready acts next; there is one at least."""
         self._cut: str = drawn["cut"]
-
-    def pick(self, ready: ReadySet) -> Actor:
-        """Who acts next; the set is not empty."""
-        return self._pick(ready.items)
 
     def cut(self, available: int) -> int:
         """How many of the available bytes move, from 1 to all."""
         if self._cut == "whole" or available == 1:
             return available
         if self._cut == "bytes":
-            return min(available, 1 + int(self._random.random() * 3))
-        return 1 + int(self._random.random() * available)
+            few = 1 + int(self._draw() * 3)
+            return min(available, few)
+        return 1 + int(self._draw() * available)
 
     def speed(self) -> float:
         """A new process's virtual seconds per event; half of them take no time at all."""
@@ -127,30 +127,30 @@ class Schedule:
 
     def hurries(self) -> bool:
         """Whether time moves on though something else could happen."""
-        return self.haste > 0 and self._random.random() < self.haste
+        return self.haste > 0 and self._draw() < self.haste
 
     def among(self, count: int) -> int:
         """One of `count` things, from 0."""
-        return int(self._random.random() * count)
+        return int(self._draw() * count)
 
     # --- how actors are picked --------------------------------------------------------------------
 
     def _uniform(self, actors: list[Actor]) -> Actor:
-        return actors[int(self._random.random() * len(actors))]
+        return actors[int(self._draw() * len(actors))]
 
     def _spare_laggards(self, actors: list[Actor]) -> Actor:
-        random = self._random.random
-        actor = self._uniform(actors)
+        random = self._draw
+        actor = actors[int(random() * len(actors))]
         for _ in range(8):
             if actor.slow is None:
                 actor.slow = random() < 0.25
             if not actor.slow:
                 break
-            actor = self._uniform(actors)
+            actor = actors[int(random() * len(actors))]
         return actor
 
     def _by_rank(self, actors: list[Actor]) -> Actor:
-        random = self._random.random
+        random = self._draw
         for actor in actors:
             if actor.rank is None:
                 actor.rank = random()

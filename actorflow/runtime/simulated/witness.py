@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from actorflow.stage.work import Work
@@ -42,7 +43,7 @@ class Witness:
 
 
 class Witnesses(Witness):
-    """Several witnesses as one; the first verdict counts.
+    """Several witnesses as one; the first verdict counts. Each hears only what it overrides.
 
     Args:
         witnesses: told in this order.
@@ -50,43 +51,56 @@ class Witnesses(Witness):
 
     def __init__(self, *witnesses: Witness) -> None:
         self._all = witnesses
+        self._hear_sent = self._hearing("sent")
+        self._hear_received = self._hearing("received")
+        self._hear_begins = self._hearing("begins")
+        self._hear_finishes = self._hearing("finishes")
+        self._hear_acted = self._hearing("acted")
+        self._hear_died = self._hearing("died")
 
     def sent(self, process: SimulatedProcess, link: int, frame: bytes) -> None:
         """Tell all."""
-        for each in self._all:
-            each.sent(process, link, frame)
+        for hear in self._hear_sent:
+            hear(process, link, frame)
         self._collect()
 
     def received(self, process: SimulatedProcess, link: int, frame: bytes) -> None:
         """Tell all."""
-        for each in self._all:
-            each.received(process, link, frame)
+        for hear in self._hear_received:
+            hear(process, link, frame)
         self._collect()
 
     def begins(self, process: SimulatedProcess, work: Work) -> None:
         """Tell all."""
-        for each in self._all:
-            each.begins(process, work)
+        for hear in self._hear_begins:
+            hear(process, work)
         self._collect()
 
     def finishes(self, process: SimulatedProcess, work: Work, result: object) -> None:
         """Tell all."""
-        for each in self._all:
-            each.finishes(process, work, result)
+        for hear in self._hear_finishes:
+            hear(process, work, result)
         self._collect()
 
     def acted(self, process: SimulatedProcess) -> None:
         """Tell all."""
-        for each in self._all:
-            each.acted(process)
+        for hear in self._hear_acted:
+            hear(process)
         self._collect()
 
     def died(self, process: SimulatedProcess) -> None:
         """Tell all."""
-        for each in self._all:
-            each.died(process)
+        for hear in self._hear_died:
+            hear(process)
         self._collect()
 
+    def _hearing(self, hook: str) -> list[Callable[..., None]]:
+        unheard = getattr(Witness, hook)
+        return [
+            getattr(each, hook) for each in self._all if getattr(type(each), hook) is not unheard
+        ]
+
     def _collect(self) -> None:
-        if self.verdict is None:
-            self.verdict = next((w.verdict for w in self._all if w.verdict is not None), None)
+        for each in self._all:
+            if each.verdict is not None and self.verdict is None:
+                self.verdict = each.verdict

@@ -52,6 +52,9 @@ CONTROL_CAPACITY = 512
 """The smallest capacity of a control link. Nobody waits for room on it, so that a smaller one would
 only make every run longer."""
 
+DIGEST_EVERY = 1000
+"""Steps."""
+
 HURRY = 0.05
 """Seconds by which time may move on while something else could happen: as long as a busy machine
 may take to deliver a message, and short against every deadline of a supervisor."""
@@ -116,6 +119,7 @@ class World(Runtime):
         self.faults = Faults() if faults is None else faults
         self.steps = 0
         self.trace: deque[Step] = deque(maxlen=remember)
+        self._undigested: list[str] = []
         schedule = Schedule(seed, Conditions() if conditions is None else conditions)
         self.conditions = schedule.conditions
         self._witness = Witness() if witness is None else witness
@@ -266,6 +270,7 @@ class World(Runtime):
     @property
     def trace_hash(self) -> str:
         """A digest of every step so far, also of those that `trace` has forgotten."""
+        self._digest_steps()
         return self._digest.hexdigest()
 
     def step(self) -> None:
@@ -275,16 +280,16 @@ class World(Runtime):
             Stalled: nothing can happen any more.
         """
         self.steps += 1
-        if self._crashes.due(self.steps) and self._crash():
+        if self.steps >= self._crashes.next_step and self._crash():
             return
-        if self._schedule.haste and self._ready.items and self._schedule.hurries():
+        ready, schedule = self._ready, self._schedule
+        if schedule.haste and ready.items and schedule.hurries():
             self._hurry()
-        ready = self._ready
         while True:
             if not ready.items:
                 self._advance()
                 continue
-            actor = self._schedule.pick(ready)
+            actor = schedule.pick(ready.items)
             if actor.ready():
                 break
             ready.discard(actor)
@@ -342,9 +347,14 @@ class World(Runtime):
         return known.data
 
     def _record(self, actor: str, detail: str) -> None:
-        step = Step(self.steps, self._clock(), actor, detail)
-        self.trace.append(step)
-        self._digest.update(f"{actor}|{detail}\n".encode())
+        self.trace.append(Step(self.steps, self._clock(), actor, detail))
+        self._undigested.append(f"{actor}|{detail}\n")
+        if len(self._undigested) >= DIGEST_EVERY:
+            self._digest_steps()
+
+    def _digest_steps(self) -> None:
+        self._digest.update("".join(self._undigested).encode())
+        self._undigested.clear()
 
     # --- time -------------------------------------------------------------------------------------
 
