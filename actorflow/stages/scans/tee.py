@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any, Literal
 
 from actorflow.errors import OptionError
+from actorflow.records import dataclass
 from actorflow.stages.scans.scan import Done, Partial, Scan
 
 __all__ = ["par_tee_with"]
