@@ -120,6 +120,8 @@ class Rig:
         self.after_each: Callable[[], None] = lambda: None
         """Called when something has happened: for invariants."""
         self._delays = delays
+        self.more_to_come = False
+        """Whether the source only pauses when it has nothing, see `feed`."""
         self._source: Iterator[Any] | None = iter(source)
         self._heap: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()
@@ -175,6 +177,15 @@ class Rig:
             for token in tokens:
                 self._after(self._delay(), lambda token=token: self.core.left(token))
 
+    def feed(self, items: Iterable[Any]) -> None:
+        """The source has more, behind what it has."""
+        self.more_to_come = True
+        self._source = itertools.chain(self._source or (), items)
+
+    def end_source(self) -> None:
+        """The source ends behind what it has."""
+        self.more_to_come = False
+
     def run(self, until: Callable[[], bool] | None = None, *, seconds: float = 1e6) -> Rig:
         """Let things happen until nothing does, or something is so, or so much time has passed.
 
@@ -227,12 +238,13 @@ class Rig:
                 self._source = None
             if self.failure is not None:
                 return
-        exhausted = self._source is None or self.left_early
-        if exhausted and self.pulled == self.finished and not self._ending:
+        exhausted = self._source is None and not self.more_to_come
+        if (exhausted or self.left_early) and self.pulled == self.finished and not self._ending:
             self._ending = True
-            self.core.end(self._all_over)
+            self.core.end(self.ended)
 
-    def _all_over(self) -> None:
+    def ended(self) -> None:
+        """Every scan has ended after the input had."""
         self.over = True
 
     def _delay(self) -> float:

@@ -300,19 +300,13 @@ def test_a_12_a_scan_that_joins_sees_what_comes_from_then_on() -> None:
 def test_a_13_inputs_that_no_scan_is_there_for(empty: Any, seen: range) -> None:
     """Discarded, or held; held ones are not finished, so no more are pulled than fit."""
     rig = Rig(ScanConfig(empty=empty, max_buffer=5), window=5)
-    rig._source = iter(range(10))
-    if empty == "discard":
-        rig._source = iter(range(5))
-        rig._ending = True
+    rig.feed(range(5) if empty == "discard" else range(10))
     rig.run()
     assert rig.pulled == 5
-    rig._ending = False
-    if empty == "discard":
-        assert rig.core.discarded == 5
-        rig.add(latest())
-        rig._source = iter(range(5, 10))
-    else:
-        rig.add(latest())
+    assert rig.core.discarded == (5 if empty == "discard" else 0)
+    rig.add(latest())
+    rig.feed(range(5, 10) if empty == "discard" else ())
+    rig.end_source()
     assert rig.finish() == [None, *seen]
 
 
@@ -402,17 +396,18 @@ def test_a_22_a_buffer_of_zero_is_the_default() -> None:
 
 def test_a_23_the_end_waits_behind_no_buffer() -> None:
     """All buffers are full when the source ends: what is in them is processed, then all is over."""
-    rig = Rig(ScanConfig(max_buffer=3, emit="tagged"), range(3), window=3)
+    rig = Rig(ScanConfig(max_buffer=3, emit="tagged"), window=3)
     scans = rig.add(latest(), latest())
     for scan in scans:
         rig.shut(scan)
+    rig.feed(range(3))
     rig.run()
     assert [scan.queued for scan in scans] == [3, 3]
-    rig.core.end(rig._all_over)
-    rig._ending = True
+    rig.core.end(rig.ended)
     for scan in scans:
         rig.open(scan)
-    rig.finish()
+    rig.run(until=lambda: rig.over)
+    assert rig.over
     assert rig.tagged(1) == rig.tagged(2) == [None, 0, 1, 2]
 
 
