@@ -45,8 +45,8 @@ MUTATIONS = [
         (
             Edit(
                 "actorflow/stage/consuming.py",
-                "        item = _Message(incoming, message.seq, events)\n",
-                "        item = _Message(incoming, message.seq, events)\n"
+                "        incoming.received = message.seq\n        incoming.open_batches += 1\n",
+                "        incoming.received = message.seq\n        incoming.open_batches += 1\n"
                 "        self.asking.ask(incoming, len(events))\n",
             ),
         ),

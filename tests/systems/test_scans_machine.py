@@ -92,8 +92,7 @@ class Scans(RuleBasedStateMachine):
         """I-A5: whatever has happened, it comes to its end."""
         rig = self.rig
         rig.take()
-        if not any(member.running for member in rig.core.members.values()):
-            self.add(None)
+        self.add(None)  # inputs are held for it, should no other run any more
         rig.end_source()
         rig.finish()
         self.each_scan_sees_a_stretch_without_gaps()
