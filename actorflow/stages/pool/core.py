@@ -229,8 +229,7 @@ class PoolCore:
         hand = self._returned(number)
         run = hand.run
         if not run.dropped:
-            again = run.query.idempotent and failure is None and hand.job is None
-            if again and all(chunk.attempts < ATTEMPTS for chunk in hand.slice.chunks):
+            if run.query.idempotent and failure is None and hand.attempts < ATTEMPTS:
                 self._run_again(run, hand)
             else:
                 self._parked.release(run, hand.memory)
@@ -333,8 +332,6 @@ class PoolCore:
         granted = sum(chunk.granted for chunk in hand.slice.chunks)
         held = sum(chunk.held for chunk in hand.slice.chunks)
         self._parked.release(run, hand.memory - held - granted)
-        for chunk in hand.slice.chunks:
-            chunk.attempts += 1
         self._scheduler.run_again(hand)
 
     # --- ends -------------------------------------------------------------------------------------

@@ -72,6 +72,8 @@ class Job:
     run: QueryRun
     verb: Verb
     pipeline: int
+    attempts: int = 0
+    """How many workers have died with it."""
 
 
 @dataclass(slots=True)

@@ -197,10 +197,12 @@ def _function(option: str, given: object) -> Callable[..., Any]:
 
 
 def _checked(kind: type[Any], option: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    known = [each.name for each in fields(kind)]
-    unknown = [key for key in given if key not in known]
-    if unknown or known[0] not in given:
-        rule = f"a map with {known[0]} and, as wanted, " + ", ".join(known[1:])
+    """The fields of a dataclass, from a map; those without a default have to be there."""
+    known = {each.name: each for each in fields(kind)}
+    needed = [name for name, each in known.items() if each.default is each.default_factory]
+    if not set(needed) <= set(given) <= set(known):
+        others = [name for name in known if name not in needed]
+        rule = f"a map with {' and '.join(needed)} and, as wanted, {', '.join(others)}"
         raise OptionError(option, rule, dict(given))
     return dict(given)
 

@@ -79,6 +79,13 @@ class InHand:
     job: Job | None
     memory: int
 
+    @property
+    def attempts(self) -> int:
+        """How many workers have died with the same."""
+        if self.job is not None:
+            return self.job.attempts
+        return max(chunk.attempts for chunk in self.slice.chunks)
+
 
 class Scheduler:
     """Idle workers, and everything that one of them could do.
@@ -132,7 +139,12 @@ class Scheduler:
             self._queues.put(self.idle[0] if self.idle else 0, [chunk])
 
     def run_again(self, hand: InHand) -> None:
-        """The tasks of a slice have to be run once more."""
+        """What a worker had has to be run once more."""
+        if hand.job is not None:
+            job = hand.job
+            self.control.append(Job(job.run, job.verb, job.pipeline, job.attempts + 1))
+        for chunk in hand.slice.chunks:
+            chunk.attempts += 1
         self._queues.put(hand.worker, self._in_order(hand.slice.chunks))
 
     # --- dealing ----------------------------------------------------------------------------------
