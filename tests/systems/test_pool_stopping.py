@@ -252,6 +252,17 @@ def test_b_12_the_tasks_of_a_failed_query_expire() -> None:
     assert ("warning", "tasks were dropped with their query") in pool.log
 
 
+def test_b_12_the_last_task_of_a_stopping_query_may_fail() -> None:
+    """It has failed then, and not stopped; who submitted the task is told."""
+    pool = PoolPlayer(workers=1)
+    run = pool.start(query(a=pool_tasks.fail))
+    asked = pool.submit(run, "bad")
+    pool.core.stop(run)
+    pool.run()
+    assert asked.said == ["admitted", "failed"]
+    assert (pool.results["q"].state, pool.results["q"].stops) == ("failed", ())
+
+
 def test_b_13_one_start_of_a_hundred_raises() -> None:
     """Never running; nothing of it is left; tasks that came early expire."""
     pipelines = {

@@ -304,7 +304,8 @@ class PoolCore:
         return events
 
     def _task_failed(self, run: QueryRun, report: SliceReport) -> None:
-        run.changed(report.pending)
+        # Without a look at what may stop now: the last task of all may be the one that failed.
+        run.count(report.pending)
         if report.failed >= 0:
             run.failed += 1
         failure = Failure.from_wire(report.failure)

@@ -238,10 +238,14 @@ class QueryRun:
             each.inputs = {name for name in each.inputs if name.startswith(">")}
         return self.settle()
 
-    def changed(self, pending: Mapping[int, int]) -> list[Job]:
+    def count(self, pending: Mapping[int, int]) -> None:
         """Tasks were made and done."""
         for pipeline, change in pending.items():
             self.pipelines[pipeline].pending += change
+
+    def changed(self, pending: Mapping[int, int]) -> list[Job]:
+        """Tasks were made and done; returns the stops whose time has come by that."""
+        self.count(pending)
         return self.settle()
 
     def settle(self) -> list[Job]:
