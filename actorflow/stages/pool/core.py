@@ -278,12 +278,11 @@ class PoolCore:
         self._queues.put(hand.worker, report.left)
         for delayed in report.delayed:
             self._parked.delay(delayed)
-        outputs = self._outputs(run, report)
+        if report.outputs:
+            self._emit(run, report)
         if report.failure is not None:
             self._task_failed(run, report)
             return
-        if outputs:
-            self._owner.emit(run.number, outputs)
         # What was emitted belongs to its root, so the root is done after that.
         self._count_roots(run, report)
         jobs = run.changed(report.pending)
@@ -294,14 +293,13 @@ class PoolCore:
         if shed is not None and shed in self.queries:
             self._shed(self.queries[shed], self._queues.bytes_of(shed), self._overflow.limit)
 
-    def _outputs(self, run: QueryRun, report: SliceReport) -> list[Any]:
-        if not report.outputs or report.failure is not None:
-            return []
-        _, codec, body = report.outputs
+    def _emit(self, run: QueryRun, report: SliceReport) -> None:
+        """What tasks that have ended well have emitted leaves, even if the next one failed."""
+        codec, body = report.outputs
         events: list[Any] = decode_value(codec, body)
         run.outputs += len(events)
         run.unsent += len(events)
-        return events
+        self._owner.emit(run.number, events)
 
     def _task_failed(self, run: QueryRun, report: SliceReport) -> None:
         # Without a look at what may stop now: the last task of all may be the one that failed.

@@ -165,7 +165,7 @@ class SliceReport:
         created: how many they made.
         pending: for each pipeline, tasks made less tasks done.
         roots: the same for each root.
-        outputs: what is to leave the stage, encoded; nothing for none.
+        outputs: the codec and the body of what is to leave the stage; empty for nothing.
         left: tasks that were not run, those to be run first first.
         delayed: tasks to be run again later.
         wanting: tasks that wait for memory.

@@ -318,7 +318,7 @@ class _Run:
         report, began = self.report, self._clock()
         if self.outputs:
             encoded = encode_value(self.outputs)
-            report.outputs = [len(self.outputs), encoded.codec, encoded.body]
+            report.outputs = [encoded.codec, encoded.body]
         report.roots = {root: change for root, change in report.roots.items() if change}
         report.pending = {each: change for each, change in report.pending.items() if change}
         waiting = [task for task, _ in self._local]
@@ -366,6 +366,6 @@ def run_slice(
         >>> order = Slice(1, 1, "run", chunks=[tasks], seconds=1.0, depth=8)
         >>> report = SliceReport.from_wire(1, run_slice(query.definition(), order.to_wire()))
         >>> report.executed, report.roots, report.outputs[0]
-        (1, {1: -1}, 1)
+        (1, {1: -1}, 'msgpack')
     """
     return _Run(load_functions(definition), Slice.from_wire(order), clock).run().to_wire()
