@@ -230,10 +230,17 @@ class Established:
 
 @dataclass(frozen=True, slots=True)
 class SubscriptionEnded:
-    """From a consumer: this subscription is over."""
+    """From a consumer: this subscription is over.
+
+    Args:
+        ref: which.
+        reason: why.
+        finished: whether the producer says so because it has finished.
+    """
 
     ref: int
     reason: Any
+    finished: bool = False
 
 
 @dataclass(frozen=True, slots=True)

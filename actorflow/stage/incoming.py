@@ -46,6 +46,8 @@ class Incoming:
     reason: Any = None
     """Why it is over."""
     broken: bool = False
+    unsubscribed: bool = False
+    """Whether it is this side that ends it."""
     holds: bool = False
     """Whether asks are not simply sent. It is asked after every batch, so it is one flag for all
     reasons; `settle` keeps it."""

@@ -138,6 +138,7 @@ class Upstream:
         incoming = self._subscriptions.get(ref)
         if incoming is not None and not incoming.ended:
             incoming.replaced = incoming.replaced or replaced
+            incoming.unsubscribed = True
             self._port.send(incoming.link, encode(Unsubscribe(ref, plain(reason))))
 
     def producer_finished(self, record: ProducerFinished) -> None:
@@ -312,7 +313,8 @@ class Upstream:
         With snapshots only when they reflect all of it: until then the supervisor has to be able to
         say how far they reach.
         """
-        record = SubscriptionEnded(incoming.ref, incoming.reason)
+        finished = incoming.reason == DONE and not incoming.unsubscribed
+        record = SubscriptionEnded(incoming.ref, incoming.reason, finished)
         self._port.send(CONTROL_LINK, encode(encode_control(record)))
 
     def _never_begun(self, ref: int, peer: str, options: Mapping[str, Any]) -> Incoming:

@@ -77,6 +77,8 @@ class Child:
     """Whether this incarnation has been linked with a consumer."""
     overdue: bool = False
     """Killed because its start took longer than it may."""
+    finished: bool = False
+    """A consumer has heard from it that nothing more comes, so that all it had is finished."""
     journal: Journal = field(default_factory=Journal)
     """What it has left for its successors."""
     fault: str = ""

@@ -245,8 +245,8 @@ class SupervisorCore(SupervisorState):
         if child.paused and kind == "producer":
             self.tell(child, control.SetDemand("accumulate"))
         self._linking.expect(child)
-        if self.resumed and self._ends.is_needless(child):
-            # Its consumers' ends were kept, and its own was not any more.
+        if child.finished or (self.resumed and self._ends.is_needless(child)):
+            # Its predecessor's end was known to consumers, and to nobody else any more.
             self.tell(child, control.Stop(DONE))
         self._drain_on()
         for message in self.take_early(child.incarnation):

@@ -159,14 +159,29 @@ class Linking:
         Raises:
             ProtocolError: ``bad_ref``: it is another's subscription.
         """
+        known = self._state.wiring.known(record.ref)
+        if known is None:
+            return
+        _check_owner(consumer, known.consumer, record.ref)
+        if record.finished:
+            self._finished(self._state.children[known.producer])
         edge = self._state.wiring.by_ref(record.ref)
         if edge is None:
             return
-        _check_owner(consumer, edge.consumer, record.ref)
         if edge.declared and edge.state is EdgeState.LINKED and _had_no_link(record.reason):
             self._try_again(edge)
         else:
             self.over(edge, record.reason)
+
+    def _finished(self, producer: Child) -> None:
+        """It says so when everything is; so there is nothing for a successor to do.
+
+        That one may go on from a snapshot of before, and what it emits from there may be for those
+        who have ended.
+        """
+        producer.finished = True
+        if producer.generation > 1 and producer.state is ChildState.RUNNING:
+            self._state.tell(producer, control.Stop(DONE))
 
     def _try_again(self, edge: Edge) -> None:
         """The host had no descriptors for a link; both ends wait, until it has some."""

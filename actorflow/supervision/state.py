@@ -122,6 +122,11 @@ class SupervisorState:
 
     def rewire(self, child: Child) -> None:
         """Its declared subscriptions are to be in place again."""
+        if child.end is not None and child.end.normal:
+            # It is to begin anew, and so are those that it takes from.
+            child.finished = False
+            for edge in self.wiring.upstream(child.id):
+                self.children[edge.producer].finished = False
         for edge in self.wiring.of(child.id):
             if edge.state is EdgeState.OVER:
                 edge.state = EdgeState.WANTED

@@ -33,7 +33,7 @@ RECORDS: list[control.Control] = [
     control.Stop("shutdown"),
     control.Ready("producer"),
     control.Established(3),
-    control.SubscriptionEnded(3, "done"),
+    control.SubscriptionEnded(3, "done", True),
     control.LogRecord("info", "hello", {"number": 1, "share": 0.5}),
     control.Exiting("done", {"summary": "x"}, b"result"),
     control.Snapshot(1, b"state", [{"ref": 3, "seq": 1, "edge": "a", "events": 5}], [], b"", False),

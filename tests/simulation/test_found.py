@@ -23,7 +23,15 @@ from actorflow.protocol.demand import AutoWindow
 from actorflow.stage.buffer import Buffer, Chunk
 from actorflow.supervision import operations
 from actorflow.supervision.runtime import Received
-from actorflow.testing import CrashAt, Faults, Simulation, StageHarness, fault_point, simulate
+from actorflow.testing import (
+    Conditions,
+    CrashAt,
+    Faults,
+    Simulation,
+    StageHarness,
+    fault_point,
+    simulate,
+)
 from actorflow.testing.topologies import ByHand, Numbers, Sink, Through
 from tests.seeds import seeds
 
@@ -300,3 +308,22 @@ def test_a_link_that_could_not_be_made_is_made_later(dispatcher: str) -> None:
     assert run.status == "done"
     for stage in ("sink/0", "sink/1") if dispatcher == "broadcast" else ("sink",):
         assert set(run.handled(stage)) == set(range(20))
+
+
+@pytest.mark.parametrize("delivery", ["at_most_once", "at_least_once"])
+def test_the_successor_of_one_that_had_finished_says_so_and_no_more(delivery: str) -> None:
+    """A partition whose consumer has gone home would wait for its events for ever (hold)."""
+    source: dict[str, Any] = {"dispatcher": {"partition": {"partitions": 2, "by": None}}}
+    whole = Topology("tells", supervisor=SupervisorOptions(max_restarts=100)).stage(
+        "numbers", Numbers, args={"first": 0, "count": 6}, delivery=delivery, **source
+    )
+    whole = whole.stage(
+        "sink", Sink, replicas=2, subscribe_to=[SubscribeTo("numbers", max_demand=1)]
+    )
+    conditions = Conditions(cut="whole", eager=False)
+    for seed in seeds(20):
+        undisturbed = simulate(whole, seed=seed, conditions=conditions)
+        for step in range(undisturbed.steps - 25, undisturbed.steps):
+            faults = Faults(at=(CrashAt(step, "numbers"),))
+            run = simulate(whole, seed=seed, faults=faults, conditions=conditions)
+            assert run.status == "done", (seed, step)
