@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from benchmarks import delivery, kill_one_worker, pipeline, recovery, spawn
+from benchmarks import buffered, delivery, kill_one_worker, pipeline, recovery, spawn
 from benchmarks.__main__ import main as run_benchmarks
 
 
@@ -81,3 +81,15 @@ def test_delivery(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
     rows = json.loads(capsys.readouterr().out)["rows"]
     assert {row["delivery"] for row in rows} == {"at_least_once", "at_most_once", "exactly_once"}
     assert all(row["ratio"] > 0 for row in rows)
+
+
+@pytest.mark.processes
+def test_buffered(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each part measures something; no more is claimed than was agreed, and nobody is dropped."""
+    assert buffered.main(["--quick", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["rows"]
+    assert {row["part"] for row in rows} == set(buffered.PARTS)
+    of = {(row["part"], row["side"]): row["figures"] for row in rows}
+    assert of["claims", "total"] == {"limit": 5, "most": 5}
+    assert of["story", "actorflow"]["dropped"] == 0
+    assert of["delay", "busy"]["p99_us"] > 0

@@ -1,0 +1,84 @@
+"""A database on the loopback interface that drops clients that are idle before their query."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from queue import SimpleQueue
+
+Address = tuple[str, int]
+
+ROW = b"row\n"
+
+
+class Database:
+    """Counts the clients that it has dropped.
+
+    Args:
+        idle: seconds between its greeting and a query after which it drops a client.
+    """
+
+    def __init__(self, idle: float) -> None:
+        self.dropped = 0
+        self._idle = idle
+
+    async def serve(self, ready: Callable[[Address, Callable[[], None]], None]) -> None:
+        """Serve until it is told to stop; `ready` is told where, and what to call for that."""
+        loop, over = asyncio.get_running_loop(), asyncio.Event()
+        server = await asyncio.start_server(self._client, "127.0.0.1", 0)
+        async with server:
+            host, port = server.sockets[0].getsockname()[:2]
+            ready((host, port), lambda: loop.call_soon_threadsafe(over.set) and None)
+            await over.wait()
+
+    async def _client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await reader.readline()
+            writer.write(b"hello\n")
+            try:
+                await asyncio.wait_for(reader.readline(), self._idle)
+                writer.write(ROW)
+            except TimeoutError:
+                self.dropped += 1
+        finally:
+            writer.close()
+
+
+@contextmanager
+def served(database: Database) -> Iterator[Address]:
+    """Serve it in a thread; gives its address."""
+    known: SimpleQueue[tuple[Address, Callable[[], None]]] = SimpleQueue()
+    thread = threading.Thread(
+        target=lambda: asyncio.run(database.serve(lambda *found: known.put(found))), daemon=True
+    )
+    thread.start()
+    address, stop = known.get(timeout=10)
+    try:
+        yield address
+    finally:
+        stop()
+        thread.join(10)
+
+
+async def select(address: Address, item: int) -> int:
+    """Connect, hear the greeting, ask for the row; a client that is dropped tries no more."""
+    reader, writer = await asyncio.open_connection(*address)
+    writer.write(b"connect\n")
+    await reader.readline()
+    writer.write(b"query\n")
+    await reader.readline()
+    writer.close()
+    return item
+
+
+def select_blocking(address: Address, item: int) -> int:
+    """The same in a thread."""
+    with socket.create_connection(address) as connection, connection.makefile("rwb") as file:
+        for word in (b"connect\n", b"query\n"):
+            file.write(word)
+            file.flush()
+            file.readline()
+    return item
