@@ -32,6 +32,7 @@ from actorflow import (
 from actorflow.stage.behaviour import Stage
 from actorflow.stages.buffered import AsyncStage, ForEach
 from actorflow.stages.departition import Departition
+from actorflow.stages.pool import InFlight, MemoryBudget, Pipeline, Query, TaskPool
 from actorflow.stages.zip import Zip
 from actorflow.testing import StageHarness
 
@@ -147,6 +148,7 @@ TABLE: dict[str, Row] = {
     "Run.stream": {"stage": NOBODY},
     "Run.astream": {"stage": NO_TEXT},  # who there is, is asked when it is iterated
     "Run.consumer_supervisor": {"stage": NO_TEXT},
+    "Run.task_pool": {"stage": NO_TEXT},
     "Run.terminate_supervisor": {"name": NOBODY[:-1], "timeout": NO_TIMEOUT},
     "Run.restart_supervisor": {"name": NOBODY[:-1]},
     "Run.kill_supervisor": {"name": NOBODY[:-1]},
@@ -180,6 +182,35 @@ TABLE: dict[str, Row] = {
     "ProducerConsumer.forward": {"count": (-1, 1.5, "5", True)},
     # --- ready-made stages
     "Zip": {"sources": (None, 5, "text", [], ["one"], ["a", "a"])},
+    "TaskPool": {
+        "queries": (None, 5, "text", [5], {"name": "q"}),
+        "workers": NO_COUNT[1:],
+        "admission_size": NO_COUNT,
+        "internal_soft_limit": NO_COUNT,
+        "internal_bytes_limit": NO_COUNT,
+        "on_overflow": (None, 5, "drop"),
+        "output_size": NO_COUNT,
+        "deal": (None, 5, "any"),
+        "steal": (None, True, "always"),
+        "fair": (None, 1, "no"),
+        "max_inline_depth": NO_COUNT,
+        "memory": (5, "text", {"patience": 1}),
+        "in_flight": (5, "text", {"limits": 1}),
+    },
+    "Pipeline": {
+        "run": (None, 5, "text", "operator:no_such"),
+        "to": (None, 5, "text", [5], ["a", "a"]),
+        "start": (5, "text"),
+        "stop": (5, "text"),
+    },
+    "Query": {
+        "name": (*NO_TEXT, ""),
+        "pipelines": (*NO_MAP, None, {}),
+        "sources": (*NO_MAP, None, {"numbers": "nobody"}),
+        "idempotent": (None, 1, "yes"),
+    },
+    "MemoryBudget": {"limit": NO_COUNT, "patience": (*NO_SECONDS, INF, None)},
+    "InFlight": {"limit": NO_COUNT, "most": (*NO_COUNT[1:], 63), "step": NO_COUNT},
     "Departition": {
         "partitions": NO_COUNT,
         "merge": (None, *NO_FUNCTION),
@@ -364,6 +395,9 @@ REQUIRED: dict[str, dict[str, Any]] = {
     "Run.demonitor": {"monitor": 99},
     "Zip": {"sources": ["a", "b"]},
     "Departition": {"partitions": 2, "merge": max, "init": int},
+    "Pipeline": {"run": print},
+    "Query": {"name": "good", "pipelines": {"a": print}},
+    "MemoryBudget": {"limit": 1},
     "permit": {"name": "pool"},
     "AsyncStage": {"run": asyncio.sleep, "concurrency": 1},
     "ForEach": {"run": print},
@@ -391,6 +425,11 @@ REQUIRED["Run.cast"] = REQUIRED["Run.info"] = {"stage": "source", "message": "he
 CONSTRUCTED = {
     "Zip": Zip,
     "Departition": Departition,
+    "TaskPool": TaskPool,
+    "Pipeline": Pipeline,
+    "Query": Query,
+    "MemoryBudget": MemoryBudget,
+    "InFlight": InFlight,
     "AsyncStage": AsyncStage,
     "ForEach": ForEach,
 }

@@ -71,7 +71,7 @@ def test_b_02_eight_sources_in_tight_loops_and_little_room() -> None:
         results = run.wait(timeout=120)
     assert results["tally"] == [SOURCES * EACH, SOURCES * EACH, SOURCES]
     result = results["pool"]["q"]
-    assert (result["state"], result["stops"]) == ("stopped", ("a", "b"))
+    assert (result["state"], result["stops"]) == ("stopped", ["a", "b"])
     assert result["executed"] == 2 * SOURCES * EACH
 
 

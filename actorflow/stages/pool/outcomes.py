@@ -46,7 +46,10 @@ class Outcomes:
 
     def as_data(self) -> dict[str, Any]:
         """All of them, as plain data."""
-        return {name: asdict(each) for name, each in self._results.items()}
+        return {
+            name: {**asdict(each), "stops": list(each.stops)}
+            for name, each in self._results.items()
+        }
 
     def raise_if_all_failed(self, names: Iterable[str]) -> None:
         """When each of these queries has failed, so has the stage that was to run them.
