@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Mapping
 from importlib import import_module
@@ -80,6 +79,8 @@ def dispatcher_class(named: object) -> type[Dispatcher]:
         if named in DISPATCHERS:
             return DISPATCHERS[named]
         if ":" not in named:
+            import difflib
+
             near = difflib.get_close_matches(named, DISPATCHERS, 1)
             hint = f"did you mean {near[0]}?" if near else ""
             raise OptionError("dispatcher", _RULE, named, hint)

@@ -7,7 +7,6 @@ from typing import Any
 
 from actorflow.dispatch.base import Delivery, Dispatched, Dispatcher, Told
 from actorflow.dispatch.functions import resolve_function
-from actorflow.dispatch.hashing import stable_hash
 from actorflow.dispatch.partition_queue import Mark, Partition, Said, Waiting
 from actorflow.errors import OptionError, PartitionError, Refused
 from actorflow.protocol.delivery import UnfinishedBatch
@@ -64,6 +63,9 @@ class PartitionDispatcher(Dispatcher):
             if type(partitions) is not int:
                 raise OptionError("by", "given when partitions have names", by)
             count = partitions
+            # What it imports, few processes need.
+            from actorflow.dispatch.hashing import stable_hash
+
             self._by: Callable[[Any], Any] = lambda event: stable_hash(event) % count
         else:
             try:

@@ -6,11 +6,9 @@ actorflow. The command line configures one of its own.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
+from functools import cache
 from typing import Any
-
-import structlog
 
 from actorflow.protocol.identity import Incarnation
 from actorflow.supervision.events import (
@@ -36,11 +34,14 @@ def event_logger(run: str, *, lifecycle: bool = False) -> Callable[[SupervisorEv
         run: the run's name, bound to every line.
         lifecycle: whether starts and orderly ends are logged too, at debug level.
     """
-    logger = _logger().bind(run=run)
+
+    @cache
+    def logger() -> Any:
+        return _logger().bind(run=run)
 
     def about(child: Incarnation, pid: int) -> Any:
         stage = child.stage
-        line = logger.bind(stage=stage.name, index=stage.index)
+        line = logger().bind(stage=stage.name, index=stage.index)
         return line.bind(pid=pid) if pid else line
 
     def listen(event: SupervisorEvent) -> None:
@@ -61,10 +62,10 @@ def event_logger(run: str, *, lifecycle: bool = False) -> Callable[[SupervisorEv
         elif isinstance(event, ChildRestarting):
             about(event.child, 0).warning("restarting", restarts=event.restarts)
         elif isinstance(event, SupervisorEnded):
-            line = logger.bind(supervisor=event.supervisor or "the run's own")
+            line = logger().bind(supervisor=event.supervisor or "the run's own")
             line.warning("supervisor ended", reason=event.reason, restarting=event.restarting)
         elif isinstance(event, Outcome) and lifecycle:
-            logger.debug("over", status=event.status)
+            logger().debug("over", status=event.status)
 
     return listen
 
@@ -73,8 +74,13 @@ def _logger() -> Any:
     """Structlog's logger as the program configured it; without that, the standard library's.
 
     An unconfigured structlog prints everything on standard output, among the program's results; an
-    unconfigured `logging` shows warnings and errors on standard error.
+    unconfigured `logging` shows warnings and errors on standard error. Both are imported with the
+    first line only, as most runs have none: that is a third of what a small program imports.
     """
+    import logging
+
+    import structlog
+
     if structlog.is_configured():
         return structlog.get_logger("actorflow")
     return structlog.wrap_logger(

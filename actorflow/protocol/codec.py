@@ -10,10 +10,10 @@ import io
 import pickle
 import threading
 from collections.abc import Callable, Iterable
+from functools import cache
 from itertools import chain
 from typing import Any
 
-import cloudpickle
 import msgpack
 
 from actorflow.errors import EventNotEncodable, Undecodable
@@ -193,15 +193,18 @@ def _refuse_file(file: io.TextIOWrapper) -> Any:
     raise TypeError(f"an open file cannot be pickled: {file.name!r}")
 
 
-class _ByValue(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no type hints
+@cache
+def _pickler_by_value() -> Any:
     """cloudpickle, but an open file stays an error: a copy of what it held is not that file."""
+    import cloudpickle  # a tenth of what a process of a run imports, and few need it
 
-    dispatch_table = cloudpickle.Pickler.dispatch_table.new_child({io.TextIOWrapper: _refuse_file})
+    table = cloudpickle.Pickler.dispatch_table.new_child({io.TextIOWrapper: _refuse_file})
+    return type("PicklerByValue", (cloudpickle.Pickler,), {"dispatch_table": table})
 
 
 def _dump_by_value(value: Any) -> bytes:
     with io.BytesIO() as data:
-        _ByValue(data, protocol=5).dump(value)
+        _pickler_by_value()(data, protocol=5).dump(value)
         return data.getvalue()
 
 

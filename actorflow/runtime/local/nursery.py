@@ -31,6 +31,7 @@ from actorflow.runtime.local.orders import (
     Forked,
     Gone,
     NotForked,
+    Preload,
     Record,
     Signal,
 )
@@ -115,6 +116,12 @@ class Nursery:
         self._reactor.call_at(time.monotonic() + boot_within, lambda: self._overdue(boot_within))
 
     # --- orders ----------------------------------------------------------------------------------
+
+    def preload(self, module: str) -> None:
+        """Have the processes that are ordered from now on share an imported module."""
+        if not self._closed:
+            self._zygote.order(Preload(module))
+            self._mind_writes()
 
     def take(self) -> Process:
         """A process to become a stage: the spare, or one that is ordered now.

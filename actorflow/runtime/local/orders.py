@@ -24,6 +24,7 @@ __all__ = [
     "Forked",
     "Gone",
     "NotForked",
+    "Preload",
     "Record",
     "Signal",
     "decode_record",
@@ -52,6 +53,13 @@ class Boot:
     stdout_to_stderr: bool
     scoreboard: int
     slots: int
+
+
+@dataclass(frozen=True, slots=True)
+class Preload:
+    """Host to zygote: import this module, too, for the processes that are forked from now on."""
+
+    module: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,10 +149,11 @@ class Crashed:
     detail: str
 
 
-Record = Boot | Fork | Signal | Birth | Booted | Forked | NotForked | Gone | Crashed
+Record = Boot | Preload | Fork | Signal | Birth | Booted | Forked | NotForked | Gone | Crashed
 
 _TYPES: tuple[type[Record], ...] = (
     Boot,
+    Preload,
     Fork,
     Signal,
     Birth,

@@ -45,6 +45,9 @@ __all__ = ["Processes"]
 
 _log = logging.getLogger(__name__)
 
+BY_VALUE = "cloudpickle"
+"""What reads a specification whose class or function cannot be imported, and is named in it."""
+
 DEAF = 5.0
 """Seconds a process may live on after it closed its control link, as an exiting one does shortly.
 One that stays can be neither asked to stop nor heard."""
@@ -78,6 +81,8 @@ class Processes:
         self._budget = WideningBudget()
         self._out_of_memory = out_of_memory_kills()
         self._over = ""
+        self._by_value = False
+        """Whether the zygote has been told that specifications travel by value."""
         self._nursery = Nursery(
             reactor,
             zygote,
@@ -106,6 +111,7 @@ class Processes:
             return
         try:
             slot = self._admit(child)
+            self._prepare_for(spec)
             process = self._nursery.take()
         except (OSError, RunError) as error:
             self.refuse(child, _with_limit(error))
@@ -116,6 +122,12 @@ class Processes:
         process.control.send(encode_record(Birth(str(child), slot, spec)))
         if process.pid:
             self._started(process)
+
+    def _prepare_for(self, spec: bytes) -> None:
+        """Have the zygote import what reads a class that travels by value, once one does."""
+        if not self._by_value and BY_VALUE.encode() in spec:
+            self._by_value = True
+            self._nursery.preload(BY_VALUE)
 
     def host(self, child: Incarnation, spec: StageSpec) -> None:
         """Have a thread of this program become this stage; `Started` or `Exited` follows."""

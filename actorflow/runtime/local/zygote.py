@@ -35,9 +35,6 @@ import time
 import traceback
 from collections.abc import Callable
 
-# Imported for its effect: what unpickling a stage's specification needs is shared by every fork.
-import cloudpickle  # noqa: F401
-
 from actorflow.runtime.local.child import (
     FAILED,
     REHEARSALS,
@@ -58,6 +55,7 @@ from actorflow.runtime.local.orders import (
     Forked,
     Gone,
     NotForked,
+    Preload,
     Record,
     Signal,
     decode_record,
@@ -181,6 +179,9 @@ class Zygote:
             self._signal(order)
         elif isinstance(order, Boot):
             self._boot(order)
+        elif isinstance(order, Preload):
+            importlib.import_module(order.module)
+            gc.freeze()
 
     def _boot(self, boot: Boot) -> None:
         if boot.stdout_to_stderr:
