@@ -9,18 +9,17 @@ from actorflow.protocol.arguments import (
     check_instance,
     check_text,
 )
-from actorflow.stages.pool.calls import TaskPoolHandle
 from actorflow.supervision import operations, subtrees
 from actorflow.supervision.children import ChildInfo
 from actorflow.supervision.consumer_calls import ConsumerSupervisorHandle
 from actorflow.supervision.specs import ChildSpec
 from actorflow.supervision.subtrees import SupervisorInfo
-from actorflow.topology.batcher import Batcher
 from actorflow.topology.dynamic import DynamicSupervisor
 from actorflow.topology.part import CALL_TIMEOUT, RunPart
 
 if TYPE_CHECKING:
-    pass
+    from actorflow.stages.pool.calls import TaskPoolHandle
+    from actorflow.topology.batcher import Batcher
 
 __all__ = ["RunningChildren"]
 
@@ -72,6 +71,8 @@ class RunningChildren(RunPart):
         Args:
             stage: the stage's name, or ``"name/index"``.
         """
+        from actorflow.stages.pool.calls import TaskPoolHandle
+
         return TaskPoolHandle(self._caller(stage))
 
     def _caller(self, stage: str) -> Callable[[Any, float], Any]:
@@ -88,6 +89,8 @@ class RunningChildren(RunPart):
             stage: the stage's name, or ``"name/index"``.
         """
         check_text("stage", stage)
+        from actorflow.topology.batcher import Batcher
+
         return Batcher(self._supervisor, stage)
 
     # --- supervisors ------------------------------------------------------------------------------

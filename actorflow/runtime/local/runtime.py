@@ -16,7 +16,6 @@ from actorflow.errors import Closed, OptionError, PlatformUnsupported
 from actorflow.protocol.arguments import check_permits
 from actorflow.protocol.identity import Incarnation, StageId
 from actorflow.protocol.messages import Message, encode
-from actorflow.stages.permits import PERMITS_ADDRESS
 from actorflow.supervision.runtime import (
     ChildSignal,
     LinkCounters,
@@ -134,6 +133,7 @@ class LocalRuntime(Runtime):
         if not self._permits:
             return self._options
         from actorflow.runtime.local.permits import PermitOffice
+        from actorflow.stages.permits import PERMITS_ADDRESS
 
         self._office = PermitOffice(self._permits, self._reactor)
         return replace(self._options, environment={PERMITS_ADDRESS: self._office.address})
