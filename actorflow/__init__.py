@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from actorflow.errors import CannotServe as CannotServe
     from actorflow.errors import CheckpointError as CheckpointError
     from actorflow.errors import Closed as Closed
+    from actorflow.errors import DeadLetterError as DeadLetterError
     from actorflow.errors import DispatcherError as DispatcherError
     from actorflow.errors import EventNotEncodable as EventNotEncodable
     from actorflow.errors import FrameTooLarge as FrameTooLarge
@@ -76,6 +77,7 @@ if TYPE_CHECKING:
     from actorflow.observe.edges import EdgeStatistics as EdgeStatistics
     from actorflow.observe.statistics import RunStatistics as RunStatistics
     from actorflow.observe.statistics import StageStatistics as StageStatistics
+    from actorflow.protocol.backoff import Backoff as Backoff
     from actorflow.protocol.delivery import UnfinishedBatch as UnfinishedBatch
     from actorflow.protocol.demand import SubscriptionOptions as SubscriptionOptions
     from actorflow.protocol.identity import Incarnation as Incarnation
@@ -91,6 +93,7 @@ if TYPE_CHECKING:
     from actorflow.stage.calls import Sender as Sender
     from actorflow.stage.children import ChildTemplate as ChildTemplate
     from actorflow.stage.held import HeldBatch as HeldBatch
+    from actorflow.stage.on_error import Retry as Retry
     from actorflow.stage.options import StageOptions as StageOptions
     from actorflow.stage.routing import MembersRefused as MembersRefused
     from actorflow.stage.routing import Redirect as Redirect
@@ -112,8 +115,9 @@ if TYPE_CHECKING:
     from actorflow.supervision.events import Outcome as Outcome
     from actorflow.supervision.events import RunDown as RunDown
     from actorflow.supervision.joining import RouterInfo as RouterInfo
+    from actorflow.supervision.letters import DeadLetter as DeadLetter
+    from actorflow.supervision.letters import read_letters as read_letters
     from actorflow.supervision.operations import ChildCounts as ChildCounts
-    from actorflow.supervision.specs import Backoff as Backoff
     from actorflow.supervision.specs import ChildSpec as ChildSpec
     from actorflow.supervision.specs import DynamicSupervisorSpec as DynamicSupervisorSpec
     from actorflow.supervision.specs import Intensity as Intensity
@@ -165,6 +169,7 @@ _HOMES = {
         "CannotServe",
         "CheckpointError",
         "Closed",
+        "DeadLetterError",
         "DispatcherError",
         "EventNotEncodable",
         "FrameTooLarge",
@@ -203,6 +208,7 @@ _HOMES = {
     ),
     "actorflow.observe.edges": ("EdgeStatistics",),
     "actorflow.observe.statistics": ("RunStatistics", "StageStatistics"),
+    "actorflow.protocol.backoff": ("Backoff",),
     "actorflow.protocol.delivery": ("UnfinishedBatch",),
     "actorflow.protocol.demand": ("SubscriptionOptions",),
     "actorflow.protocol.identity": ("Incarnation", "StageId"),
@@ -212,6 +218,7 @@ _HOMES = {
     "actorflow.stage.calls": ("LATER", "Sender"),
     "actorflow.stage.children": ("ChildTemplate",),
     "actorflow.stage.held": ("HeldBatch",),
+    "actorflow.stage.on_error": ("Retry",),
     "actorflow.stage.options": ("StageOptions",),
     "actorflow.stage.routing": ("MembersRefused", "Redirect"),
     "actorflow.stage.spec": ("StageSpec",),
@@ -224,9 +231,9 @@ _HOMES = {
     "actorflow.supervision.consumer_core": ("ConsumerChildCounts", "ConsumerChildInfo"),
     "actorflow.supervision.events": ("DownMessage", "Outcome", "RunDown"),
     "actorflow.supervision.joining": ("RouterInfo",),
+    "actorflow.supervision.letters": ("DeadLetter", "read_letters"),
     "actorflow.supervision.operations": ("ChildCounts",),
     "actorflow.supervision.specs": (
-        "Backoff",
         "ChildSpec",
         "DynamicSupervisorSpec",
         "Intensity",

@@ -49,6 +49,7 @@
     ├── AdmissionFull                        a task pool has no room for a task now
     ├── QueryFailed                          a query of a task pool failed; others go on
     │   └── QueryShed                        it held the most when memory ran out
+    ├── DeadLetterError                      a file of dead letters cannot be used
     ├── Closed                               the thing was closed by this side
     │   └── PoolClosed                       a task pool's query takes no more tasks
     ├── Broken                               the other side or the machinery died
@@ -81,6 +82,7 @@ __all__ = [
     "CannotServe",
     "CheckpointError",
     "Closed",
+    "DeadLetterError",
     "DispatcherError",
     "EventNotEncodable",
     "FrameTooLarge",
@@ -643,6 +645,10 @@ class QueryShed(QueryFailed):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.query, self.held, self.limit)
+
+
+class DeadLetterError(ActorflowError):
+    """A file of dead letters cannot be written or read, or a line of it is none."""
 
 
 class Closed(ActorflowError):

@@ -92,6 +92,7 @@ TABLE: dict[str, Row] = {
         "import_paths": (5, "text"),
         "supervisors": (5, "text", (5,)),
         "checkpoint": (5,),
+        "dead_letters": (5,),
         "permits": (5, "text", {"pool": 0}),
     },
     "Topology.stage": {
@@ -110,6 +111,8 @@ TABLE: dict[str, Row] = {
         "demand": ("sideways", 5),
         "poll_interval": (0, -1, NAN, "5"),
         "max_unfinished": (0, -1, 1.5, "5"),
+        "on_error": ("ignore", None, 5, {"retry": 3}),
+        "max_deliveries": (0, -1, 1.5, "5"),
         "backoff": (5, "text"),
     },
     # --- a run
@@ -263,6 +266,8 @@ TABLE: dict[str, Row] = {
         "poll_interval": (0, -1, NAN, INF, "5", True),
         "delivery": ("perhaps", None, 5),
         "max_unfinished": (0, -1, 1.5, "5", True),
+        "on_error": ("ignore", None, 5, {"retry": 3}),
+        "max_deliveries": (0, -1, 1.5, "5", True),
         "codec": ("json", None, 5),
     },
     "SubscribeTo": {
@@ -371,12 +376,15 @@ ELSEWHERE = {
     "Broker": "tests/conformance/test_proposals_router.py",
     "RouterSpec": "tests/conformance/test_proposals_router.py",
     "Defaults": "tests/topology",
+    "DeadLetter": "tests/supervision/test_dead_letters.py",
     "DynamicSupervisor": "tests/supervision",
     "DynamicSupervisorSpec": "tests/supervision",
     "SupervisorOptions": "tests/topology",
     "SupervisorSpec": "tests/supervision",
     "Supervisor": "tests/end_to_end/test_embedding.py",
+    "Retry": "tests/stage/test_on_error.py",
     "load": "tests/topology/test_mistakes.py",
+    "read_letters": "tests/supervision/test_dead_letters.py",
     "testing.check_dispatcher": "tests/dispatch",
 }
 """Whose arguments are checked, and the checks tested, in rooms of their own."""

@@ -79,6 +79,12 @@ def _add_run(commands: Any) -> None:
         help="how long Ctrl-C or SIGTERM lets what is in flight be processed (default: 30)",
     )
     run.add_argument(
+        "--retry-dead-letters",
+        metavar="FILE",
+        help="instead of reading the sources, hand the dead letters of FILE to the stages that had"
+        " given them up; what fails again is added to the topology's dead_letters",
+    )
+    run.add_argument(
         "--progress",
         choices=("auto", "always", "never"),
         default="auto",

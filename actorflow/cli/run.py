@@ -19,12 +19,13 @@ from actorflow.cli.check import MISTAKE, show_problems
 from actorflow.cli.logs import configure_logs
 from actorflow.cli.output import Unbreakable, print_out
 from actorflow.cli.progress import Progress
-from actorflow.errors import ActorflowError, TopologyError
+from actorflow.errors import ActorflowError, DeadLetterError, TopologyError
 from actorflow.observe.logs import event_logger
 from actorflow.observe.report import Report
 from actorflow.records import dataclass
 from actorflow.supervision.events import Outcome
 from actorflow.topology.model import Topology
+from actorflow.topology.retrying import retrying
 from actorflow.topology.run import Run
 from actorflow.topology.yaml import load
 
@@ -112,9 +113,14 @@ def run(options: argparse.Namespace) -> int:
     with redirect_stdout(sys.stderr) if options.json else nullcontext():
         try:
             topology = load(options.file, overrides=options.overrides)
+            if options.retry_dead_letters is not None:
+                topology = retrying(topology, options.retry_dead_letters)
             topology.plan()
         except TopologyError as error:
             show_problems(error)
+            return MISTAKE
+        except DeadLetterError as error:
+            print(f"actorflow: {error}", file=sys.stderr)
             return MISTAKE
         errors = Unbreakable(sys.stderr)
         shown = options.progress == "always" or (options.progress == "auto" and errors.isatty())

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from actorflow.dispatch.memory import Memory
-from actorflow.protocol.delivery import UnfinishedBatch
+from actorflow.protocol.delivery import Attempt, UnfinishedBatch
 from actorflow.records import dataclass
 
 __all__ = ["Delivery", "Dispatched", "Dispatcher", "Told"]
@@ -26,11 +26,14 @@ class Delivery:
         ref: the subscription.
         events: what it gets; consumers that get the same events share one list.
         position: the place of the first event in the order of emission.
+        attempt: which delivery of a single event this is, when a consumer has died of an earlier
+            one; a dispatcher that keeps such a batch inside passes it on.
     """
 
     ref: int
     events: list[Any]
     position: int
+    attempt: Attempt | None = None
 
 
 @dataclass(slots=True)
@@ -209,6 +212,9 @@ class Dispatcher(ABC):
     @abstractmethod
     def give_back(self, ref: int, batches: list[UnfinishedBatch]) -> list[UnfinishedBatch]:
         """Take what a consumer that left had not finished, oldest first.
+
+        A batch with an `attempt` holds one event that is to be delivered alone. Whoever keeps it
+        inside makes a `Delivery` of its own of it, with that attempt.
 
         Returns:
             the batches that anyone may have; the rest waits inside for a particular consumer, or

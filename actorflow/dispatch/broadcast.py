@@ -276,4 +276,4 @@ def _serve(place: _Place, batch: UnfinishedBatch) -> Delivery:
     if share < len(batch.events):
         rest = batch.events[share:]
         place.backlog.appendleft(UnfinishedBatch(batch.seq, rest, batch.position + share))
-    return Delivery(place.ref, batch.events[:share], batch.position)
+    return Delivery(place.ref, batch.events[:share], batch.position, batch.attempt)

@@ -8,7 +8,7 @@ from dataclasses import field
 from typing import Any
 
 from actorflow.dispatch.base import Delivery, Told
-from actorflow.protocol.delivery import UnfinishedBatch
+from actorflow.protocol.delivery import Attempt, UnfinishedBatch
 from actorflow.records import dataclass
 
 __all__ = ["Mark", "Partition", "Said", "Waiting"]
@@ -20,6 +20,8 @@ class Waiting:
 
     event: Any
     position: int
+    attempt: Attempt | None = None
+    """Which delivery it is, when a consumer has died of an earlier one: it leaves alone."""
 
 
 @dataclass(slots=True)
@@ -71,7 +73,7 @@ class Partition:
         """Put events first in line, oldest first."""
         for batch in reversed(batches):
             self.queue.extendleft(
-                Waiting(event, batch.position + offset)
+                Waiting(event, batch.position + offset, batch.attempt)
                 for offset, event in reversed(list(enumerate(batch.events)))
             )
             self.events += len(batch.events)
@@ -88,7 +90,7 @@ class Partition:
         def deliver() -> None:
             if taken and self.ref is not None:
                 events = [item.event for item in taken]
-                found.append(Delivery(self.ref, events, taken[0].position))
+                found.append(Delivery(self.ref, events, taken[0].position, taken[0].attempt))
                 taken.clear()
 
         while self.queue:
@@ -101,6 +103,8 @@ class Partition:
                 deliver()
                 found.append(Told(self.ref, item.token))
             elif self.credit:
+                if item.attempt is not None or (taken and taken[-1].attempt is not None):
+                    deliver()
                 taken.append(item)
                 self.credit -= 1
                 self.events -= 1

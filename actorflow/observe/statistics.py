@@ -38,6 +38,9 @@ class StageStatistics:
         discarded: events dropped: by a full buffer, or because nobody was to have them.
         lost: events sent that only a consumer which is gone for good was to have.
         excess: events that came without having been asked for.
+        retried: events handed to `handle_events` again in the same life, after it had failed.
+        skipped: events given up, and dropped, as `on_error` says.
+        dead_lettered: events given up, and kept as dead letters.
         busy, starved, blocked: seconds in callbacks, waiting for input, waiting for demand.
         busy_for: seconds since the callback in hand began, or 0 when none is in hand.
         in_hand: events in the callback in hand.
@@ -69,6 +72,9 @@ class StageStatistics:
     discarded: int
     lost: int
     excess: int
+    retried: int
+    skipped: int
+    dead_lettered: int
     busy: float
     starved: float
     blocked: float
@@ -143,6 +149,9 @@ _PLAIN = (
     "discarded",
     "lost",
     "excess",
+    "retried",
+    "skipped",
+    "dead_lettered",
     "protocol_errors",
     "messages_dropped",
     "log_dropped",

@@ -19,6 +19,7 @@ __all__ = [
     "check_seconds",
     "check_text",
     "check_timeout",
+    "is_number",
 ]
 
 Kind = TypeVar("Kind")
@@ -100,3 +101,8 @@ def check_events(option: str, value: Any) -> Iterable[Any]:
     if isinstance(value, str | bytes | dict) or not isinstance(value, Iterable):
         raise OptionError(option, "an iterable of events", value)
     return value
+
+
+def is_number(value: object) -> bool:
+    """Whether a value is a finite number; true and false are none."""
+    return type(value) in (int, float) and math.isfinite(value)  # type: ignore[arg-type]

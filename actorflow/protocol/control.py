@@ -20,8 +20,11 @@ __all__ = [
     "SYSTEM",
     "USER",
     "Acknowledged",
+    "Buried",
     "CancelSubscription",
     "Control",
+    "DeadLetter",
+    "DeadLetterKept",
     "Draining",
     "EdgeSettled",
     "Established",
@@ -44,6 +47,7 @@ __all__ = [
     "SnapshotStored",
     "Stop",
     "SubscriptionEnded",
+    "Suspect",
     "decode_control",
     "encode_control",
 ]
@@ -340,6 +344,73 @@ class EdgeSettled:
     events: int
 
 
+@dataclass(frozen=True, slots=True)
+class Suspect:
+    """To a producer, before it is told that a consumer is gone: what that one had in hand.
+
+    Each event of the batch is to be delivered alone, as a `RouteAgain`.
+
+    Args:
+        ref: the subscription.
+        seq: the batch.
+        failure: how the consumer died, as `Failure.to_wire` has it.
+    """
+
+    ref: int
+    seq: int
+    failure: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Buried:
+    """To a producer, before it is told that a consumer is gone: which event that one gave up.
+
+    Its dead letter is kept, and perhaps nothing yet that says it is finished.
+
+    Args:
+        ref: the subscription.
+        seq: the batch, of one event.
+    """
+
+    ref: int
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """From a consumer: an event that it has given up.
+
+    The supervisor keeps it and answers with `DeadLetterKept`; only then is the event finished.
+    Where there is nothing to keep it in, the run ends with the failure.
+
+    Args:
+        number: counts the dead letters of one incarnation, from 1.
+        ref: the subscription that the event came by.
+        seq: the batch that it came in.
+        producer: the stage that the event came from.
+        event: the event, pickled.
+        shown: the event as text, for people.
+        attempts: how often it was tried.
+        failure: what came of the last time, as `Failure.to_wire` has it.
+    """
+
+    number: int
+    ref: int
+    seq: int
+    producer: str
+    event: bytes
+    shown: str
+    attempts: int
+    failure: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetterKept:
+    """To a consumer: its dead letter of this number is kept."""
+
+    number: int
+
+
 Control = (
     Link
     | Expect
@@ -365,6 +436,10 @@ Control = (
     | SnapshotStored
     | Acknowledged
     | EdgeSettled
+    | Suspect
+    | Buried
+    | DeadLetter
+    | DeadLetterKept
 )
 
 _RECORDS: dict[str, type[Control]] = {
@@ -394,6 +469,10 @@ _RECORDS: dict[str, type[Control]] = {
         SnapshotStored,
         Acknowledged,
         EdgeSettled,
+        Suspect,
+        Buried,
+        DeadLetter,
+        DeadLetterKept,
     )
 }
 

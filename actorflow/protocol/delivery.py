@@ -6,12 +6,43 @@ Sequence numbers count the batches of a subscription from 1. An acknowledgement 
 from __future__ import annotations
 
 from collections import deque
-from typing import Any
+from dataclasses import replace
+from typing import Any, Self
 
 from actorflow.errors import ProtocolError
 from actorflow.records import dataclass
 
-__all__ = ["Lineage", "Origin", "Unfinished", "UnfinishedBatch"]
+__all__ = ["Attempt", "Lineage", "Origin", "Unfinished", "UnfinishedBatch"]
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """Which delivery of an event this is, when its consumer died of an earlier one, or may have.
+
+    Args:
+        number: counts the deliveries, from 1; this one is at least the second.
+        alone: whether it was the only one in hand at the last death, so that nothing else is to
+            blame.
+        failure: what that death was, as `Failure.to_wire` has it.
+        buried: whether it was given up, and its dead letter is kept: it only has to be finished.
+
+    Example:
+        >>> again = Attempt(2, alone=False, failure={}).again(alone=True, failure={})
+        >>> again.number, again.alone
+        (3, True)
+    """
+
+    number: int
+    alone: bool
+    failure: dict[str, Any]
+    buried: bool = False
+
+    def again(self, *, alone: bool, failure: dict[str, Any]) -> Self:
+        """The next one, after another death."""
+        return type(self)(self.number + 1, alone, failure)
+
+
+FIRST = Attempt(1, alone=False, failure={})
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +53,13 @@ class UnfinishedBatch:
         seq: its sequence number.
         events: its events, in order.
         position: the place of its first event in the order of emission (see `Lineage`).
+        attempt: which delivery it is, when a consumer has died of an earlier one.
     """
 
     seq: int
     events: list[Any]
     position: int
+    attempt: Attempt | None = None
 
 
 class Unfinished:
@@ -45,13 +78,25 @@ class Unfinished:
         [['c']]
     """
 
-    __slots__ = ("_events", "_in_order", "_keep", "_positions", "acked", "count", "seq")
+    __slots__ = (
+        "_attempts",
+        "_events",
+        "_in_order",
+        "_keep",
+        "_positions",
+        "_suspects",
+        "acked",
+        "count",
+        "seq",
+    )
 
     def __init__(self, *, keep: bool = True) -> None:
         # What is kept of a batch, in two queues, as an object for each would take longer. Sequence
         # numbers have no gaps, so they are known: the last is `seq`.
         self._events: deque[list[Any]] = deque()
         self._positions: deque[int] = deque()
+        self._attempts: dict[int, Attempt] = {}
+        self._suspects: dict[int, Attempt] = {}
         self._keep = keep
         self._in_order = True
         self.seq = 0
@@ -90,20 +135,59 @@ class Unfinished:
         self.count -= finished
         return finished
 
+    def attempted(self, attempt: Attempt) -> None:
+        """The batch that was sent last, of one event, is another attempt at it."""
+        if self._keep:
+            self._attempts = {seq: it for seq, it in self._attempts.items() if seq > self.acked}
+            self._attempts[self.seq] = attempt
+
+    def suspect(self, seq: int, failure: dict[str, Any]) -> None:
+        """The consumer died with this batch in hand: each of its events will come alone.
+
+        So the one that kills its consumer is found by the next death, and the others are finished
+        before it.
+
+        Args:
+            seq: the batch.
+            failure: how the consumer died, as `Failure.to_wire` has it.
+        """
+        for batch in self.kept:
+            if batch.seq == seq:
+                before = batch.attempt or FIRST
+                alone = len(batch.events) == 1
+                self._suspects[seq] = before.again(alone=alone, failure=failure)
+
+    def bury(self, seq: int) -> None:
+        """The consumer has given this batch's event up, and its dead letter is kept."""
+        attempt = self._attempts.get(seq)
+        if attempt is not None:
+            self._suspects[seq] = replace(attempt, buried=True)
+
     def give_back(self) -> list[UnfinishedBatch]:
         """Take out everything unfinished, oldest first, to be dispatched again."""
         batches = self.kept
         self._events.clear()
         self._positions.clear()
         self.count = 0
-        return batches
+        suspects, self._suspects, self._attempts = self._suspects, {}, {}
+        if not suspects:
+            return batches
+        split = (
+            _singles(batch, suspects[batch.seq]) if batch.seq in suspects else [batch]
+            for batch in batches
+        )
+        return [batch for several in split for batch in several]
 
     @property
     def kept(self) -> list[UnfinishedBatch]:
         """Every batch that is not acknowledged, oldest first."""
         first = self.seq - len(self._events) + 1
         batches = zip(self._events, self._positions, strict=True)
-        return [UnfinishedBatch(seq, *batch) for seq, batch in enumerate(batches, first)]
+        attempt = self._attempts.get
+        return [
+            UnfinishedBatch(seq, events, position, attempt(seq))
+            for seq, (events, position) in enumerate(batches, first)
+        ]
 
     @property
     def first_position(self) -> int | None:
@@ -111,6 +195,14 @@ class Unfinished:
         if not self._positions:
             return None
         return self._positions[0] if self._in_order else min(self._positions)
+
+
+def _singles(batch: UnfinishedBatch, attempt: Attempt) -> list[UnfinishedBatch]:
+    """A batch event by event, each another attempt."""
+    return [
+        UnfinishedBatch(batch.seq, [event], batch.position + offset, attempt)
+        for offset, event in enumerate(batch.events)
+    ]
 
 
 @dataclass(slots=True)

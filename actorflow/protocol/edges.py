@@ -68,7 +68,10 @@ class EdgeStore(Unfinished):
 
     def sent_again(self, batch: UnfinishedBatch) -> int:
         """Remember a batch of `take_owed` that is about to be sent; it keeps its places."""
-        return super().sent(batch.events, batch.position)
+        seq = super().sent(batch.events, batch.position)
+        if batch.attempt is not None:
+            self.attempted(batch.attempt)
+        return seq
 
     def acknowledge(self, seq: int) -> int:
         """Every batch up to `seq` is in a snapshot of the consumer."""

@@ -28,6 +28,7 @@ __all__ = [
     "Notify",
     "Reply",
     "Route",
+    "RouteAgain",
     "RouteEos",
     "Subscribe",
     "Unsubscribe",
@@ -94,6 +95,23 @@ class Route:
     seq: int
     codec: str
     body: bytes
+
+
+@dataclass(slots=True)
+class RouteAgain(Route):
+    """Producer to consumer: one event that a consumer had in hand when it died.
+
+    Args:
+        attempt: which delivery this is, from 2.
+        alone: whether it was alone in hand at the last death.
+        failure: how that consumer died, as `Failure.to_wire` has it.
+        buried: whether its dead letter is kept, so that it only has to be finished.
+    """
+
+    attempt: int
+    alone: bool
+    failure: dict[str, Any]
+    buried: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +189,18 @@ class Down:
 
 
 Message = (
-    Subscribe | Ask | Unsubscribe | Route | RouteEos | Notify | Call | Cast | Info | Reply | Down
+    Subscribe
+    | Ask
+    | Unsubscribe
+    | Route
+    | RouteAgain
+    | RouteEos
+    | Notify
+    | Call
+    | Cast
+    | Info
+    | Reply
+    | Down
 )
 
 # What is no Unicode, such as a file name that is not UTF-8, is escaped: last words must arrive.
@@ -350,6 +379,21 @@ def _read_route(fields: list[Any], ref: int) -> Route:
     return Route(ref, seq, codec, body)
 
 
+def _read_route_again(fields: list[Any], ref: int) -> RouteAgain:
+    _arity(fields, ref, 9)
+    _, _, seq, codec, body, attempt, alone, failure, buried = fields
+    if type(seq) is not int or seq < 1:
+        raise ProtocolError("bad_sequence", f"a sequence number counts from 1, got {seq!r}", ref)
+    _check_body(codec, body, ref)
+    counts = type(attempt) is int and attempt > 1
+    if not counts or type(alone) is not bool or type(buried) is not bool:
+        detail = f"an attempt is an integer from 2, and flags, got {[attempt, alone, buried]!r}"
+        raise ProtocolError("bad_message", detail, ref)
+    if type(failure) is not dict:
+        raise ProtocolError("bad_message", f"a failure is a map, got {failure!r}", ref)
+    return RouteAgain(ref, seq, codec, body, attempt, alone, failure, buried)
+
+
 def _read_eos(fields: list[Any], ref: int) -> RouteEos:
     _arity(fields, ref, 3)
     return RouteEos(ref, fields[2])
@@ -391,6 +435,7 @@ _READERS: dict[str, Callable[[list[Any], int], Message]] = {
     "$gen_ask": _read_ask,
     "$gen_unsubscribe": _read_unsubscribe,
     "$gen_route": _read_route,
+    "$gen_route_again": _read_route_again,
     "$gen_route_eos": _read_eos,
     "$gen_notify": _read_notify,
     "$gen_call": _read_scoped(Call),
@@ -410,6 +455,17 @@ _FIELDS: dict[type, Callable[[Any], list[Any]]] = {
     Ask: lambda m: ["$gen_ask", m.ref, m.count, m.acked],
     Unsubscribe: lambda m: ["$gen_unsubscribe", m.ref, m.reason],
     Route: lambda m: ["$gen_route", m.ref, m.seq, m.codec, m.body],
+    RouteAgain: lambda m: [
+        "$gen_route_again",
+        m.ref,
+        m.seq,
+        m.codec,
+        m.body,
+        m.attempt,
+        m.alone,
+        m.failure,
+        m.buried,
+    ],
     RouteEos: lambda m: ["$gen_route_eos", m.ref, m.reason],
     Notify: lambda m: ["$gen_notify", m.ref, m.codec, m.body],
     Call: lambda m: ["$gen_call", m.ref, m.scope, m.codec, m.body],

@@ -150,6 +150,9 @@ class Consumer(Stage):
         ...         print(events)
     """
 
+    on_error: Any = "restart"
+    max_deliveries: int | None = None
+
     def handle_events(self, events: list[Any], subscription: Subscription) -> Any:
         """Take a batch, at least one event. It must return None."""
         raise NotImplementedError(f"{type(self).__name__} must define handle_events")

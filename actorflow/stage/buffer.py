@@ -6,6 +6,7 @@ from collections import deque
 from dataclasses import field
 from typing import Any
 
+from actorflow.protocol.delivery import Attempt
 from actorflow.records import dataclass
 
 __all__ = ["Buffer", "Chunk", "Mark"]
@@ -22,6 +23,8 @@ class Chunk:
     position: int
     returned: bool = field(default=False, compare=False)
     """Whether they were sent once and came back, so that they must not be dropped."""
+    attempt: Attempt | None = field(default=None, compare=False)
+    """Which delivery it is, when a consumer has died of an earlier one: it leaves alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +83,7 @@ class Buffer:
             self.entries.append(Chunk(events[start : start + LONGEST], position + start))
         return dropped
 
-    def put_back(self, events: list[Any], position: int) -> None:
+    def put_back(self, events: list[Any], position: int, attempt: Attempt | None = None) -> None:
         """Insert events that came back, in their order of emission; none is dropped."""
         skipped: list[Chunk | Mark] = []
         while self.entries:
@@ -88,7 +91,7 @@ class Buffer:
             if isinstance(head, Mark) or head.position >= position:
                 break
             skipped.append(self.entries.popleft())
-        self.entries.appendleft(Chunk(events, position, returned=True))
+        self.entries.appendleft(Chunk(events, position, True, attempt))
         self.entries.extendleft(reversed(skipped))
         self.count += len(events)
         self._returned += len(events)
@@ -107,7 +110,8 @@ class Buffer:
         if count <= 0 or not entries or isinstance(entries[0], Mark):
             return None
         head = entries[0]
-        if len(head.events) == count or (len(head.events) < count and len(entries) == 1):
+        whole = len(head.events) == count or (len(head.events) < count and len(entries) == 1)
+        if whole or head.attempt is not None:
             entries.popleft()
             self._left(head, len(head.events))
             return head
@@ -151,7 +155,7 @@ class Buffer:
                 break
             if position < 0:
                 position = head.position
-            elif head.position != position + len(taken):
+            elif head.position != position + len(taken) or head.attempt is not None:
                 # What came back is not contiguous, and a chunk has one place for all its events.
                 break
             share = min(count, len(head.events))

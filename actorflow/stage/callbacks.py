@@ -25,7 +25,16 @@ from actorflow.stage.work import Work
 if TYPE_CHECKING:
     from actorflow.stage.held import Holding
 
-__all__ = ["Callbacks"]
+__all__ = ["HANDLED", "HANDLE_AGAIN", "HANDLE_EVENTS", "Callbacks"]
+
+HANDLE_EVENTS = "handle_events"
+"""The label of the work of handling a batch, for the first time."""
+
+HANDLE_AGAIN = "handle_events again"
+"""Of handling it, or part of it, after it has failed."""
+
+HANDLED = "handled"
+"""Of the end of a batch that had failed."""
 
 Emit = Callable[[list[Any]], None]
 
@@ -42,6 +51,9 @@ class Callbacks:
 
     def __init__(self, child: Incarnation) -> None:
         self.queue: deque[Work] = deque()
+        """What is called next."""
+        self._arriving = self.queue
+        """Where what is new goes: the same, or, while a batch is held on to, what waits for it."""
         self.behaviour: Stage | None = None
         self._child = child
         self.emit: Emit | None = None
@@ -53,7 +65,25 @@ class Callbacks:
     def close(self) -> None:
         """Nothing more is called, but what `stop` adds."""
         self.queue.clear()
+        self._arriving = self.queue
         self._closed = True
+
+    def hold(self) -> None:
+        """Hold on to the batch in hand: until `release`, nothing but `events_now` is called."""
+        self._arriving = deque(self.queue)
+        self.queue.clear()
+
+    @property
+    def waiting(self) -> tuple[Work, ...]:
+        """All that is to be called."""
+        held = () if self._arriving is self.queue else self._arriving
+        return (*self.queue, *held)
+
+    def release(self) -> None:
+        """The batch is over: what has waited for it is called."""
+        if self._arriving is not self.queue:
+            self.queue.extend(self._arriving)
+            self._arriving = self.queue
 
     # --- the life of a behaviour ------------------------------------------------------------------
 
@@ -107,17 +137,74 @@ class Callbacks:
         """Call `handle_events` with a batch; this is the path of every batch."""
         if self._closed:
             return
-        events = taken.events
-        arguments = (events, taken.incoming.handle)
+        events, incoming = taken.events, taken.incoming
+        arguments = (events, incoming.handle)
         done = partial(handled, taken)
-        self.queue.append(Work("handle_events", self._handle_events, arguments, done, len(events)))
+        self._arriving.append(
+            Work(
+                HANDLE_EVENTS,
+                self._handle_events,
+                arguments,
+                done,
+                len(events),
+                incoming.ref,
+                taken.message,
+            )
+        )
+
+    def guarded_events(
+        self,
+        taken: Taken,
+        handled: Callable[[Taken, Any, float], None],
+        guard: Callable[..., Any],
+    ) -> None:
+        """Call `handle_events` with a batch through a guard, which takes the callback first."""
+        if not self._closed:
+            done = partial(handled, taken)
+            self._arriving.append(self._guarded_work(taken, taken.events, done, guard))
+
+    def events_now(
+        self,
+        taken: Taken,
+        events: list[Any],
+        done: Callable[[Any, float], None],
+        guard: Callable[..., Any],
+    ) -> None:
+        """Call `handle_events` with part of the batch that is held on to, before anything else."""
+        if not self._closed:
+            work = self._guarded_work(taken, events, done, guard)
+            work.label = HANDLE_AGAIN
+            self.queue.append(work)
+
+    def _guarded_work(
+        self,
+        taken: Taken,
+        events: list[Any],
+        done: Callable[[Any, float], None],
+        guard: Callable[..., Any],
+    ) -> Work:
+        call = partial(guard, self._handle_events)
+        incoming = taken.incoming
+        arguments = (events, incoming.handle)
+        count, ref = len(events), incoming.ref
+        return Work(HANDLE_EVENTS, call, arguments, done, count, ref, taken.message)
+
+    def in_turn(self, taken: Taken, act: Callable[[Taken], None], instead: Any) -> None:
+        """Do something with a batch in its turn, with `instead` as what its handling came to."""
+        if not self._closed:
+            self._arriving.append(_no_call(HANDLE_EVENTS, taken, act, instead))
+
+    def over(self, taken: Taken, act: Callable[[Taken], None]) -> None:
+        """The batch that was held on to is over: `act`, before anything else, then `release`."""
+        if not self._closed:
+            self.queue.append(_no_call(HANDLED, taken, act, None))
 
     def in_hand(self) -> list[Taken]:
         """The batches that wait to be handled, oldest first; not those finished later."""
         return [
             work.done.args[0]
-            for work in self.queue
-            if work.label == "handle_events" and isinstance(work.done, partial)
+            for work in self._arriving
+            if work.label == HANDLE_EVENTS and isinstance(work.done, partial)
         ]
 
     def next(self, label: str, act: Callable[[], None]) -> None:
@@ -145,7 +232,7 @@ class Callbacks:
             holding.handled(taken, result, seconds)
 
         arguments = (taken.events, taken.incoming.handle)
-        self.queue.append(Work("handle_events", call, arguments, done, len(taken.events)))
+        self._arriving.append(Work(HANDLE_EVENTS, call, arguments, done, len(taken.events)))
 
     def demand(self, count: int, done: Callable[[Any, float], None]) -> None:
         """Call `handle_demand`, then `done`."""
@@ -164,10 +251,11 @@ class Callbacks:
 
     def drop_demand(self) -> None:
         """Demand that is queued is not to be met any more."""
-        kept = [work for work in self.queue if work.label != "handle_demand"]
-        if len(kept) < len(self.queue):
-            self.queue.clear()
-            self.queue.extend(kept)
+        waiting = self._arriving
+        kept = [work for work in waiting if work.label != "handle_demand"]
+        if len(kept) < len(waiting):
+            waiting.clear()
+            waiting.extend(kept)
 
     def discarded(self, events: list[Any], warn: Callable[[], None]) -> None:
         """Call `handle_discarded`, then `warn` unless it says no."""
@@ -293,4 +381,14 @@ class Callbacks:
         done: Callable[[Any, float], None],
     ) -> None:
         if not self._closed:
-            self.queue.append(Work(label, call, arguments, done))
+            self._arriving.append(Work(label, call, arguments, done))
+
+
+def _no_call(label: str, taken: Taken, act: Callable[[Taken], None], result: Any) -> Work:
+    """Something to be done with a batch, for which nothing of the user's is called."""
+    arguments = (taken.events, taken.incoming.handle)
+    return Work(label, lambda *_: result, arguments, partial(_do, taken, act))
+
+
+def _do(taken: Taken, act: Callable[[Taken], None], result: Any, seconds: float) -> None:
+    act(taken)

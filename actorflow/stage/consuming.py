@@ -13,10 +13,10 @@ from typing import Any
 
 from actorflow.errors import ProtocolError
 from actorflow.protocol.codec import decode_events, decode_value
-from actorflow.protocol.delivery import Lineage
+from actorflow.protocol.delivery import Attempt, Lineage
 from actorflow.protocol.demand import SubscriptionOptions, Window, window_for
 from actorflow.protocol.held import HeldWindow
-from actorflow.protocol.messages import Notify, Route, Unsubscribe, encode
+from actorflow.protocol.messages import Notify, Route, RouteAgain, Unsubscribe, encode
 from actorflow.records import dataclass
 from actorflow.stage.asking import Asking, Time
 from actorflow.stage.counters import Counter
@@ -34,6 +34,7 @@ class _Message:
     incoming: Incoming
     seq: int
     events: list[Any]
+    attempt: Attempt | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,12 @@ class ConsumingHalf:
 
     # --- what producers send ----------------------------------------------------------------------
 
-    def route(self, link: int, message: Route) -> None:
+    def route_again(self, link: int, message: RouteAgain) -> None:
+        """Take an event that a consumer had in hand when it died."""
+        attempt = Attempt(message.attempt, message.alone, message.failure, message.buried)
+        self.route(link, message, attempt)
+
+    def route(self, link: int, message: Route, attempt: Attempt | None = None) -> None:
         """Take a batch of events."""
         incoming = self.subscriptions.get(message.ref)
         if incoming is None or incoming.link != link or incoming.ended:
@@ -106,9 +112,9 @@ class ConsumingHalf:
         incoming.open_batches += 1
         incoming.meter.received(len(events), message.seq)
         if self._queues:
-            self.inbound.append(_Message(incoming, message.seq, events))
+            self.inbound.append(_Message(incoming, message.seq, events, attempt))
         else:
-            self._take(incoming, message.seq, events)
+            self._take(incoming, message.seq, events, attempt)
 
     def notify(self, link: int, message: Notify) -> None:
         """Take an in-band notification, in order with the events around it."""
@@ -140,7 +146,7 @@ class ConsumingHalf:
         """Take the oldest waiting message in hand."""
         item = self.inbound.popleft()
         if isinstance(item, _Message):
-            self._take(item.incoming, item.seq, item.events)
+            self._take(item.incoming, item.seq, item.events, item.attempt)
         elif isinstance(item, Told):
             self._owner.notified(item.message, item.incoming)
         elif isinstance(item, Ending):
@@ -240,17 +246,19 @@ class ConsumingHalf:
 
     # --- within -----------------------------------------------------------------------------------
 
-    def _take(self, incoming: Incoming, seq: int, events: list[Any]) -> None:
+    def _take(
+        self, incoming: Incoming, seq: int, events: list[Any], attempt: Attempt | None
+    ) -> None:
         by_lineage = self._queues and self.reach is None
         origin = self.lineage.begin(incoming.ref, seq) if by_lineage else None
         if incoming.ended:
             # Nobody to ask any more: the whole message is one batch.
-            self._owner.take(Taken(incoming, events, 0, seq, origin))
+            self._owner.take(Taken(incoming, events, 0, seq, origin, seq, attempt))
             return
         window = incoming.window
         ask = window.take(len(events))
         if ask is not None:
-            self._owner.take(Taken(incoming, events, ask, seq, origin))
+            self._owner.take(Taken(incoming, events, ask, seq, origin, seq, attempt))
             return
         batches = window.split(len(events))
         last = len(batches) - 1
@@ -262,7 +270,7 @@ class ConsumingHalf:
             part = events if not last else events[start:end]
             whole = number == last
             done = (seq, origin) if whole else (0, None)
-            self._owner.take(Taken(incoming, part, batch.ask, *done))
+            self._owner.take(Taken(incoming, part, batch.ask, *done, seq, attempt))
             start = end
 
     def tell(self, told: Told) -> None:

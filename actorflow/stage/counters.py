@@ -52,6 +52,11 @@ class Counter(IntEnum):
     REPLAYED = 27
     QUEUED = 28
     MESSAGES_DROPPED = 29
+    CALLBACK_REF = 30
+    CALLBACK_MESSAGE = 31
+    RETRIED = 32
+    SKIPPED = 33
+    DEAD_LETTERED = 34
 
 
 def named(slot: Sequence[int]) -> Mapping[str, int]:

@@ -181,7 +181,9 @@ class ExactProducingHalf(ProducingHalf):
         store = outgoing.store
         assert isinstance(store, EdgeStore)
         while (batch := store.take_owed(count)) is not None:
-            self.outgoing.send_again(Delivery(outgoing.ref, batch.events, batch.position))
+            self.outgoing.send_again(
+                Delivery(outgoing.ref, batch.events, batch.position, batch.attempt)
+            )
             count -= len(batch.events)
         if count:
             super().credit(outgoing, count)

@@ -14,7 +14,7 @@ from actorflow.protocol import control
 from actorflow.protocol.demand import SubscriptionOptions, Window
 from actorflow.protocol.held import held_window_for
 from actorflow.protocol.messages import encode
-from actorflow.stage import consuming, producing, subscribers
+from actorflow.stage import consuming, failing, producing, subscribers
 from actorflow.stage.acknowledging import Acknowledging
 from actorflow.stage.asking import Time
 from actorflow.stage.behaviour import Subscription, takes_snapshots
@@ -24,10 +24,12 @@ from actorflow.stage.counters import Counter
 from actorflow.stage.demand_hook import DecidingExactHalf, DecidingHalf, DemandHook, decides
 from actorflow.stage.discarding import Discarding
 from actorflow.stage.exact import ExactProducingHalf
+from actorflow.stage.failing import Failing
 from actorflow.stage.held import Holding
 from actorflow.stage.incoming import Ending, Incoming, Taken
 from actorflow.stage.joint import AheadJoint, Joint
 from actorflow.stage.keeping import Keeping, Outputs
+from actorflow.stage.on_error import OnError
 from actorflow.stage.options import EXACTLY_ONCE
 from actorflow.stage.outgoing import Outgoing
 from actorflow.stage.polling import Polling
@@ -60,6 +62,7 @@ class Halves:
         self._port = port
         self._counters = counters
         self._exact = spec.options.delivery == EXACTLY_ONCE
+        self._keeps = self._exact or takes_snapshots(spec.behaviour)
         self.callbacks = Callbacks(machine.child)
         self.demand_hook = DemandHook(self.callbacks, counters) if decides(spec.behaviour) else None
         options = spec.options
@@ -72,6 +75,7 @@ class Halves:
         self.joint = self._make_joint()
         self.keeping = self._make_keeping()
         self.handled = self._handler()
+        self.failing = self._make_failing() if self.consuming is not None else None
         self.holding = self._make_holding() if spec.behaviour.finishes_later else None
         if self.producing is not None:
             self.callbacks.emit = self.producing.emit
@@ -117,9 +121,7 @@ class Halves:
             soon=Acknowledging(self._machine.timers, self._machine.now, self._acknowledge).wanted,
         )
         owner = consuming.Owner(
-            take=self._take_held
-            if self._spec.behaviour.finishes_later
-            else lambda taken: self.callbacks.events(taken, self.handled),
+            take=self._taker(),
             in_hand=self.callbacks.in_hand,
             notified=lambda message, incoming: self.callbacks.notified(message, incoming.handle),
             info=self.info_in_turn,
@@ -128,6 +130,46 @@ class Halves:
         )
         queues = self._machine.kind == "producer_consumer"
         return ConsumingHalf(self._port, owner, self._counters, queues=queues)
+
+    def _make_failing(self) -> Failing:
+        machine, options = self._machine, self._spec.options
+        owner = failing.Owner(
+            who=str(machine.child.stage),
+            handled=self.handled,
+            after=machine.call_after,
+            send=machine.tell,
+            log=machine.log,
+            fail=machine.fail,
+            rest=machine.rest,
+        )
+        rule = OnError.of(options.on_error)
+        return Failing(rule, options.max_deliveries, self.callbacks, self._counters, owner)
+
+    def _taker(self) -> Callable[[Taken], None]:
+        """What has a batch handled.
+
+        A stage that takes snapshots ends with every failure, whatever its rule: what the batch has
+        changed by then is undone by going on from the last one.
+        """
+        if self._spec.behaviour.finishes_later:
+            return self._take_held
+        if self._keeps or OnError.of(self._spec.options.on_error).restarts:
+            return self._take
+        return self._take_guarded
+
+    def _take(self, taken: Taken) -> None:
+        if taken.attempt is None:
+            self.callbacks.events(taken, self.handled)
+        else:
+            assert self.failing is not None
+            self.failing.take_again(taken, lambda t: self.callbacks.events(t, self.handled))
+
+    def _take_guarded(self, taken: Taken) -> None:
+        assert self.failing is not None
+        if taken.attempt is None:
+            self.failing.take(taken)
+        else:
+            self.failing.take_again(taken, self.failing.take)
 
     def _make_holding(self) -> Holding | None:
         if self.consuming is None:
@@ -161,15 +203,14 @@ class Halves:
 
     def _make_keeping(self) -> Keeping | None:
         """The snapshots of a stage that keeps a state, or whose every event counts once."""
-        keeps_state = takes_snapshots(self._spec.behaviour)
-        if not keeps_state and not self._exact:
+        if not self._keeps:
             return None
         restored = self._spec.restored
         if self.consuming is not None:
             covered = restored.covered if restored is not None else {}
             self.consuming.reach = Reach(self.consuming, covered, exact=self._exact)
         keeping = Keeping(
-            self._snapshot if keeps_state else None,
+            self._snapshot if takes_snapshots(self._spec.behaviour) else None,
             self.consuming.reach if self.consuming is not None else None,
             self.producing.outputs() if self.producing is not None else Outputs(),
             exact=self._exact,

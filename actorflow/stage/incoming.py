@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import field
 from typing import Any
 
-from actorflow.protocol.delivery import Origin
+from actorflow.protocol.delivery import Attempt, Origin
 from actorflow.protocol.demand import ManualWindow, SubscriptionOptions, Window
 from actorflow.protocol.held import FinishedInOrder
 from actorflow.protocol.limited import LimitedWindow
@@ -114,13 +114,17 @@ class Taken:
         ask: how much to ask for afterwards.
         seq: the message's sequence number when this is its last batch, else 0.
         origin: the message in the stage's lineage, for a producer-consumer.
+        message: the message's sequence number.
+        attempt: which delivery it is, when a consumer has died of an earlier one.
     """
 
     incoming: Incoming
     events: list[Any]
     ask: int
     seq: int
-    origin: Origin | None = None
+    origin: Origin | None
+    message: int
+    attempt: Attempt | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -25,6 +25,7 @@ from actorflow.stage.context import RunningStage
 from actorflow.stage.counters import Counter
 from actorflow.stage.halves import Halves
 from actorflow.stage.held import HeldBatch
+from actorflow.stage.incoming import Taken
 from actorflow.stage.keeping import SNAPSHOT, Keeping
 from actorflow.stage.options import DEMAND_MODES
 from actorflow.stage.orders import Orders
@@ -70,7 +71,7 @@ class StageMachine:
         self._counters = counters
         self.timers = Timers()
         self.peers: dict[int, Incarnation] = {}
-        self._ready = False
+        self._takes_input = False
         self._finish_reason: Any = None
         self._leaving = self._succeeded = False
         self._has_last_events = ends_with_events(spec.behaviour)
@@ -82,6 +83,7 @@ class StageMachine:
         self.producing, self.consuming = halves.producing, halves.consuming
         self.demand_hook = halves.demand_hook
         self._joint, self._keeping, self._holding = halves.joint, halves.keeping, halves.holding
+        self._failing = halves.failing
         self._info_in_turn = halves.info_in_turn
         # Looked at before every work item, so without a call.
         self._queue = self._callbacks.queue
@@ -148,7 +150,7 @@ class StageMachine:
             return queue.popleft()
         if self.stopping:
             return None
-        if self._inbound and self._ready and self._joint is not None:
+        if self._inbound and self._takes_input and self._joint is not None:
             self._joint.pull()
             if queue:
                 return queue.popleft()
@@ -194,7 +196,7 @@ class StageMachine:
     @property
     def queued(self) -> tuple[Work, ...]:
         """The work items that wait, for tests and stall reports."""
-        return tuple(self._queue)
+        return self._callbacks.waiting
 
     def status(self) -> dict[str, Any]:
         """Everything a status page shows, as plain data (A30)."""
@@ -334,6 +336,25 @@ class StageMachine:
             raise ProtocolError("unknown_message", f"{self.child.stage} takes no snapshots")
         self._keeping.stored(number)
 
+    @property
+    def treated(self) -> Taken | None:
+        """The batch that has failed and is not over."""
+        return self._failing.in_hand if self._failing is not None else None
+
+    def rest(self, resting: bool) -> None:
+        """Take no further input while a batch is treated that has failed, or take it again."""
+        self._takes_input = not resting
+
+    def dead_letter_kept(self, number: int) -> None:
+        """The supervisor keeps an event that this stage has given up.
+
+        Raises:
+            ProtocolError: this stage takes no events.
+        """
+        if self._failing is None:
+            raise ProtocolError("unknown_message", f"{self.child.stage} takes no events")
+        self._failing.kept(number)
+
     def info(self, message: Any) -> None:
         """Have `handle_info` called behind the events that wait here, in and out (async_info)."""
         if self.consuming is None or not self.consuming.info(message):
@@ -342,7 +363,7 @@ class StageMachine:
     # --- the beginning and the end ----------------------------------------------------------------
 
     def _started(self) -> None:
-        self._ready = True
+        self._takes_input = True
         if not self.stopping:
             self.tell(control.Ready(self.kind))
             if self._spec.restored is not None and self._spec.restored.finishing:
@@ -352,6 +373,8 @@ class StageMachine:
         """End once nothing is waiting, in hand, or unacknowledged."""
         half = self.producing
         if self._inbound or (self._holding is not None and self._holding.open):
+            return
+        if self.treated is not None:
             return
         if self._leaving and self.consuming is not None and self.consuming.subscriptions:
             return  # what was under way when it was told to leave still arrives

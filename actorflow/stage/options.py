@@ -9,6 +9,7 @@ from typing import Any
 from actorflow.dispatch.base import Dispatcher
 from actorflow.errors import OptionError
 from actorflow.records import dataclass
+from actorflow.stage.on_error import OnError
 
 __all__ = [
     "CODECS",
@@ -58,6 +59,12 @@ class StageOptions:
             from 1, and a window full at least; then it gets no more until it has finished some.
             None for no limit.
         codec: ``"auto"``, ``"msgpack"`` or ``"pickle"``: how emitted events are encoded.
+        on_error: what becomes of an event for which `handle_events` raises: ``"restart"``,
+            ``"retry"``, ``"skip"``, ``"dead_letter"``, or a map from ``retry`` to the options of a
+            `Retry`.
+        max_deliveries: how often an event may be delivered that ends its consumer's life, from 1,
+            before it is given up too. None for any number of times, or, in a topology where there
+            is somewhere for it to go, 3.
 
     Raises:
         OptionError: a value breaks its rule; it names the option, the rule and the value.
@@ -76,6 +83,8 @@ class StageOptions:
     delivery: str = "at_least_once"
     max_unfinished: int | None = 100_000
     codec: str = "auto"
+    on_error: str | Mapping[str, Any] | OnError = "restart"
+    max_deliveries: int | None = None
 
     def __post_init__(self) -> None:
         size = self.buffer_size
@@ -88,6 +97,11 @@ class StageOptions:
         if not isinstance(self.dispatcher, str | type | Dispatcher | Mapping):
             rule = "a dispatcher's name, its class, or a map from one of these to its options"
             raise OptionError("dispatcher", rule, self.dispatcher)
+        deliveries = self.max_deliveries
+        if deliveries is not None and (type(deliveries) is not int or deliveries < 1):
+            rule = "an integer of at least 1, or none for no limit"
+            raise OptionError("max_deliveries", rule, deliveries)
+        OnError.of(self.on_error)
         _one_of("buffer_keep", self.buffer_keep, KEEP_MODES)
         _one_of("when_no_consumers", self.when_no_consumers, NO_CONSUMERS)
         _one_of("demand", self.demand, DEMAND_MODES)

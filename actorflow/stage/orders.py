@@ -34,6 +34,14 @@ _ABOUT_SUBSCRIPTIONS = (
 )
 
 
+_ABOUT_DEAD_CONSUMERS = (
+    control.Acknowledged,
+    control.EdgeSettled,
+    control.Suspect,
+    control.Buried,
+)
+
+
 class Orders:
     """Takes a supervisor's messages for one machine.
 
@@ -95,12 +103,25 @@ class Orders:
             machine.stop(record.reason)
         elif isinstance(record, control.SnapshotStored):
             machine.snapshot_stored(record.number)
-        elif isinstance(record, control.Acknowledged):
-            machine.producer_half().subscribers.acknowledged(record.ref, record.seq)
-        elif isinstance(record, control.EdgeSettled):
-            machine.producer_half().edge_settled(record.edge, record.events)
+        elif isinstance(record, control.DeadLetterKept):
+            machine.dead_letter_kept(record.number)
+        elif isinstance(record, _ABOUT_DEAD_CONSUMERS):
+            self._settle(record)
         else:
             raise ProtocolError("unknown_message", f"{record!r} is not for a stage")
+
+    def _settle(self, record: control.Control) -> None:
+        """Take note of what a consumer that is gone had finished, and what it had in hand."""
+        half = self._machine.producer_half()
+        if isinstance(record, control.Acknowledged):
+            half.subscribers.acknowledged(record.ref, record.seq)
+        elif isinstance(record, control.EdgeSettled):
+            half.edge_settled(record.edge, record.events)
+        elif isinstance(record, control.Suspect):
+            half.subscribers.suspect(record.ref, record.seq, record.failure)
+        else:
+            assert isinstance(record, control.Buried)
+            half.subscribers.buried(record.ref, record.seq)
 
     def _relate(self, record: control.Control) -> None:
         """Obey what is about subscriptions."""

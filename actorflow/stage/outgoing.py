@@ -11,10 +11,11 @@ from typing import Any
 
 from actorflow.dispatch.base import Delivery
 from actorflow.protocol.codec import Encoded, Encoder
-from actorflow.protocol.delivery import Unfinished, UnfinishedBatch
+from actorflow.protocol.delivery import Attempt, Unfinished, UnfinishedBatch
 from actorflow.protocol.edges import EdgeStore
 from actorflow.protocol.messages import (
     Notify,
+    RouteAgain,
     RouteEos,
     encode,
     encode_route_head,
@@ -150,9 +151,9 @@ class OutgoingSubscriptions:
         store = outgoing.store
         assert isinstance(store, EdgeStore)
         encoded = self._encoder.encode(delivery.ref, delivery.events)
-        seq = store.sent_again(UnfinishedBatch(0, delivery.events, delivery.position))
-        head = encode_route_head(outgoing.prefix, seq, encoded.codec, len(encoded.body))
-        self.send_batch(outgoing.link, head, encoded.body)
+        batch = UnfinishedBatch(0, delivery.events, delivery.position, delivery.attempt)
+        seq = store.sent_again(batch)
+        self._write(outgoing, seq, encoded, delivery.attempt)
         outgoing.meter.sent(len(delivery.events), seq)
 
     def tell(self, ref: int, token: Any) -> None:
@@ -197,9 +198,35 @@ class OutgoingSubscriptions:
         outgoing = self.by_ref[delivery.ref]
         count = len(delivery.events)
         seq = outgoing.store.sent(delivery.events, delivery.position)
-        body = encoded.body
-        head = encode_route_head(outgoing.prefix, seq, encoded.codec, len(body))
-        self.send_batch(outgoing.link, head, body)
+        if delivery.attempt is None:
+            body = encoded.body
+            head = encode_route_head(outgoing.prefix, seq, encoded.codec, len(body))
+            self.send_batch(outgoing.link, head, body)
+        else:
+            outgoing.store.attempted(delivery.attempt)
+            self._write(outgoing, seq, encoded, delivery.attempt)
         outgoing.meter.sent(count, seq)
         if self.keep:
             self._counters[_UNACKNOWLEDGED] += count
+
+    def _write(
+        self, outgoing: Outgoing, seq: int, encoded: Encoded, attempt: Attempt | None
+    ) -> None:
+        """Send a batch that may be another attempt at its event."""
+        codec, body = encoded.codec, encoded.body
+        if attempt is None:
+            self.send_batch(
+                outgoing.link, encode_route_head(outgoing.prefix, seq, codec, len(body)), body
+            )
+            return
+        message = RouteAgain(
+            outgoing.ref,
+            seq,
+            codec,
+            body,
+            attempt.number,
+            attempt.alone,
+            attempt.failure,
+            attempt.buried,
+        )
+        self.send_batch(outgoing.link, encode(message), b"")

@@ -19,7 +19,7 @@ from actorflow.dispatch.build import build_dispatcher
 from actorflow.dispatch.guard import guarded
 from actorflow.errors import CannotServe, EventNotEncodable, PartitionError
 from actorflow.protocol.codec import Encoder, encode_value
-from actorflow.protocol.delivery import Unfinished, UnfinishedBatch
+from actorflow.protocol.delivery import Attempt, Unfinished, UnfinishedBatch
 from actorflow.protocol.demand import MAX_AUTO, SubscriptionOptions
 from actorflow.protocol.identity import Incarnation
 from actorflow.protocol.messages import Ask
@@ -254,7 +254,7 @@ class ProducingHalf:
 
     def put_back(self, batch: UnfinishedBatch) -> None:
         """Buffer again what a consumer had not finished, in its place; it is never dropped."""
-        self.buffer.put_back(batch.events, batch.position)
+        self.buffer.put_back(batch.events, batch.position, batch.attempt)
         self._counters[_BUFFERED] = self.buffer.count
 
     def set_mode(self, mode: str) -> None:
@@ -424,26 +424,29 @@ class ProducingHalf:
                 break
             moved = True
             try:
-                left = self._dispatch(chunk.events, chunk.position)
+                left = self._dispatch(chunk.events, chunk.position, chunk.attempt)
             except (EventNotEncodable, PartitionError):
-                buffer.put_back(chunk.events, chunk.position)
+                buffer.put_back(chunk.events, chunk.position, chunk.attempt)
                 raise
             if left:
                 taken = len(chunk.events) - left
-                buffer.put_back(chunk.events[taken:], chunk.position + taken)
+                buffer.put_back(chunk.events[taken:], chunk.position + taken, chunk.attempt)
                 break
         self._counters[_BUFFERED] = buffer.count
         if moved and buffer.empty:
             # What no consumer's selector took is finished now, and nobody will acknowledge it.
             self._owner.progressed()
 
-    def _dispatch(self, events: list[Any], position: int) -> int:
+    def _dispatch(self, events: list[Any], position: int, attempt: Attempt | None = None) -> int:
         try:
             dispatched = self._deal(events, position)
         except CannotServe as refused:
             self.subscribers.end_alone(refused)
-            return self._dispatch(events, position)
+            return self._dispatch(events, position, attempt)
         deliveries = dispatched.deliveries
+        if attempt is not None:
+            for delivery in deliveries:
+                delivery.attempt = attempt
         if not deliveries:
             return dispatched.leftover
         try:

@@ -11,6 +11,7 @@ from actorflow.protocol.messages import (
     Message,
     Notify,
     Route,
+    RouteAgain,
     RouteEos,
     Subscribe,
     Unsubscribe,
@@ -39,7 +40,12 @@ def acceptors(machine: StageMachine, port: Port) -> dict[type, Accept]:
 def _of_producers(machine: StageMachine, port: Port) -> dict[type, Accept]:
     consuming = machine.consuming
     if consuming is not None:
-        return {Route: consuming.route, RouteEos: consuming.upstream.eos, Notify: consuming.notify}
+        return {
+            Route: consuming.route,
+            RouteAgain: consuming.route_again,
+            RouteEos: consuming.upstream.eos,
+            Notify: consuming.notify,
+        }
 
     def ignore(link: int, message: Message) -> None:
         machine.count_refusal(link, f"{type(message).__name__} at a pure producer")
@@ -49,7 +55,7 @@ def _of_producers(machine: StageMachine, port: Port) -> dict[type, Accept]:
         port.send(link, encode(Unsubscribe(message.ref, "not_a_consumer")))
 
     # An end has no answer: two stages could go on ending each other.
-    return {Route: refuse, RouteEos: ignore, Notify: refuse}
+    return {Route: refuse, RouteAgain: refuse, RouteEos: ignore, Notify: refuse}
 
 
 def _of_consumers(machine: StageMachine, port: Port) -> dict[type, Accept]:

@@ -282,6 +282,18 @@ class Subscribers:
         self._counters[Counter.UNACKNOWLEDGED] -= finished
         self._counters[Counter.ACKNOWLEDGED] += finished
 
+    def suspect(self, ref: int, seq: int, failure: dict[str, Any]) -> None:
+        """The supervisor says what a consumer that has died had in hand."""
+        outgoing = self._outgoing.by_ref.get(ref)
+        if outgoing is not None:
+            outgoing.store.suspect(seq, failure)
+
+    def buried(self, ref: int, seq: int) -> None:
+        """The supervisor says that a consumer that has died had given an event up."""
+        outgoing = self._outgoing.by_ref.get(ref)
+        if outgoing is not None:
+            outgoing.store.bury(seq)
+
     # --- within -----------------------------------------------------------------------------------
 
     def _catch_up(self, outgoing: Outgoing) -> None:

@@ -31,6 +31,8 @@ class Work:
         args: its arguments.
         done: what the machine does with the result and the seconds it took.
         events: how many events are in hand.
+        ref: the subscription that they came by, 0 without any.
+        message: the sequence number of the message that they came in.
     """
 
     label: str
@@ -38,6 +40,8 @@ class Work:
     args: tuple[Any, ...]
     done: Callable[[Any, float], None]
     events: int = 0
+    ref: int = 0
+    message: int = 0
 
 
 class Port(Protocol):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import signal
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import field, replace
 from enum import Enum, auto
@@ -19,7 +20,7 @@ from actorflow.supervision.journal import Journal
 from actorflow.supervision.runtime import Exited
 from actorflow.supervision.specs import ChildSpec
 
-__all__ = ["Child", "ChildInfo", "ChildState", "End", "end_of"]
+__all__ = ["Batch", "Child", "ChildInfo", "ChildState", "End", "InHand", "end_of"]
 
 
 class ChildState(Enum):
@@ -54,6 +55,33 @@ class End:
     pid: int = 0
     status: int | None = None
     signal: int | None = None
+    in_hand: InHand | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A batch on its way.
+
+    Args:
+        ref: the subscription that it came by.
+        seq: its sequence number.
+    """
+
+    ref: int
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class InHand:
+    """What an incarnation was handling when it ended badly.
+
+    Args:
+        batch: the batch.
+        failure: how it ended, as `Failure.to_wire` has it.
+    """
+
+    batch: Batch
+    failure: dict[str, Any]
 
 
 @dataclass(slots=True, eq=False)
@@ -81,6 +109,8 @@ class Child:
     """A consumer has heard from it that nothing more comes, so that all it had is finished."""
     journal: Journal = field(default_factory=Journal)
     """What it has left for its successors."""
+    buried: deque[Batch] = field(default_factory=lambda: deque(maxlen=1000))
+    """What this incarnation gave up last, with dead letters; whatever is older is finished."""
     fault: str = ""
     """What it sent that a stage may not send, for which it is killed."""
     terminated: bool = False
@@ -181,7 +211,27 @@ def end_of(child: Child, exited: Exited, counters: Mapping[str, int]) -> End:
         counters: the stage's, which tell what it had in hand when it died without a word.
     """
     end = _end_of(child, exited, counters)
-    return replace(end, pid=exited.pid or child.pid, status=exited.status, signal=exited.signal)
+    return replace(
+        end,
+        pid=exited.pid or child.pid,
+        status=exited.status,
+        signal=exited.signal,
+        in_hand=None if end.normal else _in_hand(child, end, counters),
+    )
+
+
+def _in_hand(child: Child, end: End, counters: Mapping[str, int]) -> InHand | None:
+    same = counters["generation"] == child.generation
+    if not (same and counters["callback_since"] and counters["callback_ref"]):
+        return None
+    if child.exiting is not None and child.exiting.failure is not None:
+        failure = child.exiting.failure
+    elif end.error is not None:
+        # Nothing was raised there, so there is nowhere that it was raised.
+        failure = replace(Failure.of(end.error), traceback="").to_wire()
+    else:
+        return None
+    return InHand(Batch(counters["callback_ref"], counters["callback_message"]), failure)
 
 
 def _end_of(child: Child, exited: Exited, counters: Mapping[str, int]) -> End:

@@ -17,6 +17,7 @@ from actorflow.protocol.messages import Cast, Message, Reply
 from actorflow.protocol.reasons import DONE
 from actorflow.supervision.checkpoint import Kept
 from actorflow.supervision.children import Child, ChildInfo, ChildState, End
+from actorflow.supervision.dead_letters import DeadLetters, LetterBox
 from actorflow.supervision.draining import Drain
 from actorflow.supervision.ends import Ends
 from actorflow.supervision.events import ChildReady, Outcome, StageLogged, SupervisorEvent
@@ -53,6 +54,7 @@ class SupervisorCore(SupervisorState):
         runtime: where to run it; it must be open and observe into `observe`.
         report: is told of every `SupervisorEvent`, the `Outcome` last.
         store: where snapshots are kept besides; None for nowhere.
+        letters: where events are kept that stages have given up; None for nowhere.
     """
 
     def __init__(
@@ -61,9 +63,11 @@ class SupervisorCore(SupervisorState):
         runtime: Runtime,
         report: Callable[[SupervisorEvent], None],
         store: SnapshotStore | None = None,
+        letters: LetterBox | None = None,
     ) -> None:
         super().__init__(plan, runtime, report)
         self._recovery = Recovery(self, store if store is not None else InMemory())
+        self._dead_letters = DeadLetters(self, letters, self._root_ended)
         self._linking = Linking(self)
         self._joining = Joining(self, self._linking)
         self._redirecting = Redirecting(self, self._linking)
@@ -218,6 +222,8 @@ class SupervisorCore(SupervisorState):
             self.report(StageLogged(child.incarnation, child.pid, record))
         elif isinstance(record, control.Snapshot):
             self._recovery.take(child, record)
+        elif isinstance(record, control.DeadLetter):
+            self._dead_letters.take(child, record)
         elif isinstance(record, control.Exiting):
             child.exiting = record
             self.take_result(child, record.result)

@@ -8,8 +8,9 @@ from typing import Any
 from actorflow.errors import IntensityExceeded, StartFailed
 from actorflow.protocol import control
 from actorflow.protocol.reasons import DONE
+from actorflow.stage.on_error import OnError
 from actorflow.supervision.causes import intensity_error
-from actorflow.supervision.children import Child, ChildState, End, end_of
+from actorflow.supervision.children import Child, ChildState, End, InHand, end_of
 from actorflow.supervision.events import ChildEnded, SupervisorEnded
 from actorflow.supervision.linking import Linking
 from actorflow.supervision.lives import Lives
@@ -113,12 +114,36 @@ class Ends:
             now=self._state.runtime.now(),
             wanted=not (draining and end.normal) and not self.is_needless(child),
             patient=not draining,
+            counted=not (end.in_hand is not None and self._suspect(child, end.in_hand)),
         )
         comes_back = child.id in decision.restart
         if comes_back:
             child.state = ChildState.RESTARTING
         self._down(child, end.reason, restarting=comes_back)
         self._carry_out(decision, lambda: intensity_error(self._state, child, end, decision))
+
+    def _suspect(self, child: Child, in_hand: InHand) -> bool:
+        """Have what a child had in hand delivered one by one; is its death part of a search?
+
+        It is where an event that ends its consumer's life is given up after some deliveries: then
+        each such death brings the end of one nearer, and there is no need to count them.
+        """
+        batch = in_hand.batch
+        edge = self._state.wiring.by_ref(batch.ref)
+        producer = None if edge is None else self._state.children[edge.producer]
+        if producer is None or not producer.alive:
+            return False
+        self._state.tell(producer, control.Suspect(batch.ref, batch.seq, in_hand.failure))
+        alone = self._state.tree.group(child.id) == [child.id]
+        sends_again = producer.spec.stage.options.delivery != "at_most_once"
+        return alone and sends_again and self._gives_up(child)
+
+    def _gives_up(self, child: Child) -> bool:
+        """Whether there is an end to the deliveries of one event, and somewhere for it to go."""
+        options = child.spec.stage.options
+        kept = self._state.plan.dead_letters is not None
+        then = OnError.of(options.on_error).then
+        return options.max_deliveries is not None and (kept or then == "skip")
 
     def supervisor_killed(self, name: str) -> None:
         """A supervisor was made to end badly."""

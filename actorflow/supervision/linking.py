@@ -195,10 +195,8 @@ class Linking:
         for edge in self._state.wiring.of(child.id):
             is_producer = edge.producer == child.id
             peer = self._state.children[edge.consumer if is_producer else edge.producer]
-            covered = child.journal.covers(edge.ref)
-            if edge.live and not is_producer and covered:
-                # Before the verdict: what its state reflects is not to be delivered again.
-                self._state.tell(peer, control.Acknowledged(edge.ref, covered))
+            if edge.live and not is_producer:
+                self._say_what_is_over(child, edge, peer)
             if not is_producer and not restarting:
                 self._settle(peer, edge.name, child)
             if edge.live and is_producer and child.leaving:
@@ -222,6 +220,15 @@ class Linking:
                 self.connect(edge)
             elif edge.state is EdgeState.WANTED and not edge.declared:
                 self.over(edge, reason)
+
+    def _say_what_is_over(self, consumer: Child, edge: Edge, producer: Child) -> None:
+        """Before the verdict: what is not to be delivered again, or only to be finished."""
+        covered = consumer.journal.covers(edge.ref)
+        if covered:
+            self._state.tell(producer, control.Acknowledged(edge.ref, covered))
+        for batch in consumer.buried:
+            if batch.ref == edge.ref:
+                self._state.tell(producer, control.Buried(batch.ref, batch.seq))
 
     def drop(self, edge: Edge, reason: Any) -> None:
         """Take a subscription away: for its consumer that is nobody's end, it only asks no more."""

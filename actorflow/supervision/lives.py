@@ -38,6 +38,7 @@ class Lives:
         child.overdue = False
         child.terminated = False
         child.fault = ""
+        child.buried.clear()
         if child.fallback is not None:
             child.was_ready = False
         life = child.generation

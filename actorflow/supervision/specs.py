@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-import zlib
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import field, replace
 
 from actorflow.errors import OptionError
-from actorflow.protocol.arguments import check_instance
+from actorflow.protocol.arguments import check_instance, is_number
+from actorflow.protocol.backoff import Backoff
 from actorflow.protocol.demand import SubscriptionOptions
 from actorflow.records import dataclass
 from actorflow.stage.spec import StageSpec
@@ -35,65 +35,6 @@ RESTARTS = ("permanent", "transient", "temporary")
 AUTO_SHUTDOWNS = ("never", "any_significant", "all_significant")
 SHUTDOWNS = ("brutal_kill", "infinity")
 MAX_SHARDS = 1024
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Backoff:
-    """A pause before each restart, longer with each failure in a row.
-
-    The n-th restart in a row waits ``initial * factor ** (n - 1)`` seconds, at most `max`. A life
-    that lasted at least `max` seconds ends the row. Such restarts do not count towards the
-    supervisor's intensity: `attempts` limits them instead.
-
-    Args:
-        initial: seconds before the first restart, above 0.
-        factor: how much longer each further pause is, from 1.
-        max: the longest pause in seconds, at least `initial`.
-        attempts: how many restarts in a row are tried, from 1, before the supervisor gives up as
-            if its intensity were exceeded; None for any number.
-        jitter: which part of a pause is left to chance, from 0 to 1, so that replicas do not come
-            back all at once. It depends on the child and its generation alone, so a simulated run
-            can be repeated.
-
-    Raises:
-        OptionError: an option breaks its rule.
-
-    Example:
-        >>> backoff = Backoff(initial=0.5, factor=2, max=3)
-        >>> [backoff.pause(failures, "source/0") for failures in range(1, 5)]
-        [0.5, 1.0, 2.0, 3.0]
-    """
-
-    initial: float = 0.1
-    factor: float = 2.0
-    max: float = 30.0
-    attempts: int | None = None
-    jitter: float = 0.0
-
-    def __post_init__(self) -> None:
-        _seconds("initial", self.initial, above=True)
-        if not _is_number(self.factor) or self.factor < 1:
-            raise OptionError("factor", "a number from 1", self.factor)
-        if not _is_number(self.max) or self.max < self.initial:
-            rule = "a number of seconds, at least as many as initial"
-            raise OptionError("max", rule, self.max)
-        if self.attempts is not None and (type(self.attempts) is not int or self.attempts < 1):
-            raise OptionError("attempts", "an integer of at least 1, or null", self.attempts)
-        if not _is_number(self.jitter) or not 0 <= self.jitter <= 1:
-            raise OptionError("jitter", "a number from 0 to 1", self.jitter)
-
-    def pause(self, failures: int, who: str) -> float:
-        """Seconds to wait before a restart.
-
-        Args:
-            failures: how many failures in a row there were, from 1.
-            who: whose restart; it makes the random part.
-        """
-        # A large power of a float overflows; by then the longest pause has long been reached.
-        steps = min(failures - 1, 1000 if self.factor < 2 else 64)
-        pause = min(self.initial * self.factor**steps, self.max)
-        chance = zlib.crc32(f"{who} {failures}".encode()) / 2**32
-        return pause * (1 - self.jitter * chance)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -311,6 +252,7 @@ class Plan:
         supervisors: the supervisors below the run's own, each before those inside it.
         ends_when_idle: whether the run is drained once nothing more can flow in it by itself.
         checkpoint: the file that keeps what stages leave for their successors; None for none.
+        dead_letters: the file that keeps events which stages have given up; None for none.
         routers: the managers of members, and who these are at the start.
     """
 
@@ -326,6 +268,7 @@ class Plan:
     supervisors: Sequence[SupervisorSpec] = ()
     ends_when_idle: bool = False
     checkpoint: str | None = None
+    dead_letters: str | None = None
     routers: Sequence[RouterSpec] = ()
 
     def __post_init__(self) -> None:
@@ -366,12 +309,8 @@ def _is_count(value: object) -> bool:
     return type(value) is int and value >= 1
 
 
-def _is_number(value: object) -> bool:
-    return type(value) in (int, float) and math.isfinite(value)  # type: ignore[arg-type]
-
-
 def _seconds(option: str, value: float, *, above: bool = False, words: str = "") -> None:
-    good = _is_number(value) and value >= 0
+    good = is_number(value) and value >= 0
     if not good or (above and not value):
         rule = f"a number of seconds {'above' if above else 'from'} 0{words}"
         raise OptionError(option, rule, value)

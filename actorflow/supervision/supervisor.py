@@ -27,6 +27,7 @@ from actorflow.supervision.checkpoint_writer import Checkpointing
 from actorflow.supervision.children import ChildInfo
 from actorflow.supervision.core import SupervisorCore
 from actorflow.supervision.events import Outcome, RunDown, SupervisorEvent
+from actorflow.supervision.letters import DeadLetterFile
 from actorflow.supervision.monitors import MonitorTarget, OwnerTarget, teller
 from actorflow.supervision.runtime import Observation, Runtime
 from actorflow.supervision.specs import Plan
@@ -112,9 +113,18 @@ class Supervisor(pykka.ThreadingActor):
         self._outcome: Future[Outcome] = outcome if outcome is not None else Future()
         self._gone: Future[None] = gone if gone is not None else Future()
         plan = topology.plan()
-        file = CheckpointFile(plan.checkpoint, plan) if plan.checkpoint is not None else None
+        path = plan.dead_letters
+        self._letters = DeadLetterFile(path) if path is not None else None
+        try:
+            file = CheckpointFile(plan.checkpoint, plan) if plan.checkpoint is not None else None
+        except BaseException:
+            if self._letters is not None:
+                self._letters.close()
+            raise
         self._checkpoint = Checkpointing(file, self._later) if file is not None else None
-        self._core = SupervisorCore(plan, self._runtime, self._report, self._checkpoint)
+        self._core = SupervisorCore(
+            plan, self._runtime, self._report, self._checkpoint, self._letters
+        )
         if file is not None:
             self._core.resume(file.kept())
 
@@ -223,16 +233,18 @@ class Supervisor(pykka.ThreadingActor):
             # Every stage has ended: close first, so that whoever waits finds nothing left behind.
             self._runtime.close()
             # One that was drained, or failed, goes on where it stopped.
-            self._close_checkpoint(finished=event.status == DONE and not self._core.draining)
+            self._close_files(finished=event.status == DONE and not self._core.draining)
             self._settle(event)
 
-    def _close_checkpoint(self, *, finished: bool) -> None:
+    def _close_files(self, *, finished: bool) -> None:
         if self._checkpoint is not None:
             self._checkpoint.close(finished=finished)
+        if self._letters is not None:
+            self._letters.close()
 
     def _close(self, error: Exception) -> None:
         self._runtime.close()
-        self._close_checkpoint(finished=False)
+        self._close_files(finished=False)
         self._settle(Outcome("stopped", error, self._core.results()))
         self._core.abandon(error)
         self._gone.set_result(None)

@@ -166,6 +166,7 @@ class Tree:
         now: float,
         wanted: bool = True,
         patient: bool = True,
+        counted: bool = True,
     ) -> Decision:
         """What follows from the end of a stage that nobody had asked to stop.
 
@@ -175,8 +176,11 @@ class Tree:
             now: seconds on the clock of restarts.
             wanted: whether there is any use in starting it again.
             patient: whether back-off holds; without it, restarts count as if there were none.
+            counted: whether a restart of it counts; one that does not is made at once.
         """
         unit = self._leaves[stage]
+        if not counted and wanted and wants_restart(unit.spec.restart, normal=normal):
+            return Decision(supervisor=unit.parent.name, restart=(stage,))
         return self._decide(unit, normal=normal, now=now, wanted=wanted, patient=patient)
 
     def killed(self, name: str, *, now: float, patient: bool = True) -> Decision:

@@ -9,7 +9,9 @@ from actorflow.protocol.reasons import DONE
 from actorflow.runtime.simulated.process import SimulatedProcess
 from actorflow.runtime.simulated.setting import Life
 from actorflow.runtime.simulated.witness import Witness
+from actorflow.stage.callbacks import HANDLE_EVENTS, HANDLED
 from actorflow.stage.counters import Counter
+from actorflow.stage.failing import Failed
 from actorflow.stage.work import CONTROL_LINK, Work
 from actorflow.testing import laws
 from actorflow.testing.laws import Base, LawBroken
@@ -73,10 +75,10 @@ class Checker(Witness):
 
     def finishes(self, process: SimulatedProcess, work: Work, result: object) -> None:
         """Events count as handled when their callback has returned."""
-        if work.label != "handle_events":
+        if work.label not in (HANDLE_EVENTS, HANDLED) or isinstance(result, Failed):
             return
         flow = self.ledger.flow(work.args[1].ref)
-        for seq in self.ledger.handled(flow.ref, work.events):
+        for seq in self.ledger.handled(flow.ref, len(work.args[0])):
             if process.machine is not None and process.machine.producing is not None:
                 self._unplaced.setdefault(process, []).append((flow, seq))
 

@@ -12,6 +12,7 @@ from typing import Any
 from actorflow.errors import NotInStage
 from actorflow.protocol import control
 from actorflow.protocol.codec import Encoder, decode_value, encode_value
+from actorflow.protocol.delivery import Attempt
 from actorflow.protocol.failure import Failure
 from actorflow.protocol.identity import Incarnation, StageId
 from actorflow.protocol.messages import (
@@ -23,6 +24,7 @@ from actorflow.protocol.messages import (
     Message,
     Notify,
     Route,
+    RouteAgain,
     RouteEos,
     Subscribe,
     Unsubscribe,
@@ -232,6 +234,30 @@ class StageHarness(Recording):
         number = self._seq.get(ref, 0) + 1 if seq is None else seq
         self._seq[ref] = number
         self.receive(ref, Route(ref, number, encoded.codec, encoded.body))
+
+    def route_again(self, ref: int, event: Any, attempt: Attempt) -> None:
+        """Send the stage an event that a consumer had in hand when it died, under the next number.
+
+        Args:
+            ref: the subscription.
+            event: the event.
+            attempt: which delivery this is, and what came of the last one.
+        """
+        encoded = self._encoder.encode(ref, [event])
+        number = self._seq[ref] = self._seq.get(ref, 0) + 1
+        self.receive(
+            ref,
+            RouteAgain(
+                ref,
+                number,
+                encoded.codec,
+                encoded.body,
+                attempt.number,
+                attempt.alone,
+                attempt.failure,
+                attempt.buried,
+            ),
+        )
 
     def notify(self, ref: int, message: Any) -> None:
         """Send the stage an in-band notification."""

@@ -22,6 +22,7 @@ from actorflow.protocol.held import HeldWindow
 from actorflow.records import dataclass
 from actorflow.runtime.simulated.process import SimulatedProcess
 from actorflow.stage.buffer import Buffer, Chunk
+from actorflow.stage.callbacks import HANDLE_EVENTS
 from actorflow.stage.consuming import ConsumingHalf, _Message
 from actorflow.stage.counters import Counter
 from actorflow.stage.exact import ExactProducingHalf
@@ -169,8 +170,11 @@ def _unhandled(process: SimulatedProcess, ref: int) -> int:
     count = sum(
         len(work.args[0])
         for work in items
-        if work.label == "handle_events" and work.args[1].ref == ref
+        if work.label == HANDLE_EVENTS and work.args[1].ref == ref
     )
+    treated = machine.treated
+    if treated is not None and treated.incoming.ref == ref:
+        count += len(treated.events)
     return count + sum(
         len(item.events)
         for item in machine.consuming.inbound

@@ -16,9 +16,12 @@ from actorflow.runtime.simulated.process import SimulatedProcess
 from actorflow.runtime.simulated.schedule import Conditions
 from actorflow.runtime.simulated.witness import Witness, Witnesses
 from actorflow.runtime.simulated.world import Step, World
+from actorflow.stage.callbacks import HANDLE_AGAIN, HANDLE_EVENTS
+from actorflow.stage.failing import Failed
 from actorflow.stage.work import Work
 from actorflow.supervision.core import SupervisorCore
 from actorflow.supervision.events import Outcome, SupervisorEvent
+from actorflow.supervision.letters import DeadLetter
 from actorflow.supervision.recovery import SnapshotStore
 from actorflow.supervision.specs import Plan
 from actorflow.testing.checker import Checker
@@ -65,6 +68,8 @@ class SimulatedRun:
         history: what was handled by whom, in order, by incarnations that died later as well.
         events: what the supervisor reported, in order.
         crashed: the incarnations that faults killed, in order.
+        dead_letters: what stages gave up, where the topology has `dead_letters`; no file is
+            written.
         steps: how many actions it took.
         seconds: how much virtual time it took.
         trace: the last steps.
@@ -80,6 +85,7 @@ class SimulatedRun:
     history: tuple[Handled, ...]
     events: tuple[SupervisorEvent, ...]
     crashed: tuple[str, ...]
+    dead_letters: tuple[DeadLetter, ...]
     steps: int
     seconds: float
     trace: tuple[Step, ...]
@@ -97,6 +103,17 @@ class SimulatedRun:
             if stage in (each.stage.stage.name, str(each.stage.stage))
             for event in each.events
         ]
+
+
+class Letters:
+    """Keeps dead letters in memory."""
+
+    def __init__(self) -> None:
+        self.kept: list[DeadLetter] = []
+
+    def keep(self, letter: DeadLetter) -> None:
+        """Keep a letter."""
+        self.kept.append(letter)
 
 
 class Simulation:
@@ -151,7 +168,10 @@ class Simulation:
         )
         self._history.now = self.world.now
         self._events: list[SupervisorEvent] = []
-        self.core = SupervisorCore(self.plan, self.world, self._events.append, store)
+        self.letters = Letters()
+        """The dead letters so far."""
+        box = self.letters if self.plan.dead_letters is not None else None
+        self.core = SupervisorCore(self.plan, self.world, self._events.append, store, box)
         self.world.open(self.core.observe)
         self._began = self.world.now()
         self._started = False
@@ -234,6 +254,7 @@ class Simulation:
             history=tuple(self._history.handled),
             events=tuple(self._events),
             crashed=tuple(world.crashed),
+            dead_letters=tuple(self.letters.kept),
             steps=world.steps,
             seconds=seconds,
             trace=tuple(world.trace),
@@ -295,7 +316,8 @@ class _History(Witness):
 
     def finishes(self, process: SimulatedProcess, work: Work, result: object) -> None:
         """Note a batch of events."""
-        if work.label == "handle_events":
+        again = work.label == HANDLE_AGAIN
+        if (again or work.label == HANDLE_EVENTS) and not isinstance(result, Failed):
             events: Iterable[Any] = work.args[0]
             peer = work.args[1].peer
             self.handled.append(Handled(self.now(), process.child, peer, tuple(events)))

@@ -15,6 +15,7 @@ from actorflow.records import dataclass
 from actorflow.runtime.simulated.process import SimulatedProcess
 from actorflow.runtime.simulated.witness import Witness
 from actorflow.stage.behaviour import Subscription
+from actorflow.stage.callbacks import HANDLE_EVENTS
 from actorflow.stage.work import CONTROL_LINK, Work
 from actorflow.testing.topologies import RandomTopology, is_even, remainder, through
 
@@ -82,7 +83,7 @@ class Record(Witness):
 
     def finishes(self, process: SimulatedProcess, work: Work, result: object) -> None:
         """Note the events of a callback that has returned."""
-        if work.label == "handle_events":
+        if work.label == HANDLE_EVENTS:
             self._flow(work.args[1], process.child).events += work.args[0]
         elif work.label == "handle_notification":
             flow = self._flow(work.args[1], process.child)

@@ -9,6 +9,7 @@ from typing import Any
 from actorflow.errors import OptionError, Problem, TopologyError
 from actorflow.records import dataclass
 from actorflow.stage.behaviour import Stage, kind_of, takes_snapshots
+from actorflow.stage.on_error import OnError
 from actorflow.stage.options import EXACTLY_ONCE
 from actorflow.stage.place import ProgramSource
 from actorflow.topology.classes import BASES, check_arguments
@@ -150,12 +151,18 @@ def problems_of(topology: Topology) -> list[Problem]:
         nested, children, topology.supervisor.auto_shutdown, topology.defaults.restart, report
     )
     with on_import_path(topology.import_paths):
-        check(drafts, topology.defaults, report)
+        kept = topology.dead_letters is not None
+        check(drafts, topology.defaults, report, dead_letters=kept)
     return report.problems()
 
 
 def check(
-    drafts: Mapping[str, Draft], defaults: Defaults, report: Report, *, complete: bool = False
+    drafts: Mapping[str, Draft],
+    defaults: Defaults,
+    report: Report,
+    *,
+    complete: bool = False,
+    dead_letters: bool = False,
 ) -> None:
     """Report what is wrong among stages.
 
@@ -165,6 +172,7 @@ def check(
         report: takes the mistakes.
         complete: whether the declaration is all there will be, so that a consumer without a
             producer is a mistake; a program may still subscribe it later.
+        dead_letters: whether there is a file for events that are given up.
     """
     edges: dict[str, list[_Edge]] = {}
     unclear: set[str] = set()
@@ -177,6 +185,7 @@ def check(
         if draft.use is not None:
             _check_options(draft, report)
             _check_finishing(draft, defaults, report)
+            _check_failing(draft, report, dead_letters=dead_letters)
             _check_state(draft, draft.use, report)
             if draft.args is not None:
                 check_arguments(draft.use, draft.args, draft.path, report)
@@ -225,6 +234,29 @@ def _check_finishing(draft: Draft, defaults: Defaults, report: Report) -> None:
             f" snapshots and not be {EXACTLY_ONCE}"
         )
         report.add((*draft.path, "use"), message)
+
+
+def _check_failing(draft: Draft, report: Report, *, dead_letters: bool) -> None:
+    """Report a rule for failing events that cannot be followed."""
+    use = draft.use
+    assert use is not None
+    value = draft.options.get("on_error", getattr(use, "on_error", "restart"))
+    if not takes_option(kind_of(use), "on_error"):
+        return
+    try:
+        rule = OnError.of(value)
+    except OptionError:
+        return  # which is reported by itself
+    where: Path = (*draft.path, "on_error" if "on_error" in draft.options else "use")
+    if use.finishes_later and not rule.restarts:
+        message = (
+            f"{use.__name__} finishes batches later than handle_events returns; what it does about"
+            " failures is its own"
+        )
+        report.add(where, message)
+    if rule.then == "dead_letter" and not dead_letters:
+        message = "needs a file for dead letters; add dead_letters: FILE to the topology"
+        report.add(where, message)
 
 
 def _check_options(draft: Draft, report: Report) -> None:

@@ -13,6 +13,7 @@ from actorflow.errors import OptionError, Problem, TopologyError
 from actorflow.protocol.demand import SubscriptionOptions
 from actorflow.records import dataclass
 from actorflow.stage.behaviour import Stage
+from actorflow.stage.on_error import OnError
 from actorflow.stage.options import DispatcherOption
 from actorflow.stage.place import ProgramSource
 from actorflow.supervision.specs import (
@@ -352,6 +353,8 @@ class StageKeywords(TypedDict, total=False):
     poll_interval: float | None
     delivery: str
     codec: str
+    on_error: str | Mapping[str, Any] | OnError
+    max_deliveries: int | None
 
 
 def backoff_of(value: object) -> Backoff | None:

@@ -27,6 +27,7 @@ from actorflow.supervision.specs import (
 )
 from actorflow.topology.classes import StageClass
 from actorflow.topology.dispatchers import DISPATCHER_OPTIONS, MAX_REPLICAS, DispatcherRule
+from actorflow.topology.failing import RETRY, OnErrorRule
 from actorflow.topology.report import Path, Report
 from actorflow.topology.rules import (
     Anything,
@@ -57,6 +58,7 @@ __all__ = [
 ]
 
 _EMITTING = ("producer", "producer_consumer")
+_TAKING = ("producer_consumer", "consumer")
 _CHILD = {"stage": StageSpec(id=StageId("any"), behaviour=Stage)}
 
 
@@ -347,6 +349,19 @@ STAGE = Table(
             kinds=("producer",),
         ),
         Key(
+            "on_error",
+            OnErrorRule(),
+            "What becomes of an event for which `handle_events` raises.",
+            kinds=_TAKING,
+        ),
+        Key(
+            "max_deliveries",
+            Owned(StageOptions, "max_deliveries"),
+            "How often an event is delivered that ends its consumer's life; null for no limit.",
+            default="null; 3 where it can be skipped or there are `dead_letters`",
+            kinds=_TAKING,
+        ),
+        Key(
             "poll_interval",
             Owned(StageOptions, "poll_interval"),
             "Seconds after which unmet demand is asked for again; null for never.",
@@ -378,6 +393,12 @@ TOPOLOGY = Table(
             Named(Name(), Integer(1), "a map of numbers, by name"),
             "How many permits its processes share, by name (`actorflow.permit`).",
             default="{}",
+        ),
+        Key(
+            "dead_letters",
+            Text("the path of a file"),
+            "The file that events are added to which stages give up, a JSON object per line.",
+            default="nothing",
         ),
         Key("defaults", DEFAULTS, "What holds where a stage says nothing itself.", default="{}"),
         Key(
@@ -441,5 +462,15 @@ def describe_keys() -> list[KeyDescription]:
 
 
 def _tables() -> Iterator[Table]:
-    yield from (TOPOLOGY, SUPERVISOR, NESTED, DYNAMIC, DEFAULTS, STAGE, BACKOFF, SUBSCRIPTION)
+    yield from (
+        TOPOLOGY,
+        SUPERVISOR,
+        NESTED,
+        DYNAMIC,
+        DEFAULTS,
+        STAGE,
+        RETRY,
+        BACKOFF,
+        SUBSCRIPTION,
+    )
     yield from DISPATCHER_OPTIONS.values()

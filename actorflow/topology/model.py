@@ -74,6 +74,8 @@ class Topology:
             its host died, goes on from the last; None for no such file.
         permits: how many permits its processes share, by name, each from 1; see
             `actorflow.permit`.
+        dead_letters: the file that events are added to which stages have given up, one JSON object
+            per line; None for no such file.
 
     Raises:
         OptionError: an argument breaks its rule.
@@ -99,6 +101,7 @@ class Topology:
     supervisors: tuple[SupervisorDeclaration, ...] = field(default=(), kw_only=True)
     checkpoint: str | None = field(default=None, kw_only=True)
     permits: Mapping[str, int] = field(default_factory=dict, kw_only=True)
+    dead_letters: str | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         TOPOLOGY.check(name=self.name)
@@ -110,6 +113,8 @@ class Topology:
         if self.checkpoint is not None:
             TOPOLOGY.check(checkpoint=self.checkpoint)
         check_permits(self.permits)
+        if self.dead_letters is not None:
+            TOPOLOGY.check(dead_letters=self.dead_letters)
 
     def stage(
         self,

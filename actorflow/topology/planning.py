@@ -10,6 +10,7 @@ from typing import Any
 from actorflow.dispatch.partition import PartitionDispatcher
 from actorflow.protocol.identity import StageId
 from actorflow.stage.behaviour import Stage, kind_of
+from actorflow.stage.on_error import USUAL_DELIVERIES, OnError
 from actorflow.stage.options import StageOptions
 from actorflow.stage.place import ProgramSource
 from actorflow.stages.broker import Broker
@@ -63,7 +64,10 @@ def plan_of(topology: Topology) -> Plan:
     }
     order = start_order(upstream)
     handed_down = strategies(topology.stages)
-    options = {name: _options(by_name[name], defaults, handed_down) for name in order}
+    kept = topology.dead_letters is not None
+    options = {
+        name: _options(by_name[name], defaults, handed_down, dead_letters=kept) for name in order
+    }
     partitions = {name: partition_names(options[name].dispatcher) for name in order}
     supervisors = {stage: each.name for each in topology.supervisors for stage in each.stages}
     return Plan(
@@ -105,6 +109,7 @@ def plan_of(topology: Topology) -> Plan:
         ),
         import_paths=topology.import_paths,
         checkpoint=topology.checkpoint,
+        dead_letters=topology.dead_letters,
         preload=_modules(by_name[name].use for name in order if by_name[name].source is None),
     )
 
@@ -167,12 +172,20 @@ def outermost_first(supervisors: Iterable[SupervisorDeclaration]) -> list[Superv
 
 
 def _options(
-    declared: StageDeclaration, defaults: Defaults, handed_down: Mapping[str, Any]
+    declared: StageDeclaration,
+    defaults: Defaults,
+    handed_down: Mapping[str, Any],
+    *,
+    dead_letters: bool,
 ) -> StageOptions:
     given = {**declared.options, **own_dispatcher(declared.use)}
     if declared.name in handed_down:
         given["dispatcher"] = handed_down[declared.name]
-    return stage_options(declared.use, given, defaults)
+    options = stage_options(declared.use, given, defaults)
+    gives_up = dead_letters or OnError.of(options.on_error).then == "skip"
+    if gives_up and options.max_deliveries is None:
+        return replace(options, max_deliveries=USUAL_DELIVERIES)
+    return options
 
 
 def stage_options(use: type[Stage], given: Mapping[str, Any], defaults: Defaults) -> StageOptions:

@@ -152,7 +152,7 @@ def _topology(
     ]
     automatic = supervisor.get("auto_shutdown", "never")
     check_supervisors(nested, children, automatic, defaults.restart, report)
-    check(drafts, defaults, report, complete=True)
+    check(drafts, defaults, report, complete=True, dead_letters="dead_letters" in read)
     if report:
         return None
     return Topology(
@@ -164,6 +164,7 @@ def _topology(
         import_paths=folders,
         checkpoint=read.get("checkpoint"),
         permits=read.get("permits", {}),
+        dead_letters=read.get("dead_letters"),
     )
 
 

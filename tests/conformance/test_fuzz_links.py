@@ -23,6 +23,7 @@ from actorflow.protocol.messages import (
     Notify,
     Reply,
     Route,
+    RouteAgain,
     RouteEos,
     Subscribe,
     Unsubscribe,
@@ -44,7 +45,7 @@ from tests.conformance.helpers.fuzz import (
 )
 
 FROM_CONSUMERS = (Subscribe, Ask, Unsubscribe)
-FROM_PRODUCERS = (Route, RouteEos, Notify)
+FROM_PRODUCERS = (Route, RouteAgain, RouteEos, Notify)
 FROM_SUPERVISORS = (Call, Cast, Info, Reply, Down)
 
 CASES = [
@@ -87,7 +88,7 @@ def must_be_refused(fuzzed: Fuzzed, kind: str, link: int) -> frozenset[str]:
         return frozenset({"unknown_message"})
     if kind == "consumer" and fuzzed.kind in FROM_CONSUMERS:
         return frozenset({"not_a_producer"})
-    if kind == "producer" and fuzzed.kind in (Route, Notify):
+    if kind == "producer" and fuzzed.kind in (Route, RouteAgain, Notify):
         return frozenset({"not_a_consumer"})
     if fuzzed.field == "ref":
         return frozenset()  # of another subscription
@@ -99,7 +100,8 @@ def harmless(fuzzed: Fuzzed, kind: str) -> bool:
 
     One that asks takes its share of the events, and events that are routed are handed on.
     """
-    return fuzzed.kind not in (Ask, Route) or (kind == "consumer" and fuzzed.kind is not Route)
+    routed = fuzzed.kind in (Route, RouteAgain)
+    return not (routed or fuzzed.kind is Ask) or (kind == "consumer" and not routed)
 
 
 def name_of(reason: Any) -> Any:

@@ -40,6 +40,10 @@ RECORDS: list[control.Control] = [
     control.SnapshotStored(1),
     control.Acknowledged(99, 1),
     control.EdgeSettled("a", 5),
+    control.Suspect(99, 1, {"summary": "killed"}),
+    control.Buried(99, 1),
+    control.DeadLetter(1, 99, 1, "files/0", b"event", "event", 2, {"summary": "killed"}),
+    control.DeadLetterKept(1),
 ]
 """An example of each; what is wrong in every field of it is tried in `test_fuzz_control`."""
 

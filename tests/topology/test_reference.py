@@ -116,6 +116,8 @@ def test_the_defaults_shown_are_those_that_hold() -> None:
         "buffer_keep",
         "when_no_consumers",
         "demand",
+        "on_error",
+        "max_deliveries",
         "poll_interval",
     )
 

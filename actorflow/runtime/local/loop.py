@@ -42,6 +42,8 @@ _STARVED = int(Counter.STARVED)
 _BLOCKED = int(Counter.BLOCKED)
 _SINCE = int(Counter.CALLBACK_SINCE)
 _IN_HAND = int(Counter.CALLBACK_EVENTS)
+_REF = int(Counter.CALLBACK_REF)
+_MESSAGE = int(Counter.CALLBACK_MESSAGE)
 
 
 class StageLoop:
@@ -224,11 +226,13 @@ class StageLoop:
         machine = self.machine
         started = time.monotonic_ns()
         counters[_IN_HAND] = work.events
+        counters[_REF] = work.ref
+        counters[_MESSAGE] = work.message
         counters[_SINCE] = started
         try:
             result = work.call(*work.args)
         except Exception as error:  # noqa: BLE001  (whatever a callback raises ends its stage)
-            counters[_SINCE] = 0
+            # What was in hand stays on the scoreboard: the supervisor asks for it.
             machine.fail(error)
             return time.monotonic_ns()
         finished = time.monotonic_ns()
@@ -237,6 +241,7 @@ class StageLoop:
         try:
             machine.complete(work, result, (finished - started) * 1e-9)
         except Exception as error:  # noqa: BLE001  (what the result breaks ends the stage too)
+            counters[_SINCE] = started
             machine.fail(error)
         return finished
 

@@ -123,7 +123,7 @@ class SimulatedProcess:
         counters[Counter.STARTED_SINCE] = int(self._setting.clock() * NANOSECONDS)
         for gauge in (Counter.BUFFERED, Counter.QUEUED, Counter.UNACKNOWLEDGED, Counter.HELD):
             counters[gauge] = 0
-        counters[Counter.ENDED] = 0
+        counters[Counter.ENDED] = counters[Counter.CALLBACK_SINCE] = 0
         self.down.attach(self)
         try:
             stage = spec if isinstance(spec, StageSpec) else pickle.loads(spec)
@@ -150,7 +150,6 @@ class SimulatedProcess:
         if self._place is not None:
             self._place.leave()
         self.work, self.parked = None, None
-        self.counters[Counter.CALLBACK_SINCE] = 0
         self.up.kill_writer()
         self.down.close_reader()
         for end in (*self.ends.values(), *self.arriving.values()):
@@ -323,8 +322,11 @@ class SimulatedProcess:
         setting = self._setting
         now = setting.clock()
         setting.witness.begins(self, work)
-        self.counters[Counter.CALLBACK_SINCE] = int(now * NANOSECONDS)
+        # A simulation begins at 0, where a callback has begun nonetheless.
+        self.counters[Counter.CALLBACK_SINCE] = max(1, int(now * NANOSECONDS))
         self.counters[Counter.CALLBACK_EVENTS] = work.events
+        self.counters[Counter.CALLBACK_REF] = work.ref
+        self.counters[Counter.CALLBACK_MESSAGE] = work.message
         self.work, self.spent = work, 0.0
         self._began, self._result, self._raised = now, None, None
         token = _current.set(self)
@@ -354,13 +356,14 @@ class SimulatedProcess:
         seconds = setting.clock() - self._began
         self.work = None
         counters = self.counters
-        counters[Counter.CALLBACK_SINCE] = 0
         counters[Counter.BUSY] += int(seconds * NANOSECONDS)
         if self._raised is not None:
             machine.fail(self._raised)
         else:
             setting.witness.finishes(self, work, self._result)
             self._guard(machine.complete, work, self._result, seconds)
+        if not machine.exit_status:
+            counters[Counter.CALLBACK_SINCE] = 0
         self._result = self._raised = None
         self._stir()
         if seconds > 0:
