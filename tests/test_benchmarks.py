@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from benchmarks import buffered, delivery, kill_one_worker, pipeline, recovery, spawn
+from benchmarks import batcher, buffered, delivery, kill_one_worker, pipeline, recovery, spawn
 from benchmarks.__main__ import main as run_benchmarks
 
 
@@ -23,7 +23,7 @@ def test_an_unknown_benchmark_is_refused(capsys: pytest.CaptureFixture[str]) -> 
     """The error names the mistake and what there is."""
     with pytest.raises(SystemExit):
         run_benchmarks(["pipelin"])
-    assert "unknown benchmark 'pipelin'; there are delivery" in capsys.readouterr().err
+    assert "unknown benchmark 'pipelin'; there are batcher" in capsys.readouterr().err
 
 
 @pytest.mark.processes
@@ -93,3 +93,14 @@ def test_buffered(capsys: pytest.CaptureFixture[str]) -> None:
     assert of["claims", "total"] == {"limit": 5, "most": 5}
     assert of["story", "actorflow"]["dropped"] == 0
     assert of["delay", "busy"]["p99_us"] > 0
+
+
+@pytest.mark.processes
+def test_batcher(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """A flush answers every item; every policy is tried."""
+    arguments = ["batcher", "--quick", "--json", "--part", "shutdown", "--part", "policies"]
+    monkeypatch.setattr("sys.argv", arguments)
+    assert batcher.main() == 0
+    rows = json.loads(capsys.readouterr().out)["rows"]
+    assert [row["part"] for row in rows] == ["shutdown"] + ["policies"] * 16
+    assert all(row["value"] > 0 for row in rows)

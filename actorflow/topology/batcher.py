@@ -28,7 +28,7 @@ from actorflow.protocol.failure import remote_traceback
 from actorflow.stages.batcher.closing import Mode, ShutDown
 from actorflow.stages.batcher.commands import BatcherStatistics, ShutdownReport
 from actorflow.stages.batcher.driver import Flush, Settings, Statistics
-from actorflow.stages.batcher.server import AddItem, BatcherServer, CancelItem, WaitForEnd
+from actorflow.stages.batcher.server import AddItem, BatcherServer, CancelItem, Failed, WaitForEnd
 from actorflow.supervision import operations
 from actorflow.supervision.supervisor import SupervisorHandle
 from actorflow.topology.part import CALL_TIMEOUT
@@ -123,6 +123,11 @@ class Batcher:
         topology = Topology(name).stage(STAGE, BatcherServer, args=arguments, shutdown=shutdown)
         run = topology.start()
         return cls(run.handle, STAGE, run)
+
+    @property
+    def run(self) -> Run | None:
+        """The batcher's own run, for its statistics; None when it is a stage of another."""
+        return self._run
 
     # --- items ------------------------------------------------------------------------------------
 
@@ -282,6 +287,8 @@ class Batcher:
         if not future.set_running_or_notify_cancel():
             return
         error = done.exception()
+        if error is None and isinstance(done.result(), Failed):
+            error = done.result().error
         if error is None:
             future.set_result(done.result())
         else:

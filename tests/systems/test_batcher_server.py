@@ -31,7 +31,7 @@ from actorflow.stages.batcher import (
 from actorflow.stages.batcher.closing import ShutDown
 from actorflow.stages.batcher.driver import Statistics
 from actorflow.stages.batcher.processors import PhaseEnd, run_phase
-from actorflow.stages.batcher.server import AddItem, CancelItem, WaitForEnd
+from actorflow.stages.batcher.server import AddItem, CancelItem, Failed, WaitForEnd
 from actorflow.testing import StageHarness
 
 
@@ -88,6 +88,14 @@ def add(harness: StageHarness, item: Any, key: Any = "key", ticket: Any = None) 
     return harness.send_call(AddItem(item if ticket is None else ticket, key, item))
 
 
+def reply_to(harness: StageHarness, call: int) -> Any:
+    """The reply to a call; what a handle would raise is raised."""
+    reply = harness.reply_to(call)
+    if isinstance(reply, Failed):
+        raise reply.error
+    return reply
+
+
 def played(harness: StageHarness) -> dict[int, tuple[Any, ...]]:
     """The arguments of the children that run."""
     assert harness.offspring is not None
@@ -108,7 +116,7 @@ def test_items_of_one_turn_are_one_batch() -> None:
     harness.run()
     harness.autorun = True
     harness.advance(0)
-    assert [harness.reply_to(call) for call in calls] == [0, 2, 4, 6, 8]
+    assert [reply_to(harness, call) for call in calls] == [0, 2, 4, 6, 8]
     assert harness.call(Statistics()).batches == 1
 
 
@@ -126,7 +134,7 @@ def test_c_07_replies_go_to_their_callers_whatever_the_order_of_acquisitions() -
     }
     returns(harness, 3, value=["B"])
     returns(harness, 4, value=["A"])
-    assert (harness.reply_to(first), harness.reply_to(second)) == ("A", "B")
+    assert (reply_to(harness, first), reply_to(harness, second)) == ("A", "B")
     assert [each[3] for each in played(harness).values()] == [
         ["two", Outcome.DONE],
         ["one", Outcome.DONE],
@@ -140,7 +148,7 @@ def test_c_17_what_is_no_list_of_results_is_a_violation() -> None:
         call = add(harness, item)
         harness.advance(0)
         with pytest.raises(ProcessorInvariantViolation) as caught:
-            harness.reply_to(call)
+            reply_to(harness, call)
         assert (caught.value.expected, caught.value.actual) == (1, actual)
 
 
@@ -150,12 +158,12 @@ def test_each_item_may_have_a_result_of_its_own() -> None:
     calls = [add(harness, item, ticket=place) for place, item in enumerate(["mixed", 1, 2, 3])]
     harness.advance(0)
     with pytest.raises(BatchFailed) as caught:
-        harness.reply_to(calls[0])
+        reply_to(harness, calls[0])
     assert isinstance(caught.value.inner(), KeyError)
     with pytest.raises(BatchFailed, match="a text"):
-        harness.reply_to(calls[1])
-    assert harness.reply_to(calls[2]) == Err("a value")
-    assert harness.reply_to(calls[3]) == "lease of key"
+        reply_to(harness, calls[1])
+    assert reply_to(harness, calls[2]) == Err("a value")
+    assert reply_to(harness, calls[3]) == "lease of key"
 
 
 def test_c_18_every_error_is_typed_and_the_key_still_works() -> None:
@@ -172,12 +180,12 @@ def test_c_18_every_error_is_typed_and_the_key_still_works() -> None:
         call = add(harness, item, key)
         harness.advance(0)
         with pytest.raises(kind) as caught:
-            harness.reply_to(call)
+            reply_to(harness, call)
         assert isinstance(caught.value.inner(), cause)
         assert cause.__name__ in caught.value.remote_traceback
     call = add(harness, "fine")
     harness.advance(0)
-    assert harness.reply_to(call) == "fine by lease of key"
+    assert reply_to(harness, call) == "fine by lease of key"
     assert processor.released == [
         ("lease of key", Outcome.FAILED),
         ("lease of key", Outcome.FAILED),
@@ -191,7 +199,7 @@ def test_a_release_that_fails_is_logged() -> None:
     harness = server(Leased())
     call = add(harness, "a", "stuck")
     harness.advance(0)
-    assert harness.reply_to(call) == "a by lease of stuck"
+    assert reply_to(harness, call) == "a by lease of stuck"
     assert [line.event for line in harness.log] == ["release_resources failed"]
 
 
@@ -201,7 +209,7 @@ def test_c_26_what_hangs_is_killed_and_a_late_lease_is_released() -> None:
     call = add(harness, "a")
     harness.advance(1.0)
     with pytest.raises(BatchTimeout) as caught:
-        harness.reply_to(call)
+        reply_to(harness, call)
     assert caught.value.phase == "acquire"
     assert harness.offspring is not None
     assert harness.offspring.signals == [(1, "kill")]
@@ -210,7 +218,7 @@ def test_c_26_what_hangs_is_killed_and_a_late_lease_is_released() -> None:
     assert [each[0] for each in played(harness).values()] == ["acquire", "release"]
     returns(harness, 2, value="lease")
     returns(harness, 4, value=["B"])
-    assert harness.reply_to(following) == "B"
+    assert reply_to(harness, following) == "B"
 
 
 def test_c_27_a_killed_worker_is_the_error_of_its_batch() -> None:
@@ -221,7 +229,7 @@ def test_c_27_a_killed_worker_is_the_error_of_its_batch() -> None:
     assert harness.offspring is not None
     harness.offspring.die(2, signal=9)
     with pytest.raises(ProcessorCrashed) as caught:
-        harness.reply_to(call)
+        reply_to(harness, call)
     assert (caught.value.exitcode, caught.value.phase) == (-9, "process")
     assert played(harness)[3][3] == ["lease", Outcome.FAILED]
     harness.offspring.end(3, end=ChildEnd(["exit", 2], False))
@@ -236,11 +244,11 @@ def test_no_process_to_be_had_is_an_error_of_the_batch() -> None:
     call = add(harness, 1)
     harness.advance(0)
     with pytest.raises(BatchFailed, match="no processes left"):
-        harness.reply_to(call)
+        reply_to(harness, call)
     call = add(harness, 2)
     harness.advance(0)
     returns(harness, 2, value=[4])
-    assert harness.reply_to(call) == 4
+    assert reply_to(harness, call) == 4
 
 
 def test_c_28_a_cancelled_item_is_left_out() -> None:
@@ -249,10 +257,10 @@ def test_c_28_a_cancelled_item_is_left_out() -> None:
     first = add(harness, 1)
     harness.cast(CancelItem(1))
     with pytest.raises(BatchCancelled):
-        harness.reply_to(first)
+        reply_to(harness, first)
     second, third = add(harness, 2), add(harness, 3)
     harness.advance(0)
-    assert (harness.reply_to(second), harness.reply_to(third)) == (4, 6)
+    assert (reply_to(harness, second), reply_to(harness, third)) == (4, 6)
 
 
 def test_what_cannot_be_taken_is_its_callers_error() -> None:
@@ -263,9 +271,9 @@ def test_what_cannot_be_taken_is_its_callers_error() -> None:
 
     harness = server(policy=Size(), weigh=weigh, limits={"max_batch_queue_size": 1})
     with pytest.raises(BatchFailed, match="unhashable"):
-        harness.call(AddItem(1, ["no", "key"], "item"))
+        reply_to(harness, harness.send_call(AddItem(1, ["no", "key"], "item")))
     with pytest.raises(BatchFailed, match="has no len"):
-        harness.call(AddItem(2, "key", 5))
+        reply_to(harness, harness.send_call(AddItem(2, "key", 5)))
     harness.send_call(AddItem(3, "key", "item"))
     with pytest.raises(OptionError, match="ticket"):
         harness.call(AddItem(3, "key", "item"))
@@ -278,7 +286,7 @@ def test_a_rejection_says_how_it_is() -> None:
     harness = server(workers="thread", policy=Size(), limits=limits)
     calls = [add(harness, item) for item in range(3)]
     with pytest.raises(BatchRejected) as caught:
-        harness.reply_to(calls[2])
+        reply_to(harness, calls[2])
     assert (caught.value.key, caught.value.concurrency) == ("key", "maxed_out")
 
 
@@ -288,10 +296,10 @@ def test_flush_and_a_linger_start_what_waits() -> None:
     call = add(harness, 1)
     harness.cast(Flush("key"))
     harness.advance(0)
-    assert harness.reply_to(call) == 2
+    assert reply_to(harness, call) == 2
     call = add(harness, 2)
     harness.advance(1.0)
-    assert harness.reply_to(call) == 4
+    assert reply_to(harness, call) == 4
 
 
 def test_c_20_shutdown_answers_everybody_and_the_stage_ends() -> None:
@@ -302,11 +310,11 @@ def test_c_20_shutdown_answers_everybody_and_the_stage_ends() -> None:
     shut = harness.send_call(ShutDown("flush"))
     late = add(harness, 99)
     harness.advance(0)
-    assert [harness.reply_to(call) for call in calls] == [0, 2, 4, 6, 8, 10, 12]
+    assert [reply_to(harness, call) for call in calls] == [0, 2, 4, 6, 8, 10, 12]
     with pytest.raises(BatcherClosed):
-        harness.reply_to(late)
-    report = harness.reply_to(shut)
-    assert harness.reply_to(waits) == report
+        reply_to(harness, late)
+    report = reply_to(harness, shut)
+    assert reply_to(harness, waits) == report
     assert (report.mode, report.replied) == ("flush", 7)
     assert harness.exiting is not None
     assert harness.exiting.reason == "normal"
@@ -323,10 +331,10 @@ def test_the_end_of_the_run_answers_everybody(reason: str, expected: Any) -> Non
         harness.stop(reason)
     harness.advance(0)
     if isinstance(expected, int):
-        assert harness.reply_to(call) == expected
+        assert reply_to(harness, call) == expected
     else:
         with pytest.raises(expected):
-            harness.reply_to(call)
+            reply_to(harness, call)
     assert harness.exiting is not None
     assert harness.exiting.reason == reason
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from actorflow.dispatch.functions import resolve_function
@@ -12,6 +13,7 @@ from actorflow.protocol.failure import Failure
 from actorflow.records import dataclass
 from actorflow.stage.base import Stage
 from actorflow.stage.children import ChildEnd, ChildEnded, outcome_of
+from actorflow.stages.batcher.closing import Mode
 from actorflow.stages.batcher.commands import (
     Acquire,
     Answer,
@@ -49,6 +51,10 @@ class Flush:
 @dataclass(frozen=True, slots=True)
 class Statistics:
     """Answer with `BatcherStatistics`."""
+
+
+_TURN = "turn"
+"""What a batcher tells itself."""
 
 
 class Settings:
@@ -93,6 +99,7 @@ class Batching(Stage):
 
     _settings: Settings
     _started = False
+    _ending = False
 
     def on_start(self) -> None:
         """Open the place where batches are processed."""
@@ -105,6 +112,7 @@ class Batching(Stage):
         self._phases: dict[int, _Phase] = {}
         self._life_of: dict[int, int] = {}
         self._armed: float | None = None
+        self._turns: deque[Callable[[], None]] = deque()
         self._started = True
         plan = settings.plan
         if plan is not None:
@@ -127,6 +135,20 @@ class Batching(Stage):
         self._core.flush(message.key, self._now())
         self._obey()
         return None
+
+    def handle_info(self, message: Any) -> Any:
+        """Do what was put off until everything that had arrived was taken."""
+        if message != _TURN:
+            return super().handle_info(message)
+        self._take_turns()
+        return None
+
+    def _begin_end(self, mode: Mode) -> None:
+        """The stage is stopping: no message comes any more, but time goes on."""
+        self._ending = True
+        self._after(0.0, self._take_turns)
+        self._core.shut_down(mode, None, self._now())
+        self._obey()
 
     # --- what the core wants ----------------------------------------------------------------------
 
@@ -164,7 +186,7 @@ class Batching(Stage):
             return
         # The batch starts when what has come with this item is in it.
         number = command.batch
-        self._after(0.0, lambda: self._acquired(number))
+        self._soon(lambda: self._acquired(number))
 
     def _acquired(self, number: int) -> None:
         self._core.acquired(number, None, self._now())
@@ -215,16 +237,20 @@ class Batching(Stage):
         plan = self._settings.plan
         assert plan is not None
         if plan.inline:
-            template = self._template
-            end = outcome_of(template.function, (*template.arguments, *arguments))
-            self._after(0.0, lambda: self._observe((ChildEnded(life, end),)))
+            # In a turn of its own: the answers of the batch before it leave first.
+            self._soon(lambda: self._run_inline(life, arguments))
             return
         try:
             self._runtime.start(life, self._template, arguments)
         except (OSError, TypeError) as error:
             # No process is to be had, or what it is given cannot travel to one.
             failed = ChildEnd(["error", str(error)], False, failure=Failure.of(error))
-            self._after(0.0, lambda: self._observe((ChildEnded(life, failed),)))
+            self._soon(lambda: self._observe((ChildEnded(life, failed),)))
+
+    def _run_inline(self, life: int, arguments: tuple[Any, ...]) -> None:
+        template = self._template
+        end = outcome_of(template.function, (*template.arguments, *arguments))
+        self._observe((ChildEnded(life, end),))
 
     def _observe(self, endings: Sequence[ChildEnded]) -> None:
         for each in endings:
@@ -252,6 +278,19 @@ class Batching(Stage):
                 core.finished(number, (), outputs, now)
             else:
                 core.finished(number, outputs, None, now)
+
+    def _soon(self, act: Callable[[], None]) -> None:
+        """Do something behind the messages that have arrived by now."""
+        self._turns.append(act)
+        if self._ending:
+            self._after(0.0, self._take_turns)
+        else:
+            # A message and no timer: timers go before messages, and would starve them.
+            self.send_after(0.0, _TURN)
+
+    def _take_turns(self) -> None:
+        for _ in range(len(self._turns)):
+            self._turns.popleft()()
 
     # --- time -------------------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ from actorflow.stages.batcher.closing import ShutDown
 from actorflow.stages.batcher.commands import Answer, Leave, ShutdownReport
 from actorflow.stages.batcher.driver import Batching, Settings
 
-__all__ = ["AddItem", "BatcherServer", "CancelItem", "WaitForEnd"]
+__all__ = ["AddItem", "BatcherServer", "CancelItem", "Failed", "WaitForEnd"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,19 @@ class AddItem:
     ticket: Any
     key: Any
     item: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The answer of an item that has no output.
+
+    A value and no failed call: whoever is rejected often is not to pay for a traceback each time.
+
+    Args:
+        error: why.
+    """
+
+    error: BatchError
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +118,6 @@ class BatcherServer(Batching, Producer):
         )
         self._senders: dict[Any, Sender] = {}
         self._waiting: list[Sender] = []
-        self._ending = False
 
     @classmethod
     def check_arguments(cls, arguments: Mapping[str, Any]) -> None:
@@ -146,10 +158,8 @@ class BatcherServer(Batching, Producer):
         """Answer every caller, then end."""
         if not self._started or self._core.left:
             return None
-        self._ending = True
         # A drain ends a source with this reason: what was accepted is processed. A stop is quick.
-        self._core.shut_down("flush" if reason == DONE else "abort", None, self._now())
-        self._obey()
+        self._begin_end("flush" if reason == DONE else "abort")
         return LATER
 
     # --- within -----------------------------------------------------------------------------------
@@ -164,26 +174,25 @@ class BatcherServer(Batching, Producer):
             weight = 0 if weigh is None else weigh(item)
             hash(key)
         except Exception as error:  # noqa: BLE001  (a caller's item must not end the batcher)
-            failed = BatchFailed(f"the item cannot be taken: {error}", error)
-            sender.fail(failed)
+            _fail(sender, BatchFailed(f"the item cannot be taken: {error}", error))
             return
         self._senders[ticket] = sender
         try:
             self._core.add(ticket, key, item, weight, self._now())
         except BatchError as refused:
             del self._senders[ticket]
-            sender.fail(refused)
+            _fail(sender, refused)
         self._obey()
 
     def _answer(self, answer: Answer) -> None:
         sender = self._senders.pop(answer.token)
         if answer.error is not None:
-            sender.fail(answer.error)
+            _fail(sender, answer.error)
             return
         try:
             sender.reply(answer.value)
         except TypeError as error:
-            sender.fail(BatchFailed(f"the output cannot travel: {error}", error))
+            _fail(sender, BatchFailed(f"the output cannot travel: {error}", error))
 
     def _leave(self, leave: Leave) -> None:
         self._close_children()
@@ -196,6 +205,14 @@ class BatcherServer(Batching, Producer):
             self._after(0.0, self.stopped)
         else:
             self.stop("normal")
+
+
+def _fail(sender: Sender, error: BatchError) -> None:
+    try:
+        sender.reply(Failed(error))
+    except TypeError:
+        # What it was caused by cannot travel; as a failure its text does.
+        sender.fail(error)
 
 
 def _settings(arguments: Mapping[str, Any]) -> Settings:

@@ -140,7 +140,6 @@ class BatcherStage(Batching, ProducerConsumer):
         self._outputs: list[Any] = []
         self._finished: dict[HeldBatch, int] = {}
         self._failed: BatchError | None = None
-        self._ending = False
 
     @classmethod
     def check_arguments(cls, arguments: Mapping[str, Any]) -> None:
@@ -168,9 +167,7 @@ class BatcherStage(Batching, ProducerConsumer):
         """Interrupt what runs, then end; what is not finished is delivered to somebody else."""
         if not self._started or self._core.left:
             return None
-        self._ending = True
-        self._core.shut_down("flush" if reason == DONE else "abort", None, self._now())
-        self._obey()
+        self._begin_end("flush" if reason == DONE else "abort")
         return LATER
 
     # --- within -----------------------------------------------------------------------------------
