@@ -18,9 +18,10 @@ from typing import Any, Literal
 from actorflow.errors import ItemFailed, RunError
 from actorflow.records import dataclass
 from actorflow.stage.children import ChildEnd, ChildEnded
+from actorflow.stages.buffered.counts import CallCounts
 from actorflow.stages.buffered.options import CallOptions
 
-__all__ = ["CallCounts", "CallWindow", "Item", "Owner"]
+__all__ = ["CallWindow", "Item", "Owner"]
 
 GONE_WITHIN = 5.0
 """Seconds in which a call that was cancelled must end. One that goes on all the same, or blocks
@@ -53,36 +54,6 @@ class Item:
 class _Call:
     item: Item
     timed_out: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class CallCounts:
-    """Where an asynchronous stage's items are, and what became of those before.
-
-    Args:
-        waiting: claimed, and no call has begun, or it is to be tried again.
-        in_flight: in a call.
-        ready: their result waits for its turn.
-        handed_over: their result is emitted, and their place not free yet.
-        items: how many have come in this life of the stage.
-        retried: how often a call was tried again.
-        failed: how many failed for good and were skipped, or became an `ItemFailed`.
-        cancelled: how many a stop has cancelled.
-    """
-
-    waiting: int
-    in_flight: int
-    ready: int
-    handed_over: int
-    items: int = 0
-    retried: int = 0
-    failed: int = 0
-    cancelled: int = 0
-
-    @property
-    def claimed(self) -> int:
-        """How many have come and have not been done with."""
-        return self.waiting + self.in_flight + self.ready + self.handed_over
 
 
 @dataclass(frozen=True, slots=True)
