@@ -245,8 +245,8 @@ def test_arguments_that_cannot_be_right(behaviour: Any, arguments: Any, rule: st
     ("arguments", "rule"),
     [
         ((3, length(), length()), "combine must be a function"),
-        ((pair, 3, length()), "left must be a Scan"),
-        ((pair, length(), None), "right must be a Scan"),
+        ((pair, 3, length()), "scan must be a Scan"),
+        ((pair, length(), None), "scan must be a Scan"),
     ],
 )
 def test_a_tee_of_something_else(arguments: Any, rule: str) -> None:

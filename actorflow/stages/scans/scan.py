@@ -16,6 +16,7 @@ __all__ = [
     "Partial",
     "Scan",
     "filtering",
+    "function_of",
     "latest",
     "length",
     "lmap",
@@ -142,9 +143,9 @@ class _Of(Scan[Any, Any]):
 
 def of(
     initial: Any,
-    function: Callable[[Any, Any], Any],
+    function: Callable[[Any, Any], Any] | str,
     *,
-    extract: Callable[[Any], Any] | None = None,
+    extract: Callable[[Any], Any] | str | None = None,
 ) -> Scan[Any, Any]:
     """A scan that never ends by itself, from a first state and a function of state and input.
 
@@ -153,11 +154,17 @@ def of(
         function: makes the next state of a state and an input.
         extract: makes the value of a state; left out, it is the state.
 
+    Functions may be given as ``"module:name"``, here and below.
+
+    Raises:
+        OptionError: an argument is no function.
+
     Example:
         >>> run_scan(of(1, lambda product, number: product * number), [2, 3])
         [1, 2, 6]
     """
-    return _Of(initial, function, extract)
+    extractor = None if extract is None else function_of("extract", extract)
+    return _Of(initial, function_of("function", function), extractor)
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,12 +195,12 @@ class _Take(Scan[Any, Any]):
         return Partial((taken, answer.state))
 
 
-def take(count: int, scan: Scan[Any, Any]) -> Scan[Any, Any]:
+def take(count: int, scan: Scan[Any, Any] | str | Mapping[str, Any]) -> Scan[Any, Any]:
     """A scan that is done after so many inputs.
 
     Args:
         count: how many inputs, from 0.
-        scan: what takes them.
+        scan: what takes them, as `scan_of` takes it.
 
     Raises:
         OptionError: `count` is no such number, or `scan` no scan.
@@ -204,7 +211,7 @@ def take(count: int, scan: Scan[Any, Any]) -> Scan[Any, Any]:
     """
     if type(count) is not int or count < 0:
         raise OptionError("count", "an integer of at least 0", count)
-    return _Take(count, _checked(scan))
+    return _Take(count, scan_of(scan))
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,14 +225,14 @@ class _Filtering(Scan[Any, Any]):
         return Partial(item if self.predicate(item) else None)
 
 
-def filtering(predicate: Callable[[Any], Any]) -> Scan[Any, Any]:
+def filtering(predicate: Callable[[Any], Any] | str) -> Scan[Any, Any]:
     """A scan whose value is the input if the predicate accepts it, else None.
 
     Example:
         >>> run_scan(filtering(str.isupper), "aBC")
         [None, None, 'B', 'C']
     """
-    return _Filtering(predicate)
+    return _Filtering(function_of("predicate", predicate))
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,14 +253,16 @@ class _Lmap(Scan[Any, Any]):
         self.scan.final(state)
 
 
-def lmap(function: Callable[[Any], Any], scan: Scan[Any, Any]) -> Scan[Any, Any]:
+def lmap(
+    function: Callable[[Any], Any] | str, scan: Scan[Any, Any] | str | Mapping[str, Any]
+) -> Scan[Any, Any]:
     """A scan of what a function makes of each input.
 
     Example:
         >>> run_scan(lmap(len, sum_of()), ["a", "bcd"])
         [0, 1, 4]
     """
-    return _Lmap(function, _checked(scan))
+    return _Lmap(function_of("function", function), scan_of(scan))
 
 
 def _newest(_: Any, item: Any) -> Any:
@@ -298,10 +307,17 @@ def sum_of() -> Scan[Any, Any]:
     return of(0, _plus)
 
 
-def _checked(scan: Any) -> Scan[Any, Any]:
-    if not isinstance(scan, Scan):
-        raise OptionError("scan", "a Scan", scan)
-    return scan
+def function_of(option: str, given: Any) -> Callable[..., Any]:
+    """A function from one, or from its name.
+
+    Raises:
+        OptionError: it is neither, or it cannot be imported.
+    """
+    try:
+        return resolve_function(option, given)
+    except Refused as error:
+        rule = "a function, or 'module:name' of one that can be imported"
+        raise OptionError(option, rule, given, error.detail) from error
 
 
 def scan_of(given: Any) -> Scan[Any, Any]:
@@ -335,7 +351,9 @@ def scan_of(given: Any) -> Scan[Any, Any]:
             use = use(**arguments)
         except TypeError as error:
             raise OptionError("scan", "what its arguments can make", given, str(error)) from error
-    return _checked(use)
+    if not isinstance(use, Scan):
+        raise OptionError("scan", "a Scan", given)
+    return use
 
 
 def pickled_scan(scan: Scan[Any, Any]) -> bytes:

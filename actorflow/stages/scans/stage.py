@@ -7,8 +7,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
-from actorflow.dispatch.functions import resolve_function
-from actorflow.errors import ActorflowError, OptionError, Refused
+from actorflow.errors import ActorflowError, OptionError
 from actorflow.stage.behaviour import ProducerConsumer, Subscription
 from actorflow.stage.calls import LATER, Sender
 from actorflow.stage.companions import CompanionObserver, CompanionRuntime
@@ -18,7 +17,7 @@ from actorflow.stages.scans.config import MAX_BUFFER, ScanConfig, ScanInfo, Scan
 from actorflow.stages.scans.core import Owner, ScanCore
 from actorflow.stages.scans.demux import Demultiplexing, checked_restart
 from actorflow.stages.scans.hosts import Hosts, HostsBeside, HostsInside
-from actorflow.stages.scans.scan import Scan, pickled_scan, scan_of
+from actorflow.stages.scans.scan import Scan, function_of, pickled_scan, scan_of
 
 __all__ = ["DemuxStage", "DistributeStage", "ScanStage"]
 
@@ -209,7 +208,7 @@ class DistributeStage(ScanStage):
     ) -> None:
         super().__init__(config)
         self._first = _pickled_scans(scans)
-        self._next_scans = None if next_scans is None else _function("next_scans", next_scans)
+        self._next_scans = None if next_scans is None else function_of("next_scans", next_scans)
 
     @classmethod
     def check_arguments(cls, arguments: Mapping[str, Any]) -> None:
@@ -218,7 +217,7 @@ class DistributeStage(ScanStage):
         _pickled_scans(arguments.get("scans", ()))
         ScanConfig.of(arguments.get("config") or {})
         if arguments.get("next_scans") is not None:
-            _function("next_scans", arguments["next_scans"])
+            function_of("next_scans", arguments["next_scans"])
 
     def on_start(self) -> None:
         """Begin to run the first scans."""
@@ -298,8 +297,8 @@ class DemuxStage(ScanStage):
         config: ScanConfig | Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(replace(ScanConfig.of(config or {}), emit="tagged"))
-        self._key = _function("key", key)
-        self._make = _function("make", make)
+        self._key = function_of("key", key)
+        self._make = function_of("make", make)
         self._restart = checked_restart(restart)
 
     @classmethod
@@ -308,7 +307,7 @@ class DemuxStage(ScanStage):
         super().check_arguments(arguments)
         for name in ("key", "make"):
             if name in arguments:
-                _function(name, arguments[name])
+                function_of(name, arguments[name])
         checked_restart(arguments.get("restart", "fresh"))
         ScanConfig.of(arguments.get("config") or {})
 
@@ -345,11 +344,3 @@ def _pickled_scans(scans: Any) -> list[bytes]:
     if isinstance(scans, str | bytes | Mapping) or not isinstance(scans, Iterable):
         raise OptionError("scans", "a list of scans", scans)
     return [pickled_scan(scan_of(each)) for each in scans]
-
-
-def _function(option: str, value: Any) -> Callable[..., Any]:
-    try:
-        return resolve_function(option, value)
-    except Refused as error:
-        rule = "a function, or 'module:name' of one that can be imported"
-        raise OptionError(option, rule, value, error.detail) from error

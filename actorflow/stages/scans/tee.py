@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Literal
 
 from actorflow.errors import OptionError
 from actorflow.records import dataclass
-from actorflow.stages.scans.scan import Done, Partial, Scan
+from actorflow.stages.scans.scan import Done, Partial, Scan, function_of, scan_of
 
 __all__ = ["par_tee_with"]
 
@@ -84,9 +84,9 @@ def _state_after(answer: Partial[Any] | Done[Any], last: Any) -> Any:
 
 
 def par_tee_with(
-    combine: Callable[[Any, Any], Any],
-    left: Scan[Any, Any],
-    right: Scan[Any, Any],
+    combine: Callable[[Any, Any], Any] | str,
+    left: Scan[Any, Any] | str | Mapping[str, Any],
+    right: Scan[Any, Any] | str | Mapping[str, Any],
     *,
     worker: Literal["inline", "thread"] = "thread",
 ) -> Scan[Any, Any]:
@@ -96,7 +96,7 @@ def par_tee_with(
 
     Args:
         combine: makes a value of the left scan's and the right scan's.
-        left: one scan.
+        left: one scan, as `actorflow.stages.scans.scan_of` takes it.
         right: the other.
         worker: ``"thread"`` steps them at the same time, the left one in a thread beside the right
             one; ``"inline"`` one after the other, which is faster for cheap steps.
@@ -113,11 +113,6 @@ def par_tee_with(
 
     Idea from: streamly's ``parTeeWith``.
     """
-    if not callable(combine):
-        raise OptionError("combine", "a function of two values", combine)
-    for name, scan in (("left", left), ("right", right)):
-        if not isinstance(scan, Scan):
-            raise OptionError(name, "a Scan", scan)
     if worker not in ("inline", "thread"):
         raise OptionError("worker", "one of inline, thread", worker)
-    return _Tee(combine, left, right, worker)
+    return _Tee(function_of("combine", combine), scan_of(left), scan_of(right), worker)
