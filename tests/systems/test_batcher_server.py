@@ -339,6 +339,30 @@ def test_the_end_of_the_run_answers_everybody(reason: str, expected: Any) -> Non
     assert harness.exiting.reason == reason
 
 
+def test_c_20_an_abort_skips_what_has_not_begun() -> None:
+    """An inline batch whose turn has not come is not processed."""
+    processor = Leased()
+    harness = server(processor, policy=Size(), limits={"max_batch_size": 1})
+    call = add(harness, "a")
+    shut = harness.send_call(ShutDown("abort"))
+    with pytest.raises(BatchCancelled):
+        reply_to(harness, call)
+    harness.advance(0)
+    assert harness.reply_to(shut).mode == "abort"
+    assert not hasattr(processor, "released")
+
+
+@pytest.mark.parametrize(
+    ("option", "given"),
+    [("mode", {"mode": "gently"}), ("mode", {"mode": None}), ("deadline", {"deadline": -1})],
+)
+def test_a_shutdown_refuses_bad_arguments(option: str, given: dict[str, Any]) -> None:
+    """Where they are given."""
+    with pytest.raises(OptionError) as caught:
+        ShutDown(**given)
+    assert caught.value.option == option
+
+
 def test_what_a_clamped_policy_is_stands_in_the_log() -> None:
     """A hint above the batch size (C-15)."""
     harness = server(policy={"balanced": {"min_size_hint": 500}})

@@ -99,6 +99,15 @@ def test_an_input_is_acknowledged_when_its_outputs_are() -> None:
     assert harness.acked(1) == 1
 
 
+def test_a_window_that_no_batch_fits_into_is_warned_of() -> None:
+    """Each batch would wait for its time; nothing hangs."""
+    harness = harness_of(4, limits={"max_batch_size": 10})
+    assert harness.log[0].event == "max_demand is less than a batch: none will be full"
+    harness.route(1, [1, 2, 3, 4])
+    harness.advance(1)
+    assert [batch.items for batch in emitted(harness)] == [[1, 2, 3, 4]]
+
+
 def test_a_cast_flushes() -> None:
     """One key, or all."""
     harness = harness_of(key=parity)

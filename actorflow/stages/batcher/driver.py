@@ -111,6 +111,8 @@ class Batching(Stage):
         self._lives = 0
         self._phases: dict[int, _Phase] = {}
         self._life_of: dict[int, int] = {}
+        self._skipped: set[int] = set()
+        """What was interrupted before its turn came."""
         self._armed: float | None = None
         self._turns: deque[Callable[[], None]] = deque()
         self._started = True
@@ -206,7 +208,11 @@ class Batching(Stage):
     def _interrupt(self, batch: int) -> None:
         life = self._life_of.get(batch)
         plan = self._settings.plan
-        if life is not None and plan is not None and not plan.inline:
+        if life is None or plan is None:
+            return
+        if plan.inline:
+            self._skipped.add(life)
+        else:
             self._runtime.signal(life, "kill")
 
     def _answer(self, answer: Answer) -> None:
@@ -248,8 +254,10 @@ class Batching(Stage):
             self._soon(lambda: self._observe((ChildEnded(life, failed),)))
 
     def _run_inline(self, life: int, arguments: tuple[Any, ...]) -> None:
-        template = self._template
-        end = outcome_of(template.function, (*template.arguments, *arguments))
+        template, end = self._template, ChildEnd("shutdown", False)
+        if life not in self._skipped:
+            end = outcome_of(template.function, (*template.arguments, *arguments))
+        self._skipped.discard(life)
         self._observe((ChildEnded(life, end),))
 
     def _observe(self, endings: Sequence[ChildEnded]) -> None:

@@ -72,16 +72,13 @@ class Seen:
     front_full: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Immediate:
-    """A batch starts as soon as capacity is free: for the shortest wait.
+class Policy:
+    """When a batch starts: an `Immediate`, `Size`, `Duration` or `Balanced`, which are values.
 
-    What comes while all capacity is in use is the next batch.
-
-    Example:
-        >>> Immediate().deadline is None
-        True
+    The methods here are those of the ones that wait for nothing but capacity.
     """
+
+    __slots__ = ()
 
     @property
     def deadline(self) -> float | None:
@@ -95,17 +92,37 @@ class Immediate:
 
     def on_add(self, seen: Seen) -> Action:
         """What follows an item's arrival."""
-        if seen.at_capacity or not seen.opens:
-            return Action.QUEUE
-        return Action.ACQUIRE
+        raise NotImplementedError(f"{type(self).__name__} must define on_add")
 
-    def within(self, limits: Limits) -> Immediate:
-        """This policy as these limits allow it."""
+    def within(self, limits: Limits) -> Policy:
+        """This policy as these limits allow it.
+
+        Raises:
+            OptionError: they do not.
+        """
         return self
 
 
 @dataclass(frozen=True, slots=True)
-class Size:
+class Immediate(Policy):
+    """A batch starts as soon as capacity is free: for the shortest wait.
+
+    What comes while all capacity is in use is the next batch.
+
+    Example:
+        >>> Immediate().deadline is None
+        True
+    """
+
+    def on_add(self, seen: Seen) -> Action:
+        """What follows an item's arrival."""
+        if seen.at_capacity or not seen.opens:
+            return Action.QUEUE
+        return Action.ACQUIRE
+
+
+@dataclass(frozen=True, slots=True)
+class Size(Policy):
     """A batch starts when it is full: for the best use of what processes it.
 
     Args:
@@ -141,13 +158,9 @@ class Size:
         starts = seen.front_full and not seen.at_capacity
         return Action.PROCESS if starts else Action.QUEUE
 
-    def within(self, limits: Limits) -> Size:
-        """This policy as these limits allow it."""
-        return self
-
 
 @dataclass(frozen=True, slots=True)
-class Duration:
+class Duration(Policy):
     """A batch starts so many seconds after its first item: for a regular pace.
 
     Args:
@@ -193,13 +206,9 @@ class Duration:
             return Action.PROCESS
         return Action.QUEUE
 
-    def within(self, limits: Limits) -> Duration:
-        """This policy as these limits allow it."""
-        return self
-
 
 @dataclass(frozen=True, slots=True)
-class Balanced:
+class Balanced(Policy):
     """The first batch starts at once; while one is under way the next waits until it is worth it.
 
     Nagle's rule for batches: good at moderate load, where `Immediate` makes many small ones.
@@ -224,16 +233,6 @@ class Balanced:
         check_integer("min_size_hint", self.min_size_hint, 1)
         if type(self.clamp) is not bool:
             raise OptionError("clamp", "true or false", self.clamp)
-
-    @property
-    def deadline(self) -> float | None:
-        """Seconds after which a batch is due, or None for never."""
-        return None
-
-    @property
-    def front_only(self) -> bool:
-        """Whether a batch has to be full or due to start when capacity becomes free."""
-        return False
 
     def on_add(self, seen: Seen) -> Action:
         """What follows an item's arrival."""
@@ -261,9 +260,7 @@ class Balanced:
         return Balanced(most)
 
 
-Policy = Immediate | Size | Duration | Balanced
-
-_POLICIES: dict[str, type[Policy]] = {
+_POLICIES: dict[str, type[Immediate | Size | Duration | Balanced]] = {
     "immediate": Immediate,
     "size": Size,
     "duration": Duration,
@@ -350,7 +347,7 @@ def policy_of(given: object) -> Policy:
         >>> policy_of("immediate")
         Immediate()
     """
-    if isinstance(given, Immediate | Size | Duration | Balanced):
+    if isinstance(given, Policy):
         return given
     name: object = given
     arguments: object = {}

@@ -151,6 +151,19 @@ class BatcherStage(Batching, ProducerConsumer):
 
     # --- callbacks --------------------------------------------------------------------------------
 
+    def handle_subscribe(
+        self, side: str, options: Mapping[str, Any], subscription: Subscription
+    ) -> None:
+        """Say so when no batch can ever be full."""
+        window, size = options.get("max_demand"), self._settings.limits.max_batch_size
+        if side == "producer" and isinstance(window, int) and window < size:
+            self.log.warning(
+                "max_demand is less than a batch: none will be full",
+                producer=subscription.stage,
+                max_demand=window,
+                max_batch_size=size,
+            )
+
     def handle_events(self, events: list[Any], subscription: Subscription) -> Any:
         """Take events; they are finished when their batches are."""
         held = self.later()
