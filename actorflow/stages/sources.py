@@ -184,11 +184,18 @@ class Lines(Producer):
         """Go on from there."""
         self._number, self._offset = state["file"], state["offset"]
 
+    @property
+    def where(self) -> str:
+        """Where it stands, for messages."""
+        if self._number == len(self._paths):
+            return f"at the end of {self._paths[-1]}"
+        return f"in {self._paths[self._number]}, before byte {self._offset}"
+
     def _decoded(self, line: bytes) -> str:
         try:
             return line.decode(self._encoding).rstrip("\r\n")
         except UnicodeDecodeError as error:
-            error.add_note(f"in {self._paths[self._number]}, before byte {self._offset}")
+            error.add_note(self.where)
             raise
 
 

@@ -153,12 +153,21 @@ def read_letters(path: str | Path) -> Iterator[DeadLetter]:
         with open(path, encoding="utf-8") as lines:
             for number, line in enumerate(lines, 1):
                 if line.strip():
-                    yield _read(line, f"{path}, line {number}")
+                    yield read_letter(line, f"{path}, line {number}")
     except (OSError, UnicodeDecodeError) as error:
         raise DeadLetterError(f"{path} cannot be read: {error}") from error
 
 
-def _read(line: str, where: str) -> DeadLetter:
+def read_letter(line: str, where: str) -> DeadLetter:
+    """The letter in a line.
+
+    Args:
+        line: the line.
+        where: where it is, for the error.
+
+    Raises:
+        DeadLetterError: it is none.
+    """
     try:
         return DeadLetter.from_json(line)
     except ValueError as error:

@@ -47,7 +47,7 @@ def test_every_mutation_has_a_number_of_its_own() -> None:
     """So that one can be tried by its id."""
     ids = [mutation.id for mutation in MUTATIONS]
     assert len(set(ids)) == len(ids)
-    assert all(re.fullmatch(r"M\d+[a-f]?", each) for each in ids)
+    assert all(re.fullmatch(r"[FM]\d+[a-f]?", each) for each in ids)
 
 
 def test_an_edit_that_does_not_apply_is_an_error(tmp_path: Path) -> None:

@@ -206,7 +206,11 @@ def test_a_producer_consumer_takes_no_input_while_it_treats_a_batch() -> None:
     harness.ask(2, 100)
     harness.route(1, [2, 1])
     harness.route(1, [3])
+    waiting = harness.machine.consuming
+    assert waiting is not None
+    assert len(waiting.inbound) == 1
     harness.advance(seconds=1)
+    assert len(waiting.inbound) == 1
     assert harness.events(2) == []
     harness.order(control.DeadLetterKept(1))
     assert list(chain.from_iterable(harness.events(2))) == [2, 6]

@@ -21,6 +21,7 @@ from actorflow import (
     read_letters,
 )
 from actorflow.protocol.codec import dump
+from actorflow.stages.dead_letters import DeadLetters
 from actorflow.stages.sources import Items
 from actorflow.supervision.letters import DeadLetterFile
 from actorflow.testing import Simulation
@@ -135,6 +136,19 @@ def test_a_file_that_cannot_be_used_is_refused_before_anything_is_started(tmp_pa
         DeadLetterFile(tmp_path / "missing" / "letters")
     with pytest.raises(DeadLetterError, match="cannot be read"):
         list(read_letters(tmp_path / "nothing"))
+
+
+def test_letters_are_events_of_a_source_that_resumes(tmp_path: Path) -> None:
+    """For a stage that does something about them; a line that is none is named."""
+    path = tmp_path / "letters"
+    path.write_text("".join(letter(n).to_json() + "\n" for n in range(5)) + "no letter\n")
+    first = DeadLetters(str(path))
+    assert [each.value() for each in first.letters(2)] == [0, 1]
+    second = DeadLetters(str(path))
+    second.restore(first.snapshot())
+    assert [each.value() for each in second.letters(3)] == [2, 3, 4]
+    with pytest.raises(DeadLetterError, match=r"in .*letters, before byte \d+ is no dead letter"):
+        second.letters(1)
 
 
 # --- a store that fails ---------------------------------------------------------------------------
