@@ -89,6 +89,11 @@ class HeldPort:
         for frame in frames:
             self._port.send(frame.link, frame.head, frame.body)
 
+    def frames(self, link: int) -> list[bytes]:
+        """What is held back on a link, in order."""
+        held = (*self._taken, *self._fresh)
+        return [frame.head + frame.body for frame in held if frame.link == link]
+
     @property
     def holding(self) -> bool:
         """Whether anything is held back."""

@@ -99,6 +99,8 @@ class Child:
     end: End | None = None
     result: Any = None
     has_result: bool = False
+    last_result: Any = None
+    """What its present or last incarnation left behind; `result` may be of one before."""
     comes_back: bool = False
     """Stopped because its group is started again, and it with the group."""
     served: bool = False
@@ -153,7 +155,7 @@ class Child:
             Exception: whatever the user's class raises when its object is made again here.
         """
         if result is not None:
-            self.result = pickle.loads(result)
+            self.result = self.last_result = pickle.loads(result)
             self.has_result = True
 
     def ended_before(self, reason: Any) -> None:

@@ -57,9 +57,8 @@ class Ends:
         child.end = end
         child.state = ChildState.ENDED
         who = child.incarnation
-        self._state.report(
-            ChildEnded(who, child.pid, end.reason, end.normal, end.error, end.detail)
-        )
+        words = end.reason, end.normal, end.error, end.detail
+        self._state.report(ChildEnded(who, child.pid, *words, child.last_result))
         self._state.calls.down(who, end.reason)
         self._state.take_early(who)
         fell_back = self._decide(child, exited, end, asked=asked)

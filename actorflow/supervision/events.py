@@ -42,6 +42,7 @@ class ChildEnded:
         normal: whether that is an orderly end.
         error: the exception or kill, or None.
         detail: pid, signal or status, memory.
+        result: what it passed to `set_result`, or None.
     """
 
     child: Incarnation
@@ -50,6 +51,7 @@ class ChildEnded:
     normal: bool
     error: BaseException | None
     detail: str
+    result: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +102,8 @@ class DownMessage:
         status: the process's exit status, or None when it died of a signal.
         signal: the signal's number, or None.
         detail: pid, status or signal, memory, and what else is known, for a person.
+        result: what this incarnation passed to `set_result`, or None. Of a child that its dynamic
+            supervisor forgets, this is where its answer is given.
     """
 
     monitor: int
@@ -111,6 +115,7 @@ class DownMessage:
     status: int | None = None
     signal: int | None = None
     detail: str = ""
+    result: Any = None
 
 
 @dataclass(frozen=True, slots=True)

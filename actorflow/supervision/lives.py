@@ -32,7 +32,7 @@ class Lives:
         """Start a child's next incarnation."""
         child.generation += 1
         child.state = ChildState.STARTING
-        child.exiting = None
+        child.exiting = child.last_result = None
         child.served = False
         child.pid = 0
         child.overdue = False

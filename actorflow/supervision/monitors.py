@@ -134,6 +134,7 @@ class Monitors:
             status=end.status,
             signal=end.signal,
             detail=end.detail,
+            result=child.last_result,
         )
         try:
             monitor.tell(message)

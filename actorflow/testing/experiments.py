@@ -14,7 +14,7 @@ from actorflow.supervision.events import ChildEnded, ChildReady
 from actorflow.testing.meddling import DISTURBING, INTERVENTIONS, MAX_STEPS, Meddler
 from actorflow.testing.simulation import SimulatedRun, Simulation
 from actorflow.testing.topologies import RandomTopology, random_topology
-from actorflow.testing.verdicts import Record, judge
+from actorflow.testing.verdicts import Record, judge, judge_states
 
 __all__ = ["INTERVENTIONS", "Experiment", "Misdelivered"]
 
@@ -99,6 +99,11 @@ class Experiment:
         complete = "drain" not in self.interventions
         if disturbed and not complete:
             return  # a source that is killed while it drains does not begin again
+        if disturbed and self.topology.exact:
+            problems = list(judge_states(self.topology, finished.results))
+            if problems:
+                raise Misdelivered(problems)
+            return
         if disturbed and self.topology.lossy:
             return  # what was under way to a stage that fell is lost, as it may be
         problems = list(judge(self.topology, record, once=not disturbed, complete=complete))

@@ -16,9 +16,11 @@ from actorflow.dispatch.partition import PartitionDispatcher
 from actorflow.dispatch.partition_queue import Waiting
 from actorflow.dispatch.ready import ReadyDispatcher
 from actorflow.errors import ActorflowError
+from actorflow.protocol.codec import decode_events
 from actorflow.protocol.demand import AutoWindow
 from actorflow.protocol.driven import Driven
 from actorflow.protocol.held import HeldWindow
+from actorflow.protocol.messages import Route, RouteEos, decode
 from actorflow.records import dataclass
 from actorflow.runtime.simulated.process import SimulatedProcess
 from actorflow.stage.buffer import Buffer, Chunk
@@ -85,17 +87,21 @@ def credit_is_conserved(flow: Flow) -> Iterator[str]:
     """Credit + demand under way + events under way + events not handled = what is open.
 
     The right side is what the consumer asked for less what it has handled, from the ledger; the
-    left is added up from the producer's dispatcher, the wire, and the consumer's queues.
+    left is added up from the producer's dispatcher, what it holds back (``exactly_once``), the
+    wire, and the consumer's queues.
     """
+    if _end_is_held_back(flow):
+        return
     open_here = flow.asked - flow.handled
     credit = _credit(flow)
     waiting = 0 if flow.consumer is None else _unhandled(flow.consumer, flow.ref)
-    found = credit + flow.asks_on_wire + flow.events_on_wire + waiting
+    held = _held_back(flow)
+    found = credit + flow.asks_on_wire + held + flow.events_on_wire + waiting
     if found != open_here:
         yield (
             f"ref {flow.ref}: {flow.asked} asked - {flow.handled} handled = {open_here}, but credit"
-            f" {credit} + asks on the wire {flow.asks_on_wire} + events on the wire"
-            f" {flow.events_on_wire} + not handled {waiting} = {found}"
+            f" {credit} + asks on the wire {flow.asks_on_wire} + held back {held} + events on the"
+            f" wire {flow.events_on_wire} + not handled {waiting} = {found}"
         )
 
 
@@ -106,12 +112,12 @@ def counters_agree(flow: Flow, process: SimulatedProcess) -> Iterator[str]:
         return
     if process is flow.producer:
         half = None if process.machine is None else process.machine.producing
-        # What is counted may be held back, or meet a link that is at its end.
+        # What is counted may be held back, as the end may be, or meet a link that is at its end.
         ahead = flow.ended or isinstance(half, ExactProducingHalf)
         sent, asked = link.producing[LinkCounter.EVENTS], link.producing[LinkCounter.DEMAND]
         if sent < flow.sent or (sent > flow.sent and not ahead):
             yield f"ref {flow.ref}: {sent} events counted, {flow.sent} sent"
-        if not flow.ended and asked != flow.asked_in:
+        if asked > flow.asked_in or (asked < flow.asked_in and not ahead):
             yield f"ref {flow.ref}: demand for {asked} counted, for {flow.asked_in} received"
     if process is flow.consumer:
         received, asked = link.consuming[LinkCounter.EVENTS], link.consuming[LinkCounter.DEMAND]
@@ -159,6 +165,27 @@ def _credit(flow: Flow) -> int:
         return outgoing.early_asks
     # What is held back until the consumer has finished more is still its credit.
     return half.dispatcher.outstanding(flow.ref) + outgoing.withheld
+
+
+def _end_is_held_back(flow: Flow) -> bool:
+    """Whether an `exactly_once` producer has ended it, and may not say so yet."""
+    machine = None if flow.producer is None else flow.producer.machine
+    half = None if machine is None else machine.producing
+    if not isinstance(half, ExactProducingHalf):
+        return False
+    messages = [decode(frame[4:]) for frame in half.held.frames(flow.ref)]
+    return any(isinstance(each, RouteEos) for each in messages)
+
+
+def _held_back(flow: Flow) -> int:
+    """Events that an `exactly_once` producer has numbered, and not in a snapshot yet."""
+    machine = None if flow.producer is None else flow.producer.machine
+    half = None if machine is None else machine.producing
+    if not isinstance(half, ExactProducingHalf):
+        return 0
+    messages = [decode(frame[4:]) for frame in half.held.frames(flow.ref)]
+    batches = [each for each in messages if isinstance(each, Route)]
+    return sum(len(decode_events(batch.codec, batch.body)) for batch in batches)
 
 
 def _unhandled(process: SimulatedProcess, ref: int) -> int:
@@ -287,11 +314,14 @@ def no_event_evaporates(process: SimulatedProcess, ledger: Ledger, base: Base) -
     """Every event emitted is acknowledged, unacknowledged, waiting or discarded: nothing else.
 
     Under ``at_most_once`` what was sent takes the place of what is and is not acknowledged. A
-    broadcast, which copies, and a partition function, which may drop, are left out.
+    broadcast, which copies, and a partition function, which may drop, are left out; so is
+    ``exactly_once``, where what a predecessor had sent is others' until somebody comes for it.
     """
     machine = process.machine
     half = None if machine is None else machine.producing
     if half is None or not isinstance(half.dispatcher, DemandDispatcher):
+        return
+    if isinstance(half, ExactProducingHalf):
         return
     counters = process.counters
     discarded = counters[Counter.DISCARDED] - base.discarded
@@ -308,10 +338,13 @@ def no_event_evaporates(process: SimulatedProcess, ledger: Ledger, base: Base) -
 
 
 def acknowledged_is_finished(flow: Flow, acked: int, half: ProducingHalf | None) -> Iterator[str]:
-    """A batch is acknowledged once it is handled, and once everything made from it is finished."""
+    """A batch is acknowledged once it is handled, and once everything made from it is finished.
+
+    Or, under ``exactly_once``, is kept.
+    """
     if acked > flow.handled_seq:
         yield f"ref {flow.ref}: batch {acked} acknowledged, {flow.handled_seq} handled"
-    if half is None or not half.keeps:
+    if half is None or not half.keeps or isinstance(half, ExactProducingHalf):
         return
     first = _first_unfinished(half)
     for seq in [seq for seq in flow.outputs if seq <= acked]:

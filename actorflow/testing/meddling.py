@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from random import Random
 
 from actorflow.errors import ActorflowError
@@ -12,11 +13,11 @@ from actorflow.protocol.demand import SubscriptionOptions
 from actorflow.protocol.identity import StageId
 from actorflow.runtime.simulated.stall import Stalled
 from actorflow.stage.options import StageOptions
-from actorflow.supervision import operations, subscriptions
+from actorflow.supervision import changes, operations, subscriptions
 from actorflow.supervision.children import Child, ChildState
 from actorflow.supervision.specs import ChildSpec, StageSpec
 from actorflow.supervision.wiring import Edge, EdgeState
-from actorflow.testing.players import Numbers, Sink
+from actorflow.testing.players import ExactSink, Numbers, Sink
 from actorflow.testing.simulation import Simulation
 from actorflow.testing.topologies import RandomTopology
 
@@ -24,6 +25,9 @@ __all__ = ["DISTURBING", "INTERVENTIONS", "MAX_STEPS", "Meddler"]
 
 MAX_STEPS = 200_000
 """More than ten times what the longest experiment takes."""
+
+WITHIN = 5.0
+"""Virtual seconds that a replica which is not wanted any more may take to leave."""
 
 HOLDS_FOR = 60
 """For how many steps a source is held at most."""
@@ -71,6 +75,32 @@ class Meddler:
                 extra=edge.options.extra,
             )
             operations.subscribe(self._core, str(edge.consumer), str(edge.producer), options)
+
+    def resubscribe(self) -> None:
+        """Replace a subscription by one with another window."""
+        edges = [
+            edge
+            for edge in self._core.wiring.edges
+            if edge.state is EdgeState.ESTABLISHED and not edge.leaving and edge.replaces is None
+        ]
+        if edges:
+            old = self._random.choice(edges)
+            options = replace(old.options, max_demand=self._random.randint(1, 6), min_demand=None)
+            reason = self._random.choice(("normal", "enough"))
+            subscriptions.resubscribe(
+                self._core, old.ref, to=None, options=options, reason=reason, consumer=None
+            )
+
+    def scale(self) -> None:
+        """Have more or fewer replicas of a stage whose events any of them can take."""
+        names = [
+            name
+            for name in self._topology.stages
+            if name not in self._topology.sources and self._is_replaceable(name)
+        ]
+        if names:
+            name = self._random.choice(names)
+            changes.scale(self._core, name, self._random.randint(1, 4), WITHIN)
 
     def cancel(self) -> None:
         """End a subscription whose events another consumer can take."""
@@ -148,7 +178,8 @@ class Meddler:
         self._late += 1
         name = StageId(f"late{self._late}")
         delivery = producer.spec.stage.options.delivery
-        spec = StageSpec(id=name, behaviour=Sink, options=StageOptions(delivery=delivery))
+        sink = ExactSink if self._topology.exact else Sink
+        spec = StageSpec(id=name, behaviour=sink, options=StageOptions(delivery=delivery))
         started = operations.start_child(self._core, ChildSpec(stage=spec))
         self._wait(started.done, MAX_STEPS)
         demand = SubscriptionOptions(max_demand=self._random.randint(1, 5))
@@ -178,16 +209,18 @@ class Meddler:
         return sink and child.id.index > 0 and self._is_replaceable(child.id.name)
 
     def _is_replaceable(self, name: str) -> bool:
-        """Whether any replica may take what another has not finished."""
+        """Whether any replica may take what another has not finished, and no state goes with it."""
         upstream = [producer for producer, consumer in self._topology.links if consumer == name]
         anyone = all(self._topology.dispatcher(each) == "demand" for each in upstream)
-        return anyone and not self._topology.lossy
+        return anyone and not self._topology.lossy and not self._topology.exact
 
 
 _DEEDS: dict[str, Callable[[Meddler], None]] = {
     "drain": Meddler.drain,
     "stop": Meddler.stop,
     "subscribe": Meddler.subscribe,
+    "resubscribe": Meddler.resubscribe,
+    "scale": Meddler.scale,
     "cancel": Meddler.cancel,
     "terminate": Meddler.terminate,
     "hold": Meddler.hold,
@@ -200,5 +233,5 @@ _DEEDS: dict[str, Callable[[Meddler], None]] = {
 INTERVENTIONS = tuple(_DEEDS)
 """What may be done, by name."""
 
-DISTURBING = ("cancel", "terminate")
+DISTURBING = ("cancel", "terminate", "scale")
 """After these an event may come twice, as after a crash."""

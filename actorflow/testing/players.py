@@ -12,6 +12,11 @@ __all__ = [
     "SPAN",
     "AskedThrough",
     "ByHand",
+    "ExactAskedThrough",
+    "ExactByHand",
+    "ExactNumbers",
+    "ExactSink",
+    "ExactThrough",
     "KeptNumbers",
     "KeptSink",
     "KeptThrough",
@@ -237,6 +242,48 @@ class ByHand(_Hears):
     def handle_events(self, events: list[int], subscription: Subscription) -> None:
         """Ask for as many again."""
         self.ask(subscription, len(events))
+
+
+class Remembers(Consumer):
+    """One whose state is everything it has taken, for ``exactly_once``; its result is the same."""
+
+    def handle_events(self, events: list[int], subscription: Subscription) -> Any:
+        """Note them, and do what the class does."""
+        memory = self.__dict__.setdefault("memory", [])
+        memory += [[subscription.peer.stage.name, event] for event in events]
+        return super().handle_events(events, subscription)
+
+    def snapshot(self) -> dict[str, Any]:
+        """All its plain attributes."""
+        return {name: value for name, value in vars(self).items() if not name.startswith("_")}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on with them."""
+        vars(self).update(state)
+
+    def on_stop(self, reason: Any) -> None:
+        """Leave it behind."""
+        self.set_result(vars(self).get("memory", []))
+
+
+class ExactNumbers(KeptNumbers):
+    """A source of an ``exactly_once`` topology."""
+
+
+class ExactThrough(Remembers, Through):
+    """As `Through`, in an ``exactly_once`` topology."""
+
+
+class ExactAskedThrough(Remembers, AskedThrough):
+    """As `AskedThrough`, in an ``exactly_once`` topology."""
+
+
+class ExactSink(Remembers, Sink):
+    """As `Sink`, in an ``exactly_once`` topology."""
+
+
+class ExactByHand(Remembers, ByHand):
+    """As `ByHand`, in an ``exactly_once`` topology."""
 
 
 def is_even(event: int) -> bool:

@@ -18,6 +18,11 @@ from actorflow.testing.players import (
     SPAN,
     AskedThrough,
     ByHand,
+    ExactAskedThrough,
+    ExactByHand,
+    ExactNumbers,
+    ExactSink,
+    ExactThrough,
     KeptNumbers,
     KeptSink,
     KeptThrough,
@@ -31,6 +36,7 @@ from actorflow.testing.players import (
 )
 
 __all__ = [
+    "SPAN",
     "ByHand",
     "Numbers",
     "RandomTopology",
@@ -68,6 +74,16 @@ class RandomTopology:
     def lossy(self) -> bool:
         """Whether what a stage had not finished when it fell is lost: ``at_most_once``."""
         return any(s.options.delivery == "at_most_once" for s in self.stages.values())
+
+    @property
+    def exact(self) -> bool:
+        """Whether every event counts once in every stage's state: ``exactly_once``."""
+        return any(s.options.delivery == "exactly_once" for s in self.stages.values())
+
+    def replays(self, producer: str) -> bool:
+        """Whether who subscribes late to a stage gets what was there before."""
+        described: Any = self.stages[producer].options.dispatcher
+        return isinstance(described, Mapping) and "broadcast" in described
 
     def dispatcher(self, producer: str) -> str:
         """By which rule a stage dispatches."""
@@ -117,10 +133,16 @@ def random_topology(random: Random, *, lossless: bool = False) -> RandomTopology
         True
     """
     delivery = "at_least_once" if lossless or random.random() < 0.8 else "at_most_once"
+    exact = delivery == "at_least_once" and random.random() < 0.15
     drafts = _draft_stages(random)
     _connect(random, drafts)
     partitions = _choose_dispatchers(random, drafts)
-    _choose_arguments(random, drafts, lossless=lossless, leavers=delivery == "at_least_once")
+    leavers = delivery == "at_least_once" and not exact
+    _choose_arguments(random, drafts, lossless=lossless or exact, leavers=leavers)
+    if exact:
+        delivery = "exactly_once"
+        for draft in drafts:
+            draft.behaviour = _exact(draft.behaviour)
     specs = {
         draft.name: StageSpec(
             id=StageId(draft.name),
@@ -187,6 +209,18 @@ def _draft_stages(random: Random) -> list[_Draft]:
     return drafts
 
 
+def _exact(behaviour: type[Stage]) -> type[Stage]:
+    """The class of the same kind whose state shows what counts."""
+    kinds = {
+        Numbers: ExactNumbers,
+        AskedThrough: ExactAskedThrough,
+        Through: ExactThrough,
+        Sink: ExactSink,
+        ByHand: ExactByHand,
+    }
+    return next(exact for kind, exact in kinds.items() if issubclass(behaviour, kind))
+
+
 def _connect(random: Random, drafts: list[_Draft]) -> None:
     """Each stage takes events from one or two before it, and each producer has a consumer."""
     for number, draft in enumerate(drafts):
@@ -238,7 +272,10 @@ def _choose_dispatchers(random: Random, drafts: list[_Draft]) -> dict[str, tuple
             by = partial(remainder, count) if random.random() < 0.5 else None
             draft.options["dispatcher"] = {"partition": {"partitions": count, "by": by}}
         elif draft.dispatcher == "broadcast":
-            draft.options["dispatcher"] = "broadcast"
+            replay = random.choice((0, 0, 1, 4, 100))
+            draft.options["dispatcher"] = (
+                {"broadcast": {"replay": replay}} if replay else "broadcast"
+            )
             for each in consumers:
                 if random.random() < 0.2:
                     _add_option(each, draft.name, "selector", f"{__name__}:is_even")

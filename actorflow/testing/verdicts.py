@@ -10,16 +10,16 @@ from typing import Any
 from actorflow.dispatch.hashing import stable_hash
 from actorflow.protocol.codec import decode_events
 from actorflow.protocol.identity import Incarnation, StageId
-from actorflow.protocol.messages import Ask, Route, decode
+from actorflow.protocol.messages import Ask, Route, Subscribe, decode
 from actorflow.records import dataclass
 from actorflow.runtime.simulated.process import SimulatedProcess
 from actorflow.runtime.simulated.witness import Witness
 from actorflow.stage.behaviour import Subscription
 from actorflow.stage.callbacks import HANDLE_EVENTS
 from actorflow.stage.work import CONTROL_LINK, Work
-from actorflow.testing.topologies import RandomTopology, is_even, remainder, through
+from actorflow.testing.topologies import SPAN, RandomTopology, is_even, remainder, through
 
-__all__ = ["Record", "judge"]
+__all__ = ["Record", "judge", "judge_states"]
 
 
 @dataclass(slots=True)
@@ -66,6 +66,8 @@ class Record(Witness):
         self.taken: dict[int, Taken] = {}
         self.told: dict[Incarnation, list[int]] = defaultdict(list)
         """The places in the order of emission at which a stage notified its consumers."""
+        self._replaced: dict[int, int] = {}
+        """For a subscription the one in whose place it was made, on the same link of two lives."""
 
     def received(self, process: SimulatedProcess, link: int, frame: bytes) -> None:
         """Note batches, and acknowledgements."""
@@ -80,6 +82,8 @@ class Record(Witness):
         elif isinstance(message, Ask) and message.ref in self.taken:
             flow = self.taken[message.ref]
             flow.acked = max(flow.acked, message.acked)
+        elif isinstance(message, Subscribe) and message.replaces is not None:
+            self._replaced[message.ref] = message.replaces
 
     def finishes(self, process: SimulatedProcess, work: Work, result: object) -> None:
         """Note the events of a callback that has returned."""
@@ -94,6 +98,20 @@ class Record(Witness):
             if process.machine is not None and getattr(process.machine.behaviour, "tells", False):
                 self.told[process.child].append(len(self.emitted[process.child]))
             self.emitted[process.child] += result
+
+    def streams(self) -> list[Taken]:
+        """What each consumer took from each producer, over subscriptions that replaced others."""
+        streams: dict[int, Taken] = {}
+        for ref, taken in sorted(self.taken.items()):
+            first = ref
+            while first in self._replaced:
+                first = self._replaced[first]
+            stream = streams.get(first)
+            if stream is None:
+                stream = streams[first] = Taken(taken.producer, taken.consumer, taken.options)
+            stream.told += [(place, len(stream.events) + before) for place, before in taken.told]
+            stream.events += taken.events
+        return list(streams.values())
 
     def _flow(self, handle: Subscription, consumer: Incarnation) -> Taken:
         taken = self.taken.get(handle.ref)
@@ -137,20 +155,23 @@ def _sources(topology: RandomTopology, record: Record) -> Iterator[str]:
 def _exactly(
     topology: RandomTopology, record: Record, producer: Incarnation, emitted: list[int]
 ) -> Iterator[str]:
-    flows = [taken for taken in record.taken.values() if taken.producer == producer]
+    flows = [taken for taken in record.streams() if taken.producer == producer]
     discarded = Counter(record.discarded[producer])
-    dispatcher = topology.stages[producer.stage.name].options.dispatcher
+    name = producer.stage.name
+    dispatcher = topology.stages[name].options.dispatcher
     # What a consumer that leaves had not finished goes to the others, behind newer events.
     in_order = not any(
         topology.stages[consumer].arguments.get("leaves_after")
-        for consumer in topology.consumers(producer.stage.name)
+        for consumer in topology.consumers(name)
     )
     for flow in flows:
         if in_order and not _is_subsequence(flow.events, emitted):
             yield f"{flow.consumer} took from {producer} out of order: {flow.events} of {emitted}"
-        if in_order:
+        late = topology.replays(name) and flow.consumer.stage.name not in topology.stages
+        if in_order and not late:
+            # What is replayed has left its notifications behind.
             yield from _told(flow, emitted, record.told[producer])
-    if dispatcher == "broadcast":
+    if topology.dispatcher(name) == "broadcast":
         # Who came late missed the beginning.
         declared = [flow for flow in flows if flow.consumer.stage.name in topology.stages]
         yield from _broadcast(declared, emitted, discarded)
@@ -206,7 +227,7 @@ def _nothing_lost(topology: RandomTopology, record: Record) -> Iterator[str]:
     A source lets go of all that it emits before it ends; so nothing of that is lost. What a stage
     had made of events that were then delivered again, perhaps to another, does not count.
     """
-    for name, spec in topology.stages.items():
+    for name in topology.stages:
         if name in topology.sources:
             made = {e for c, es in record.emitted.items() if c.stage.name == name for e in es}
         elif name in topology.rules:
@@ -221,7 +242,7 @@ def _nothing_lost(topology: RandomTopology, record: Record) -> Iterator[str]:
             if unhandled:
                 yield f"{flow.consumer} acknowledged {unhandled} from {name} unhandled"
         made -= {e for c, es in record.discarded.items() if c.stage.name == name for e in es}
-        if spec.options.dispatcher != "broadcast":
+        if topology.dispatcher(name) != "broadcast":
             missing = made - {event for flow in flows for event in flow.events}
             if missing:
                 yield f"nobody took {missing} from {name}"
@@ -234,6 +255,55 @@ def _nothing_lost(topology: RandomTopology, record: Record) -> Iterator[str]:
                 mine = {e for flow in flows if flow.consumer.stage == who for e in flow.events}
                 if wanted - mine:
                     yield f"{who} never took {wanted - mine} from {name}"
+
+
+def judge_states(topology: RandomTopology, results: Mapping[str, Any]) -> Iterator[str]:
+    """What went wrong with the states that ``exactly_once`` has left behind; nothing when all well.
+
+    A state is all that a stage has taken, as `players.Remembers` leaves it.
+
+    Args:
+        topology: what was run, until its sources had no more.
+        results: what the stages passed to `set_result`.
+    """
+    taken = {stage: list(events) for stage, events in _states(results)}
+    for name, spec in topology.stages.items():
+        if name in topology.sources:
+            first, count = int(spec.arguments["first"]), topology.sources[name]
+            starts = range(first, first + SPAN * spec.replicas, SPAN)
+            made = Counter(event for start in starts for event in range(start, start + count))
+        elif name in topology.rules:
+            rule = topology.rules[name]
+            mine = [pairs for stage, pairs in taken.items() if stage.name == name]
+            made = Counter(each for pairs in mine for _, e in pairs for each in through(rule, e))
+        else:
+            continue
+        shares = {
+            stage: Counter(event for producer, event in pairs if producer == name)
+            for stage, pairs in taken.items()
+        }
+        if topology.dispatcher(name) != "broadcast":
+            yield from _differ(f"all consumers of {name}", made, sum(shares.values(), Counter()))
+            continue
+        for consumer in topology.consumers(name):
+            selector = topology.links[name, consumer].extra.get("selector")
+            wanted = Counter({e: n for e, n in made.items() if not selector or is_even(e)})
+            for index in range(topology.stages[consumer].replicas):
+                who = StageId(consumer, index)
+                yield from _differ(f"{who} of {name}", wanted, shares.get(who, Counter()))
+
+
+def _states(results: Mapping[str, Any]) -> Iterator[tuple[StageId, list[Any]]]:
+    for name, result in results.items():
+        alone = all(each and isinstance(each[0], str) for each in result)
+        for index, state in enumerate([result] if alone else result):
+            yield StageId(name, index), state or []
+
+
+def _differ(who: str, wanted: Counter[int], counted: Counter[int]) -> Iterator[str]:
+    missing, repeated = wanted - counted, counted - wanted
+    if missing or repeated:
+        yield f"in the state of {who} {dict(missing)} are missing, {dict(repeated)} too many"
 
 
 def _partition(dispatcher: Mapping[str, Any], event: int) -> int:

@@ -12,11 +12,12 @@ import pytest
 
 from actorflow import Consumer, DownMessage, OptionError, StageKilled, Subscription, Topology
 from actorflow.protocol.identity import StageId
+from actorflow.stage.spec import StageSpec
 from actorflow.supervision import operations
 from actorflow.supervision.children import ChildState
 from actorflow.supervision.events import ChildEnded, StageLogged, SupervisorEvent
 from actorflow.supervision.monitors import teller
-from actorflow.supervision.specs import Backoff
+from actorflow.supervision.specs import Backoff, ChildSpec
 from actorflow.testing import Simulation
 from actorflow.testing.topologies import Numbers, Sink
 from tests.end_to_end.helpers import Events, kill
@@ -158,6 +159,42 @@ def test_a_monitor_goes_with_the_name() -> None:
     simulation.run_until(gone.done)
     assert [(str(down.child), down.restarting) for down in downs] == [("sink/0#1", True)]
     simulation.stop()
+
+
+class Answers(Consumer):
+    """Leaves its life's number behind, unless it is killed."""
+
+    def on_stop(self, reason: Any) -> None:
+        self.set_result(f"answer of {self.name}")
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_what_a_forgotten_child_has_answered_comes_with_its_end(seed: int) -> None:
+    """To its monitor and in the event of its end; the run keeps nothing of it."""
+    topology = Topology("service").dynamic_supervisor("jobs")
+    simulation = Simulation(topology, seed=seed).start()
+    core = simulation.core
+    downs: list[DownMessage] = []
+    for name in ("jobs.a", "jobs.b"):
+        stage = StageSpec(id=StageId(name), behaviour=Answers)
+        started = operations.start_child(core, ChildSpec(stage=stage, supervisor="jobs"))
+        simulation.run_until(started.done)
+        operations.monitor(core, name, downs.append)
+    killed = core.children[StageId("jobs.a")]
+    simulation.world.signal(killed.incarnation, "kill")
+    simulation.run_until(lambda: killed.generation == 2 and killed.state is ChildState.RUNNING)
+    for name in ("jobs.a", "jobs.b"):
+        simulation.run_until(operations.terminate_child(core, name).done)
+    assert [(str(down.child), down.result) for down in downs] == [
+        ("jobs.a/0#1", None),
+        ("jobs.a/0#2", "answer of jobs.a"),
+        ("jobs.b/0#1", "answer of jobs.b"),
+    ]
+    assert not core.children
+    run = simulation.stop()
+    ended = [event for event in run.events if isinstance(event, ChildEnded)]
+    assert [event.result for event in ended] == [None, "answer of jobs.a", "answer of jobs.b"]
+    assert run.results == {}
 
 
 def test_a_target_that_fails_hurts_nobody(caplog: pytest.LogCaptureFixture) -> None:
