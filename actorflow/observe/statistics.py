@@ -36,7 +36,8 @@ class StageStatistics:
         redelivered: events sent again because a consumer had not finished them.
         replayed: events that late subscribers got, or are to get, to catch up.
         discarded: events dropped: by a full buffer, or because nobody was to have them.
-        lost: events sent that only a consumer which is gone for good was to have.
+        lost: events sent that only a consumer which is gone for good was to have; under
+            ``at_most_once`` all that a consumer which died had not said it had finished.
         excess: events that came without having been asked for.
         retried: events handed to `handle_events` again in the same life, after it had failed.
         skipped: events given up, and dropped, as `on_error` says.

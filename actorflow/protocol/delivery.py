@@ -12,7 +12,7 @@ from typing import Any, Self
 from actorflow.errors import ProtocolError
 from actorflow.records import dataclass
 
-__all__ = ["Attempt", "Lineage", "Origin", "Unfinished", "UnfinishedBatch"]
+__all__ = ["Attempt", "Lineage", "Origin", "Unfinished", "UnfinishedBatch", "Unkept"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +65,6 @@ class UnfinishedBatch:
 class Unfinished:
     """A producer's store of one subscription's unacknowledged batches, bounded by its demand.
 
-    Args:
-        keep: whether batches are kept at all (not under ``at_most_once``).
-
     Example:
         >>> store = Unfinished()
         >>> store.sent(["a", "b"], position=0), store.sent(["c"], position=2)
@@ -82,7 +79,6 @@ class Unfinished:
         "_attempts",
         "_events",
         "_in_order",
-        "_keep",
         "_positions",
         "_suspects",
         "acked",
@@ -90,14 +86,13 @@ class Unfinished:
         "seq",
     )
 
-    def __init__(self, *, keep: bool = True) -> None:
+    def __init__(self) -> None:
         # What is kept of a batch, in two queues, as an object for each would take longer. Sequence
         # numbers have no gaps, so they are known: the last is `seq`.
         self._events: deque[list[Any]] = deque()
         self._positions: deque[int] = deque()
         self._attempts: dict[int, Attempt] = {}
         self._suspects: dict[int, Attempt] = {}
-        self._keep = keep
         self._in_order = True
         self.seq = 0
         self.acked = 0
@@ -105,16 +100,15 @@ class Unfinished:
 
     def sent(self, events: list[Any], position: int) -> int:
         """Remember a batch that is about to be sent; returns its sequence number."""
+        positions = self._positions
+        if not positions:
+            self._in_order = True
+        elif position < positions[-1]:
+            self._in_order = False  # another consumer's unfinished batch, sent again here
+        positions.append(position)
+        self._events.append(events)
+        self.count += len(events)
         self.seq += 1
-        if self._keep:
-            positions = self._positions
-            if not positions:
-                self._in_order = True
-            elif position < positions[-1]:
-                self._in_order = False  # another consumer's unfinished batch, sent again here
-            positions.append(position)
-            self._events.append(events)
-            self.count += len(events)
         return self.seq
 
     def acknowledge(self, seq: int) -> int:
@@ -124,10 +118,7 @@ class Unfinished:
             ProtocolError: ``bad_acknowledgement``: a batch that was never sent. An older number
                 than before is no news and no error.
         """
-        if seq > self.seq:
-            raise ProtocolError("bad_acknowledgement", f"batch {seq} acknowledged of {self.seq}")
-        if seq > self.acked:  # noqa: PLR1730  (max is a call, on the path of every batch)
-            self.acked = seq
+        self._believe(seq)
         finished = 0
         for _ in range(len(self._events) - self.seq + seq):
             finished += len(self._events.popleft())
@@ -137,9 +128,8 @@ class Unfinished:
 
     def attempted(self, attempt: Attempt) -> None:
         """The batch that was sent last, of one event, is another attempt at it."""
-        if self._keep:
-            self._attempts = {seq: it for seq, it in self._attempts.items() if seq > self.acked}
-            self._attempts[self.seq] = attempt
+        self._attempts = {seq: it for seq, it in self._attempts.items() if seq > self.acked}
+        self._attempts[self.seq] = attempt
 
     def suspect(self, seq: int, failure: dict[str, Any]) -> None:
         """The consumer died with this batch in hand: each of its events will come alone.
@@ -178,6 +168,16 @@ class Unfinished:
         )
         return [batch for several in split for batch in several]
 
+    def lose(self) -> int:
+        """The consumer is gone: how many events it may not have had, and nobody will have again."""
+        return 0
+
+    def _believe(self, seq: int) -> None:
+        if seq > self.seq:
+            raise ProtocolError("bad_acknowledgement", f"batch {seq} acknowledged of {self.seq}")
+        if seq > self.acked:  # noqa: PLR1730  (max is a call, on the path of every batch)
+            self.acked = seq
+
     @property
     def kept(self) -> list[UnfinishedBatch]:
         """Every batch that is not acknowledged, oldest first."""
@@ -203,6 +203,50 @@ def _singles(batch: UnfinishedBatch, attempt: Attempt) -> list[UnfinishedBatch]:
         UnfinishedBatch(batch.seq, [event], batch.position + offset, attempt)
         for offset, event in enumerate(batch.events)
     ]
+
+
+class Unkept(Unfinished):
+    """The store under ``at_most_once``: it keeps no events, and counts those not acknowledged.
+
+    Example:
+        >>> store = Unkept()
+        >>> store.sent(["a", "b"], position=0), store.sent(["c"], position=2)
+        (1, 2)
+        >>> store.acknowledge(1), store.count, store.give_back(), store.lose()
+        (0, 0, [], 1)
+    """
+
+    __slots__ = ("_sizes",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._sizes: deque[int] = deque()
+
+    def sent(self, events: list[Any], position: int) -> int:
+        """Remember how many events are about to be sent; returns their sequence number."""
+        self._sizes.append(len(events))
+        self.seq += 1
+        return self.seq
+
+    def acknowledge(self, seq: int) -> int:
+        """Every batch up to `seq` is finished; none of it was unfinished.
+
+        Raises:
+            ProtocolError: as `Unfinished.acknowledge`.
+        """
+        self._believe(seq)
+        for _ in range(len(self._sizes) - self.seq + seq):
+            self._sizes.popleft()
+        return 0
+
+    def attempted(self, attempt: Attempt) -> None:
+        """Nothing is attempted again."""
+
+    def lose(self) -> int:
+        """How many events were on their way, or in hand, or finished without a word of it yet."""
+        lost = sum(self._sizes)
+        self._sizes.clear()
+        return lost
 
 
 @dataclass(slots=True)

@@ -19,7 +19,7 @@ from actorflow.dispatch.build import build_dispatcher
 from actorflow.dispatch.guard import guarded
 from actorflow.errors import CannotServe, EventNotEncodable, PartitionError
 from actorflow.protocol.codec import Encoder, encode_value
-from actorflow.protocol.delivery import Attempt, Unfinished, UnfinishedBatch
+from actorflow.protocol.delivery import Attempt, Unfinished, UnfinishedBatch, Unkept
 from actorflow.protocol.demand import MAX_AUTO, SubscriptionOptions
 from actorflow.protocol.identity import Incarnation
 from actorflow.protocol.messages import Ask
@@ -141,7 +141,7 @@ class ProducingHalf:
         Raises:
             ProtocolError: what the consumer says of its last snapshot cannot be.
         """
-        return Unfinished(keep=self.outgoing.keep)
+        return Unfinished() if self.outgoing.keep else Unkept()
 
     def keep_for_successor(self, outgoing: Outgoing) -> None:
         """A consumer will have a successor: what it had not finished may go to others as well."""

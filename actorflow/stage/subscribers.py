@@ -378,9 +378,10 @@ class Subscribers:
         """What the consumer had not finished is dispatched again, or kept for its successor.
 
         What neither happens to, since only this consumer was to have it and none succeeds it, is
-        lost.
+        lost; so is everything under ``at_most_once``.
         """
         self._half.given_back(outgoing)
+        self._lose(outgoing.store.lose(), outgoing)
         batches = outgoing.store.give_back()
         count = sum(len(batch.events) for batch in batches)
         if not count:

@@ -70,6 +70,7 @@ def test_s114_b21_a_consumer_killed_in_the_middle_of_a_batch(delivery: str, tmp_
     # The first batch died with its consumer: half of it had been seen, and none comes again.
     assert taken == [*range(5), *range(10, 100)]
     assert source.redelivered == 0
+    assert source.lost == 10
     assert source.events_out - len(set(taken)) == 5
     assert sink.events_in == 100
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from actorflow.errors import ProtocolError
-from actorflow.protocol.delivery import Lineage, Origin, Unfinished, UnfinishedBatch
+from actorflow.protocol.delivery import Lineage, Origin, Unfinished, UnfinishedBatch, Unkept
 
 
 class UnfinishedMachine(RuleBasedStateMachine):
@@ -70,10 +70,16 @@ TestUnfinished.settings = settings(deadline=None, max_examples=60, stateful_step
 
 def test_at_most_once_keeps_nothing() -> None:
     """Sequence numbers count on, and there is nothing to give back."""
-    store = Unfinished(keep=False)
-    assert [store.sent(["a"], 0), store.sent(["b"], 1)] == [1, 2]
+    store = Unkept()
+    assert [store.sent(["a"], 0), store.sent(["b", "c"], 1), store.sent(["d"], 3)] == [1, 2, 3]
     assert (store.count, store.first_position, store.give_back()) == (0, None, [])
     assert store.acknowledge(2) == 0
+    assert store.acknowledge(1) == 0
+    with pytest.raises(ProtocolError, match="bad_acknowledgement"):
+        store.acknowledge(4)
+    assert (store.lose(), store.lose()) == (1, 0)
+    assert store.sent(["e", "f"], 4) == 4
+    assert store.lose() == 2
 
 
 class LineageMachine(RuleBasedStateMachine):

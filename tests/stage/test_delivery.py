@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from actorflow.stage.link_counters import named_half
 from actorflow.testing.harness import StageHarness
 from tests.conformance.helpers.stages import Counter, Idle
 
@@ -179,8 +180,22 @@ def test_at_most_once_keeps_nothing() -> None:
     producer.ask(2, 10)
     producer.cast(["c"])
     assert producer.events(2) == [["c"]]
+    producer.acknowledge(2, 1)
     producer.finish()
     assert producer.eos_reasons(2) == ["done"]
+
+
+@pytest.mark.parametrize("restarting", [True, False])
+def test_what_at_most_once_loses_is_counted_and_said(restarting: bool) -> None:
+    """All that the dead consumer had not called finished, whether it comes back or not."""
+    producer = producer_with(["a"], ["b", "c"], ["d"], delivery="at_most_once")
+    producer.acknowledge(1, 1)
+    producer.hang_up(1)
+    producer.down("one", restarting=restarting)
+    assert producer.counters["lost"] == 3
+    assert named_half(producer.link_slots[1])["lost"] == 3
+    said = [line for line in producer.log if "nobody else gets" in line.event]
+    assert [line.values["lost"] for line in said] == [3]
 
 
 # --- dispatchers with places ----------------------------------------------------------------------
