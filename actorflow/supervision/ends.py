@@ -71,6 +71,8 @@ class Ends:
         if child.leaving:
             self._state.retire(child)
         self._revivals.gone(child.id)
+        if child.ended_for_good:
+            self._state.wiring.forget_ended(child.id)
         self._state.forget_if_over(child)
 
     def _decide(self, child: Child, exited: Exited, end: End, *, asked: bool) -> bool:

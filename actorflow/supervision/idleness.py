@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from actorflow.protocol.identity import StageId
 from actorflow.supervision.children import Child, ChildState
-from actorflow.supervision.wiring import Wiring
+from actorflow.supervision.wiring import EdgeState, Wiring
 
 __all__ = ["is_idle"]
 
@@ -26,7 +26,7 @@ def is_idle(children: Mapping[StageId, Child], wiring: Wiring) -> bool:
         return False
     if any(_in_other_hands(child) for child in children.values()):
         return False
-    if any(not edge.declared for edge in wiring.edges):
+    if any(not edge.declared and edge.state is not EdgeState.OVER for edge in wiring.edges):
         return False
     fed = {edge.consumer for edge in wiring.edges}
     useful: dict[StageId, bool] = {}

@@ -121,14 +121,15 @@ class SupervisorState:
         self.remove(child)
 
     def rewire(self, child: Child) -> None:
-        """Its declared subscriptions are to be in place again."""
+        """Its subscriptions that are remembered are to be in place again."""
         if child.end is not None and child.end.normal:
             # It is to begin anew, and so are those that it takes from.
             child.finished = False
             for edge in self.wiring.upstream(child.id):
                 self.children[edge.producer].finished = False
         for edge in self.wiring.of(child.id):
-            if edge.state is EdgeState.OVER:
+            mine = edge.declared or edge.consumer == child.id
+            if edge.state is EdgeState.OVER and mine:
                 edge.state = EdgeState.WANTED
 
     def results(self) -> dict[str, Any]:

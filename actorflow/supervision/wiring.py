@@ -10,6 +10,7 @@ from typing import Any
 
 from actorflow.protocol.demand import SubscriptionOptions
 from actorflow.protocol.identity import StageId
+from actorflow.protocol.reasons import DONE
 from actorflow.records import dataclass
 from actorflow.supervision.specs import Plan
 
@@ -156,12 +157,16 @@ class Wiring:
         return self._known.get(ref)
 
     def over(self, edge: Edge, reason: Any) -> None:
-        """The subscription has ended for good. A dynamic one is forgotten."""
+        """The subscription has ended for good.
+
+        A dynamic one is forgotten, unless its producer was done: if its consumer falls before its
+        own end, a successor is told of that end again (see `forget_ended`).
+        """
         edge.state = EdgeState.OVER
         edge.reason = reason
         self._by_ref.pop(edge.ref, None)
         self._disown(edge)
-        if not edge.declared:
+        if not edge.declared and reason != DONE:
             self.forget(edge)
 
     def forget(self, edge: Edge) -> None:
@@ -169,6 +174,12 @@ class Wiring:
         self._by_ref.pop(edge.ref, None)
         if edge in self.edges:
             self.edges.remove(edge)
+
+    def forget_ended(self, consumer: StageId) -> None:
+        """The consumer has ended for good: its dynamic subscriptions that are over mean nothing."""
+        for edge in self.upstream(consumer):
+            if edge.state is EdgeState.OVER and not edge.declared:
+                self.forget(edge)
 
     def _disown(self, edge: Edge) -> None:
         """None of its names means anything any more."""

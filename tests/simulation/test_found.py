@@ -327,3 +327,29 @@ def test_the_successor_of_one_that_had_finished_says_so_and_no_more(delivery: st
             faults = Faults(at=(CrashAt(step, "numbers"),))
             run = simulate(whole, seed=seed, faults=faults, conditions=conditions)
             assert run.status == "done", (seed, step)
+
+
+class FallsLast(Sink):
+    """Passes a point at which it may be killed when all its input is done."""
+
+    def on_stop(self, reason: Any) -> None:
+        fault_point("leaving")
+        self.set_result(self.taken)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_consumer_that_falls_after_the_end_of_its_only_dynamic_input_ends(seed: int) -> None:
+    """Its successor is told of that end again, and of none that it has left itself."""
+    topology = (
+        numbers(5).stage("late", Numbers, args={"first": 50, "count": 2}).stage("sink", FallsLast)
+    )
+    faults = Faults(points={"leaving": 1})
+    simulation = Simulation(topology, seed=seed, faults=faults).start()
+    core = simulation.core
+    options = SubscriptionOptions()
+    for producer in ("numbers", "late"):
+        simulation.run_until(operations.subscribe(core, "sink", producer, options).done)
+    run = simulation.finish()
+    assert run.crashed == ("sink/0#1",)
+    assert run.status == "done"
+    assert not [edge for edge in core.wiring.edges if not edge.declared]
