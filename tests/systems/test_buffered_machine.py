@@ -27,7 +27,7 @@ from tests.systems.buffered_rig import select
 
 STEPS = 80
 PERMITS = 2
-SOURCE = "source"
+SOURCES = ("left", "right")
 
 
 def put_back(items: list[Any]) -> None:
@@ -40,10 +40,15 @@ class Machine:
 
     options: CallOptions
     bodies: int
+    claimed: int
+    """How many items may be claimed: more than calls in flight, where there are many producers."""
     choose: random.Random
     now: float = 0.0
-    asked: int = 0
+    asked: Counter[Any] = field(default_factory=Counter)
+    given: Counter[Any] = field(default_factory=Counter)
     taken: int = 0
+    lost: int = 0
+    """What a source was asked for that has left."""
     calls: dict[int, int] = field(default_factory=dict)
     """The items of the calls in flight, by life."""
     cancelled: set[int] = field(default_factory=set)
@@ -55,7 +60,7 @@ class Machine:
     finished: Counter[int] = field(default_factory=Counter)
     put_back: Counter[int] = field(default_factory=Counter)
     reported: Counter[int] = field(default_factory=Counter)
-    freed: Counter[int] = field(default_factory=Counter)
+    freed: int = 0
     timers: list[tuple[float, Any]] = field(default_factory=list)
     stopped: bool = False
     over: bool = False
@@ -77,9 +82,10 @@ class Machine:
                 log=self._log,
             ),
         )
-        assert self.options.concurrency is not None
-        self.claims = Claims(self.options.concurrency, lambda: 1, self._ask)
-        self.claims.joined(SOURCE)
+        self.sources = list(SOURCES)
+        self.claims = Claims(self.claimed, lambda: len(self.sources), self._ask)
+        for source in SOURCES:
+            self.claims.joined(source)
         self.window.open()
 
     # --- what may happen --------------------------------------------------------------------------
@@ -87,8 +93,10 @@ class Machine:
     def steps(self) -> list[Any]:
         """Everything that may happen now."""
         found: list[Any] = []
-        if self.asked > self.taken and not self.stopped:
+        if self._willing() and not self.stopped:
             found.append(self.arrive)
+        if len(self.sources) > 1 and not self.choose.randrange(40):
+            found.append(self.source_leaves)
         if self.calls:
             found.append(self.io_fails)
         if self._with_permit("call"):
@@ -102,12 +110,20 @@ class Machine:
         return found
 
     def arrive(self) -> None:
-        """The source gives some of what was asked for."""
-        count = self.choose.randint(1, self.asked - self.taken)
+        """A source gives some of what it was asked for."""
+        source = self.choose.choice(self._willing())
+        count = self.choose.randint(1, self.asked[source] - self.given[source])
         items = range(self.taken + 1, self.taken + count + 1)
+        self.given[source] += count
         self.taken += count
-        self.claims.came(SOURCE, count)
-        self.window.add(items, SOURCE)
+        self.claims.came(source, count)
+        self.window.add(items, source)
+
+    def source_leaves(self) -> None:
+        """One of two has nothing more, and owes what it was asked for."""
+        source = self.sources.pop(self.choose.randrange(2))
+        self.lost += self.asked[source] - self.given[source]
+        self.claims.left(source)
 
     def io_ready(self) -> None:
         """A call's I/O is ready: it ends in this step, and gives its permit back."""
@@ -154,16 +170,17 @@ class Machine:
 
     def check(self) -> None:
         """What holds after every step."""
-        limit = self.options.concurrency
-        counts = self.window.counts
+        limit, counts = self.options.concurrency, self.window.counts
         assert limit is not None
         assert counts.in_flight == len(self.calls) <= limit
-        assert len(self.in_body) <= self.bodies
-        unfinished = self.taken - sum(self.freed.values())
-        beside = len(self.in_body) if self.options.claim == "window" else 0
-        assert unfinished + beside <= limit + (self.bodies if beside else 0)
-        assert self.claims.open <= limit
         assert not counts.waiting or counts.in_flight == limit or self.stopped
+        assert len(self.in_body) <= self.bodies
+        beside = len(self.in_body) if self.options.claim == "window" else 0
+        unfinished = self.taken - sum(self._fates().values())
+        assert unfinished - beside <= self.claimed
+        if not self.stopped:
+            # Every place that is free is asked for, and none twice.
+            assert sum(self.asked.values()) - self.lost - self.freed == self.claimed
         assert len(self.holders) <= PERMITS
         assert all(who[0] == "body" or who[1] in self.calls for who in self.holders)
         if self.options.ordered:
@@ -172,13 +189,20 @@ class Machine:
 
     def check_end(self) -> None:
         """Each claimed item had exactly one fate, and its place is free."""
-        fates = self.finished + self.put_back + self.reported
         assert self.over
-        assert fates == Counter(range(1, self.taken + 1))
-        assert self.freed[SOURCE] == self.taken
+        assert self._fates() == Counter(range(1, self.taken + 1))
+        assert self.freed == self.taken
         assert not self.holders
 
     # --- within -----------------------------------------------------------------------------------
+
+    def _fates(self) -> Counter[int]:
+        """What became of items, each of which may have one fate."""
+        return self.finished + self.put_back + self.reported
+
+    def _willing(self) -> list[Any]:
+        """The sources that were asked for something and have not given it."""
+        return [each for each in self.sources if self.asked[each] > self.given[each]]
 
     def _call_ends(self, life: int, end: ChildEnd) -> None:
         del self.calls[life]
@@ -201,7 +225,7 @@ class Machine:
             self.holders.add(successor)
 
     def _ask(self, source: object, count: int) -> None:
-        self.asked += count
+        self.asked[source] += count
 
     def _start(self, life: int, item: int) -> None:
         self.calls[life] = item
@@ -211,8 +235,9 @@ class Machine:
         self.buffered.extend(results)
 
     def _free(self, items: list[Item]) -> None:
-        self.freed[SOURCE] += len(items)
-        self.claims.done(SOURCE, len(items))
+        self.freed += len(items)
+        for item in items:
+            self.claims.done(item.origin, 1)
 
     def _requeue(self, items: list[Item]) -> None:
         self.put_back.update(item.event for item in items)
@@ -231,9 +256,10 @@ def machine(seed: int) -> Machine:
     """One with options that the seed chooses."""
     choose = random.Random(seed)
     mode = choose.choice(["finish", "requeue", "cancel"])
+    concurrency = choose.randint(1, 5)
     options = CallOptions(
         run=select,
-        concurrency=choose.randint(1, 5),
+        concurrency=concurrency,
         ordered=choose.random() < 0.5,
         claim=choose.choice(["total", "window"]),  # type: ignore[arg-type]
         timeout=choose.choice([None, 1.0]),
@@ -242,7 +268,9 @@ def machine(seed: int) -> Machine:
         on_stop=mode,  # type: ignore[arg-type]
         requeue=put_back if mode == "requeue" else None,
     )
-    return Machine(options, choose.randint(1, 3), choose)
+    # Two sources are asked for one each at least; more of them would make more.
+    claimed = max(2, concurrency + choose.choice([0, 0, 2]))
+    return Machine(options, choose.randint(1, 3), claimed, choose)
 
 
 @pytest.mark.parametrize("part", range(5))

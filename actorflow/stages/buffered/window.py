@@ -309,7 +309,7 @@ class CallWindow:
             self._given_back.append(item)
         else:
             self._cancelled += 1
-            words = {"item": item.number, "event": repr(item.event)[:200]}
+            words = {"item": item.number, "value": repr(item.event)[:200]}
             self._owner.log("warning", "a call was cancelled by the stop of its stage", words)
         self._settle(item, [])
 
