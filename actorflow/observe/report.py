@@ -65,7 +65,7 @@ class Report:
         return json.dumps(_jsonable(self.as_dict()), ensure_ascii=False, allow_nan=False)
 
     def as_text(self) -> str:
-        """The results, a table of the stages, and one of the edges."""
+        """The results, a table of the stages, one of the edges, and what was not handled."""
         seconds = self.statistics.seconds
         rows = [
             [
@@ -88,6 +88,9 @@ class Report:
         parts.append(table(head, rows))
         if self.statistics.edges:
             parts.append(_edges_text(self.statistics.edges))
+        missing = [line for stage in self.statistics.stages for line in _missing(stage)]
+        if missing:
+            parts.append("\n".join(missing))
         parts.append(f"{self.statistics.name}: {self.outcome.status} in {seconds:.2f} s")
         return "\n\n".join(parts)
 
@@ -130,6 +133,24 @@ def _edges_text(edges: Sequence[EdgeStatistics]) -> str:
     head = ["edge", "events", "batches", "asks", "in flight", "undelivered", "latency"]
     left = len(edges) - len(rows)
     return table(head, rows) + (f"\n… and {left} more edges, in --json" if left else "")
+
+
+def _missing(stage: StageStatistics) -> list[str]:
+    """What became of events that nobody has handled, a line each; nothing when all is well."""
+    counted = {
+        "given up, and skipped as on_error says": stage.skipped,
+        "given up, and kept as dead letters": stage.dead_lettered,
+        "lost with a consumer that is gone for good": stage.lost,
+    }
+    return [
+        f"{stage.stage}: {number:,} {_events(number)} {what}"
+        for what, number in counted.items()
+        if number
+    ]
+
+
+def _events(number: int) -> str:
+    return "event" if number == 1 else "events"
 
 
 def _edge_name(edge: EdgeStatistics) -> str:

@@ -88,6 +88,7 @@ def test_dead_letters_are_tried_again_by_a_command(
     code, output, errors = command("run", "sum.yaml", "--log-format", "console")
     assert code == 0
     assert "[99, 4900]" in output
+    assert "add/0: 1 event given up, and kept as dead letters" in output
     assert "an event was given up, and is a dead letter" in errors
     assert "no 50" in errors
     code, _, errors = command("run", "sum.yaml", "--retry-dead-letters", "failed.jsonl")
