@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from benchmarks import batcher, buffered, delivery, kill_one_worker, pipeline, recovery, spawn
+from benchmarks import batcher, buffered, delivery, kill_one_worker, pipeline, pool, recovery, spawn
 from benchmarks.__main__ import main as run_benchmarks
 
 
@@ -104,3 +104,16 @@ def test_batcher(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[
     rows = json.loads(capsys.readouterr().out)["rows"]
     assert [row["part"] for row in rows] == ["shutdown"] + ["policies"] * 16
     assert all(row["value"] > 0 for row in rows)
+
+
+@pytest.mark.processes
+def test_pool(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every side runs as many tasks as the plan says; those of the pool share messages."""
+    sides = ["pool", "executor", "mppool"]
+    chosen = [option for side in sides for option in ("--side", side)]
+    monkeypatch.setattr("sys.argv", ["pool", "--quick", "--json", *chosen])
+    assert pool.main() == 0
+    rows = json.loads(capsys.readouterr().out)["rows"]
+    assert [row["side"] for row in rows] == sides
+    assert all(row["rate"] > 0 for row in rows)
+    assert 0 < rows[0]["frames"] < 1

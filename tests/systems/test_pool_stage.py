@@ -174,7 +174,7 @@ def test_b_25_the_limit_grows_when_the_source_had_to_wait() -> None:
         count = window.ask(window.room(1000))
         window.arrived(count)
         assert window.room(1000) == 0
-        window.finished(count)
+        window.finished(count, True)
         limits.append(window.limit)
     assert limits == [8, 12, 16, 16, 16]
     window.look()
@@ -189,8 +189,18 @@ def test_b_25_a_source_that_never_waits_has_the_same_window() -> None:
     for _ in range(10):
         window.ask(window.room(1000))
         window.arrived(3)
-        window.finished(3)
+        window.finished(3, True)
     assert window.limit == 4
+
+
+def test_b_25_a_source_that_waits_for_busy_workers_has_the_same_window() -> None:
+    """More of it here would only wait here."""
+    window = SourceWindow(InFlight(limit=4, most=16))
+    window.arrived(window.ask(window.room(1000)))
+    window.finished(2, False)
+    assert window.limit == 4
+    window.finished(1, True)
+    assert window.limit == 8
 
 
 def test_b_25_a_grown_window_is_looked_at_and_then_left_alone() -> None:

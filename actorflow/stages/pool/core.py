@@ -192,6 +192,10 @@ class PoolCore:
         """How many more tasks of a query may be admitted now; more may be asked for."""
         return 0 if run.number not in self.queries else self._admission.room(run.number)
 
+    def waiting(self, run: QueryRun) -> int:
+        """How many tasks of a query are admitted and wait for a worker."""
+        return self._admission.count_of(run.number)
+
     def outputs_left(self, run: QueryRun, count: int) -> None:
         """So many events of a query have been taken by consumers."""
         run.unsent -= count

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Any
 
 from actorflow.stage.behaviour import Subscription
@@ -56,7 +55,7 @@ class Intake:
         self._ask = ask
         self._after = after
         self._windows: dict[Subscription, SourceWindow] = {}
-        self._finished: dict[tuple[Subscription, HeldBatch], int] = {}
+        self._touched: list[_Taken] = []
         self._looking = False
 
     def open(self, subscription: Subscription) -> None:
@@ -74,27 +73,29 @@ class Intake:
         window = self._windows.get(subscription)
         if window is not None:
             window.arrived(len(events))
-        done = partial(self._done, subscription, batch)
+        taken = _Taken(subscription, batch, self._touched)
         takers = self._takers(subscription)
         if len(takers) == 1:
             run, pipeline = takers[0]
-            self._core.admit(run, pipeline, events, done)
+            self._core.admit(run, pipeline, events, taken.one)
             return
         for event in events:
-            last = _Last(len(takers), done)
+            last = _Last(len(takers), taken.one)
             for run, pipeline in takers:
                 self._core.admit(run, pipeline, [event], last.one)
-        if not takers:
-            self._finished[subscription, batch] = len(events)
+            if not takers:
+                taken.one("expired")
 
     def settle(self) -> None:
         """Return credit for what is finished, and ask for what there is room for."""
-        finished, self._finished = self._finished, {}
-        for (subscription, batch), count in finished.items():
-            window = self._windows.get(subscription)
+        for taken in self._touched:
+            count, taken.finished = taken.finished, 0
+            window = self._windows.get(taken.subscription)
             if window is not None:
-                window.finished(count)
-            batch.finished(count)
+                takers = self._takers(taken.subscription)
+                window.finished(count, not any(self._core.waiting(run) for run, _ in takers))
+            taken.batch.finished(count)
+        self._touched.clear()
         for subscription, window in list(self._windows.items()):
             rooms = [self._core.room(run) for run, _ in self._takers(subscription)]
             count = window.room(min(rooms, default=0))
@@ -110,10 +111,6 @@ class Intake:
                 found.append((run, run.query.index(entry)))
         return found
 
-    def _done(self, subscription: Subscription, batch: HeldBatch, how: str) -> None:
-        key = subscription, batch
-        self._finished[key] = self._finished.get(key, 0) + 1
-
     def _look_later(self) -> None:
         if not self._looking and any(window.grown for window in self._windows.values()):
             self._looking = True
@@ -124,6 +121,24 @@ class Intake:
         for window in self._windows.values():
             window.look()
         self._look_later()
+
+
+class _Taken:
+    """A batch of events, and how many of them were finished since credit was last returned."""
+
+    __slots__ = ("_touched", "batch", "finished", "subscription")
+
+    def __init__(self, subscription: Subscription, batch: HeldBatch, touched: list[_Taken]) -> None:
+        self.subscription = subscription
+        self.batch = batch
+        self.finished = 0
+        self._touched = touched
+
+    def one(self, how: str) -> None:
+        """One more is."""
+        self.finished += 1
+        if self.finished == 1:
+            self._touched.append(self)
 
 
 class _Last:

@@ -48,6 +48,7 @@ class QueryResult:
         expired: how many were dropped because the query had failed or was stopped hard.
         pending: how many are left: ``admitted + created - executed - failed - expired``.
         outputs: how many events it emitted.
+        slices: how often a worker was given something of it.
         stops: the pipelines that have stopped, in order.
         reason: why it failed, as text; nothing when it did not.
     """
@@ -61,6 +62,7 @@ class QueryResult:
     expired: int
     pending: int
     outputs: int
+    slices: int
     stops: tuple[str, ...] = ()
     reason: str = ""
 
@@ -130,6 +132,8 @@ class QueryRun:
     stop_wanted: bool = False
     slices: int = 0
     """How many workers have tasks of it in hand."""
+    given: int = 0
+    """How often one was given some."""
     admitted: int = 0
     created: int = 0
     executed: int = 0
@@ -204,6 +208,7 @@ class QueryRun:
             self.expired,
             self.pending,
             self.outputs,
+            self.given,
             tuple(self.stops),
             "" if self.failure is None else self.failure.summary,
         )

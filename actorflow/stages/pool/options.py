@@ -45,9 +45,9 @@ class InFlight:
 
     Args:
         limit: that many, from 1.
-        most: where `limit` may grow to: by `step` each time the producer had to wait, while the
-            pool could do with more; halved down to `limit` when nothing comes. As `limit`, which
-            is the default, it does not grow.
+        most: where `limit` may grow to: by `step` each time the producer had to wait although
+            workers could have had more; halved down to `limit` when nothing comes. None for a
+            limit that does not grow.
         step: by how many it grows, from 1.
 
     Raises:
@@ -80,7 +80,7 @@ class PoolOptions:
     fair: bool = False
     max_inline_depth: int = 64
     memory: MemoryBudget | None = None
-    in_flight: InFlight = InFlight()
+    in_flight: InFlight = InFlight(limit=64, most=1024, step=64)
 
     def __post_init__(self) -> None:
         if self.workers is not None:

@@ -256,4 +256,5 @@ class Scheduler:
         self.idle.remove(worker)
         self.in_hand[slice_.number] = InHand(worker, run, slice_, job, memory)
         run.slices += 1
+        run.given += 1
         self._owner.run(worker, run.definition, slice_)

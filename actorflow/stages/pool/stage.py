@@ -73,7 +73,7 @@ class _Pool(Consumer):
             fair=fair,
             max_inline_depth=max_inline_depth,
             memory=memory,  # type: ignore[arg-type]  # a map becomes one
-            in_flight=InFlight() if in_flight is None else in_flight,  # type: ignore[arg-type]
+            **({} if in_flight is None else {"in_flight": in_flight}),  # type: ignore[arg-type]
         )
         self._template = ChildTemplate(run=run_slice, workers=self.options.workers)
         self._spill = SpillFile()
@@ -338,7 +338,8 @@ class TaskPool(_Pool, ProducerConsumer):
             their turn.
         memory: a `MemoryBudget` for what tasks reserve, or a map of its fields, or None.
         in_flight: an `InFlight`, or a map of its fields: how many events of one producer may be
-            unfinished, when its subscription's `max_demand` does not say.
+            unfinished, when its subscription's `max_demand` does not say; None for 64, and up to
+            1024 when tasks are cheap.
 
     Raises:
         OptionError: an argument breaks its rule.

@@ -10,16 +10,16 @@ __all__ = ["SourceWindow"]
 class SourceWindow:
     """The window of one subscription, asked for by hand.
 
-    The limit grows when the producer had to wait, which is when everything it may send is here and
-    unfinished; and falls back, by halves, when nothing comes. Additive increase, multiplicative
-    decrease.
+    The limit grows when the producer had to wait although workers could have had more: everything
+    it may send is here and unfinished, and nothing of it waits for a worker. It falls back, by
+    halves, when nothing comes. Additive increase, multiplicative decrease.
 
     Args:
         options: the limit, and how far and by how much it grows.
 
     Example:
         >>> window = SourceWindow(InFlight(limit=4, most=16))
-        >>> window.ask(window.room(100)), window.arrived(4), window.finished(4), window.limit
+        >>> window.ask(window.room(100)), window.arrived(4), window.finished(4, True), window.limit
         (4, None, None, 8)
     """
 
@@ -63,10 +63,15 @@ class SourceWindow:
         self._quiet = False
         self._waited = self._waited or self.unfinished >= self.limit
 
-    def finished(self, count: int) -> None:
-        """So many are finished; if the producer had to wait for that, it may send more now."""
+    def finished(self, count: int, hungry: bool) -> None:
+        """So many are finished; if the producer had to wait for that, it may send more now.
+
+        Args:
+            count: how many.
+            hungry: whether nothing waits for a worker.
+        """
         self.unfinished -= count
-        if self._waited:
+        if self._waited and hungry:
             self._waited = False
             self.limit = min(self._most, self.limit + self._options.step)
 
