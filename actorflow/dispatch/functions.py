@@ -6,9 +6,9 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
-from actorflow.errors import Refused
+from actorflow.errors import OptionError, Refused
 
-__all__ = ["resolve_function"]
+__all__ = ["function_of", "resolve_function"]
 
 
 def resolve_function(option: str, value: object) -> Callable[..., Any]:
@@ -40,3 +40,24 @@ def resolve_function(option: str, value: object) -> Callable[..., Any]:
         raise Refused("bad_option", f"{option} {value!r} is not a function")
     result: Callable[..., Any] = found
     return result
+
+
+def function_of(option: str, value: object) -> Callable[..., Any]:
+    """As `resolve_function`, where a caller gives the option: what is wrong is an `OptionError`.
+
+    Args:
+        option: the option's name.
+        value: a callable, or ``"module:name"``.
+
+    Raises:
+        OptionError: it is neither, or it cannot be imported.
+
+    Example:
+        >>> function_of("key", "builtins:len")("abc")
+        3
+    """
+    try:
+        return resolve_function(option, value)
+    except Refused as error:
+        rule = "a function, or 'module:name' of one that can be imported"
+        raise OptionError(option, rule, value, error.detail) from error

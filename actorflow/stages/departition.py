@@ -6,8 +6,8 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from actorflow.dispatch.functions import resolve_function
-from actorflow.errors import OptionError, PartitionLost, Refused, SkewExceeded
+from actorflow.dispatch.functions import function_of
+from actorflow.errors import OptionError, PartitionLost, SkewExceeded
 from actorflow.protocol.reasons import is_normal
 from actorflow.stage.behaviour import ProducerConsumer, Subscription
 
@@ -73,11 +73,11 @@ class Departition(ProducerConsumer):
         if type(patience) not in (int, float) or not 0 <= patience < math.inf:
             raise OptionError("patience", "a number of seconds from 0", patience)
         self._partitions = partitions
-        self._merge = _function("merge", merge)
-        self._init = _function("init", init)
-        self._finish = _function("finish", finish) if finish is not None else _same
-        self._window = _function("window", window) if window is not None else _one_window
-        self._report = _function("report", report) if report is not None else _same
+        self._merge = function_of("merge", merge)
+        self._init = function_of("init", init)
+        self._finish = function_of("finish", finish) if finish is not None else _same
+        self._window = function_of("window", window) if window is not None else _one_window
+        self._report = function_of("report", report) if report is not None else _same
         self._patience = patience
         self._max_open = max_open
         self._open: dict[Any, dict[str, Any]] = {}
@@ -195,14 +195,6 @@ class Departition(ProducerConsumer):
     def restore(self, state: Any) -> None:
         """Go on from there."""
         self._open, self._complete, self._ended = state
-
-
-def _function(option: str, value: Any) -> Callable[..., Any]:
-    try:
-        return resolve_function(option, value)
-    except Refused as error:
-        rule = "a function, or 'module:name' of one that can be imported"
-        raise OptionError(option, rule, value) from error
 
 
 def _same(value: Any) -> Any:

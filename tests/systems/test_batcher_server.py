@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -30,7 +31,7 @@ from actorflow.stages.batcher import (
 )
 from actorflow.stages.batcher.closing import ShutDown
 from actorflow.stages.batcher.driver import Statistics
-from actorflow.stages.batcher.processors import PhaseEnd, run_phase
+from actorflow.stages.batcher.processors import PhaseEnd, run_phase, run_phase_in_task
 from actorflow.stages.batcher.server import AddItem, CancelItem, Failed, WaitForEnd
 from actorflow.testing import StageHarness
 
@@ -443,3 +444,44 @@ def test_a_class_is_made_once_where_it_runs() -> None:
     for item in range(3):
         run_phase(Counted, "process", "key", [item], None)
     assert Counted.made == 1
+
+
+class AsyncLeased:
+    """As `Leased`, with coroutine functions."""
+
+    async def acquire_resources(self, key: str) -> str:
+        await asyncio.sleep(0)
+        return Leased().acquire_resources(key)
+
+    async def process(self, key: str, inputs: list[Any], resources: str) -> Any:
+        await asyncio.sleep(0)
+        return Leased().process(key, inputs, resources)
+
+    def release_resources(self, key: str, resources: str, outcome: Outcome) -> None:
+        """It need not be one."""
+
+
+def test_a_phase_in_a_task_ends_as_one_in_a_thread() -> None:
+    """Its value, its exception, its exit, and `Err` for single items."""
+    cases: list[tuple[str, str, list[Any]]] = [
+        ("acquire", "key", []),
+        ("acquire", "no lease", []),
+        ("acquire", "exit", []),
+        ("process", "key", ["fine"]),
+        ("process", "key", ["raise"]),
+        ("process", "key", ["exit"]),
+        ("process", "key", ["mixed", 1, 2, 3]),
+    ]
+    for phase, key, inputs in cases:
+        ends = [
+            run_phase(Leased(), phase, key, inputs, "lease"),
+            asyncio.run(run_phase_in_task(AsyncLeased(), phase, key, inputs, "lease")),
+        ]
+        plain, task = [(end.panic, end.failure and end.failure.summary) for end in ends]
+        assert plain == task
+        if plain[1] is None:
+            assert [str(each)[:20] for each in ends[0].value] == [
+                str(each)[:20] for each in ends[1].value
+            ]
+    done = asyncio.run(run_phase_in_task(AsyncLeased(), "release", "key", [], ["lease", "done"]))
+    assert done == PhaseEnd()

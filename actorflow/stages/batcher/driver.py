@@ -6,8 +6,8 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from actorflow.dispatch.functions import resolve_function
-from actorflow.errors import BatchError, OptionError, Refused
+from actorflow.dispatch.functions import function_of
+from actorflow.errors import BatchError, OptionError
 from actorflow.protocol.arguments import check_seconds
 from actorflow.protocol.failure import Failure
 from actorflow.records import dataclass
@@ -34,7 +34,7 @@ from actorflow.stages.batcher.processors import (
     size_in_bytes,
 )
 
-__all__ = ["Batching", "Flush", "Settings", "Statistics", "function_of"]
+__all__ = ["Batching", "Flush", "Settings", "Statistics"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,19 +317,6 @@ class _Phase:
         self.batch = batch
         self.name = name
         self.count = count
-
-
-def function_of(option: str, value: Any) -> Any:
-    """A function, or the one that ``"module:name"`` names.
-
-    Raises:
-        OptionError: it is neither.
-    """
-    try:
-        return resolve_function(option, value)
-    except Refused as error:
-        rule = "a function, or 'module:name' of one that can be imported"
-        raise OptionError(option, rule, value, error.detail) from error
 
 
 def _timeout(option: str, arguments: Mapping[str, Any]) -> float | None:

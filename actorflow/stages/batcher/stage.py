@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from actorflow.dispatch.functions import function_of
 from actorflow.errors import BatchError, OptionError
 from actorflow.protocol.demand import MAX_AUTO
 from actorflow.protocol.reasons import DONE
@@ -13,7 +14,7 @@ from actorflow.stage.behaviour import ProducerConsumer, Subscription
 from actorflow.stage.calls import LATER
 from actorflow.stage.held import HeldBatch
 from actorflow.stages.batcher.commands import Answer, Leave, Process
-from actorflow.stages.batcher.driver import Batching, Settings, function_of
+from actorflow.stages.batcher.driver import Batching, Settings
 from actorflow.stages.batcher.policies import Duration, Size
 
 __all__ = ["BatcherStage", "ItemFailed", "KeyedBatch"]

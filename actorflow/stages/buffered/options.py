@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any, Literal
 
-from actorflow.dispatch.functions import resolve_function
-from actorflow.errors import OptionError, Refused
+from actorflow.dispatch.functions import function_of
+from actorflow.errors import OptionError
 from actorflow.protocol.arguments import check_integer, check_seconds
 from actorflow.records import dataclass
 
@@ -99,19 +99,6 @@ limit, got 0
         if not {"run", "concurrency"} <= set(arguments) <= known:
             return None
         return cls(**arguments)
-
-
-def function_of(option: str, value: object) -> Callable[..., Any]:
-    """The function that an option names.
-
-    Raises:
-        OptionError: it is none, or cannot be imported.
-    """
-    try:
-        return resolve_function(option, value)
-    except Refused as error:
-        rule = "a function, or 'module:name' of one"
-        raise OptionError(option, rule, value, error.detail) from error
 
 
 def coroutine_function(option: str, value: object) -> Callable[..., Any]:

@@ -9,8 +9,8 @@ from functools import lru_cache
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
-from actorflow.dispatch.functions import resolve_function
-from actorflow.errors import OptionError, Refused
+from actorflow.dispatch.functions import function_of
+from actorflow.errors import OptionError
 from actorflow.protocol.arguments import check_map, check_text
 from actorflow.protocol.codec import dump
 from actorflow.records import dataclass
@@ -60,7 +60,7 @@ class Pipeline:
         for option in ("run", "start", "stop"):
             given = getattr(self, option)
             if given is not None or option == "run":
-                _function(option, given)
+                function_of(option, given)
 
     @classmethod
     def of(cls, given: object) -> Pipeline:
@@ -188,14 +188,6 @@ class Query:
             raise OptionError("pipelines", "without a cycle", cycle, hint) from error
 
 
-def _function(option: str, given: object) -> Callable[..., Any]:
-    try:
-        return resolve_function(option, given)
-    except Refused as error:
-        rule = "a function, or 'module:name' of one"
-        raise OptionError(option, rule, given, error.detail) from error
-
-
 def _checked(kind: type[Any], option: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of a dataclass, from a map; those without a default have to be there."""
     known = {each.name: each for each in fields(kind)}
@@ -241,6 +233,6 @@ def load_functions(definition: bytes) -> Functions:
     name, parts = pickle.loads(definition)
     steps = []
     for each, run, start, stop, to in parts:
-        loaded = [None if it is None else _function(each, it) for it in (start, stop)]
-        steps.append(_Step(each, _function(each, run), loaded[0], loaded[1], tuple(to)))
+        loaded = [None if it is None else function_of(each, it) for it in (start, stop)]
+        steps.append(_Step(each, function_of(each, run), loaded[0], loaded[1], tuple(to)))
     return Functions(name, tuple(steps))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Any, Generic, TypeVar
 
-from actorflow.dispatch.functions import resolve_function
+from actorflow.dispatch.functions import function_of, resolve_function
 from actorflow.errors import OptionError, Refused, ScanNotPicklable
 from actorflow.protocol.codec import dump
 from actorflow.records import dataclass
@@ -305,19 +305,6 @@ def sum_of() -> Scan[Any, Any]:
         [0, 3, 7]
     """
     return of(0, _plus)
-
-
-def function_of(option: str, given: Any) -> Callable[..., Any]:
-    """A function from one, or from its name.
-
-    Raises:
-        OptionError: it is neither, or it cannot be imported.
-    """
-    try:
-        return resolve_function(option, given)
-    except Refused as error:
-        rule = "a function, or 'module:name' of one that can be imported"
-        raise OptionError(option, rule, given, error.detail) from error
 
 
 def scan_of(given: Any) -> Scan[Any, Any]:
