@@ -335,5 +335,5 @@ def calls_of(items: int) -> int:
 
 def test_d_15_the_cost_grows_with_the_number_of_items() -> None:
     """Four times the items: four times the work, and no more than 1.3 x that."""
-    few, many = calls_of(2_560), calls_of(10_240)
+    few, many = calls_of(1_024), calls_of(4_096)
     assert many <= 1.3 * 4 * few

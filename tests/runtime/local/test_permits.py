@@ -65,6 +65,14 @@ def test_a_permit_is_held_for_the_time_of_the_block(host: Host) -> None:
         pass
 
 
+def test_d_17_an_exception_in_the_block_gives_the_permit_back(host: Host) -> None:
+    """A body that raises leaves no connection behind."""
+    with pytest.raises(ValueError, match="no"), permit("pool"):
+        raise ValueError("no")
+    with permit("pool", timeout=10):
+        pass
+
+
 def test_coroutines_wait_in_order_and_may_be_cancelled(host: Host) -> None:
     """One that is cancelled while it waits is passed over."""
     got: list[str] = []
