@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from actorflow.stage.timers import Timers
+from actorflow.stage.timers import Alarm, Timers
 
 __all__ = ["ACKNOWLEDGE_WITHIN", "Acknowledging"]
 
@@ -22,22 +22,15 @@ class Acknowledging:
         acknowledge: sends what is to be acknowledged.
     """
 
-    __slots__ = ("_acknowledge", "_now", "_running", "_timers")
+    __slots__ = ("_alarm", "_now")
 
     def __init__(
         self, timers: Timers, now: Callable[[], float], acknowledge: Callable[[], None]
     ) -> None:
-        self._timers = timers
+        self._alarm = Alarm(timers, acknowledge)
         self._now = now
-        self._acknowledge = acknowledge
-        self._running = False
 
     def wanted(self) -> None:
         """There is something to acknowledge."""
-        if not self._running:
-            self._running = True
-            self._timers.add(self._now() + ACKNOWLEDGE_WITHIN, self._fire)
-
-    def _fire(self) -> None:
-        self._running = False
-        self._acknowledge()
+        if not self._alarm.is_set:
+            self._alarm.set(self._now() + ACKNOWLEDGE_WITHIN)

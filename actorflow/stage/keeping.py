@@ -22,7 +22,7 @@ from actorflow.protocol.codec import dump
 from actorflow.protocol.control import Snapshot
 from actorflow.records import dataclass
 from actorflow.stage.reach import Covered, Reach
-from actorflow.stage.timers import Timers
+from actorflow.stage.timers import Alarm, Timers
 from actorflow.stage.work import Work
 
 __all__ = ["SNAPSHOT", "Keeping", "Outputs"]
@@ -98,12 +98,12 @@ class Keeping:
         self._exact = exact
         self._send = send
         self._now = now
-        self._timers = timers
+        # When it rings the driver looks for work, and finds this.
+        self._alarm = Alarm(timers, lambda: None)
         self._number = 0
         self._changed = False
         self._began = 0.0
         self._not_before = 0.0
-        self._waking = False
         self._under_way: _UnderWay | None = None
 
     def changed(self) -> None:
@@ -116,7 +116,7 @@ class Keeping:
             return None
         now = self._now()
         if now < self._not_before:
-            self._wake_at(self._not_before)
+            self._alarm.set(self._not_before)
             return None
         if self._reach is not None and not self._reach.whole:
             return None
@@ -145,7 +145,7 @@ class Keeping:
         if self._reach is not None:
             self._reach.covered(kept.inputs)
         if self._changed:
-            self._wake_at(self._not_before)
+            self._alarm.set(self._not_before)
 
     @property
     def settled(self) -> bool:
@@ -171,12 +171,3 @@ class Keeping:
 
     def _may_go(self, waiting: _UnderWay) -> bool:
         return self._exact or self._outputs.lowest_unfinished() >= waiting.emitted
-
-    def _wake_at(self, moment: float) -> None:
-        """Have the driver look for work again then."""
-        if not self._waking:
-            self._waking = True
-            self._timers.add(moment, self._woken)
-
-    def _woken(self) -> None:
-        self._waking = False

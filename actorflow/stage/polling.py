@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from actorflow.stage.timers import Timers
+from actorflow.stage.timers import Alarm, Timers
 
 __all__ = ["Polling"]
 
@@ -20,7 +20,7 @@ class Polling:
         ask: ask the behaviour for so much; `wanted` is called when it has answered.
     """
 
-    __slots__ = ("_ask", "_interval", "_now", "_running", "_timers", "_unmet")
+    __slots__ = ("_alarm", "_ask", "_interval", "_now", "_unmet")
 
     def __init__(
         self,
@@ -31,21 +31,18 @@ class Polling:
         ask: Callable[[int], None],
     ) -> None:
         self._interval = interval
-        self._timers = timers
+        self._alarm = Alarm(timers, self._poll)
         self._now = now
         self._unmet = unmet
         self._ask = ask
-        self._running = False
 
     def wanted(self) -> None:
         """Something may be owed: start the timer if it is, and none is running."""
         interval = self._interval
-        if interval is not None and not self._running and self._unmet():
-            self._running = True
-            self._timers.add(self._now() + interval, self._poll)
+        if interval is not None and not self._alarm.is_set and self._unmet():
+            self._alarm.set(self._now() + interval)
 
     def _poll(self) -> None:
-        self._running = False
         unmet = self._unmet()
         if unmet:
             self._ask(unmet)

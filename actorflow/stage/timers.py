@@ -8,7 +8,7 @@ from dataclasses import field
 
 from actorflow.records import dataclass
 
-__all__ = ["Timers"]
+__all__ = ["Alarm", "Timers"]
 
 
 @dataclass(order=True, slots=True)
@@ -51,3 +51,40 @@ class Timers:
             timer = heapq.heappop(heap)
             self.next_due = heap[0].due if heap else None
             timer.fire()
+
+
+class Alarm:
+    """One callback that is due at most once at a time, however often it is set.
+
+    Args:
+        timers: the stage's.
+        ring: what is called.
+
+    Example:
+        >>> timers = Timers()
+        >>> alarm = Alarm(timers, lambda: print("ring"))
+        >>> alarm.set(2.0), alarm.set(3.0), alarm.is_set
+        (None, None, True)
+        >>> timers.fire_due(5.0)
+        ring
+        >>> alarm.is_set
+        False
+    """
+
+    __slots__ = ("_ring", "_timers", "is_set")
+
+    def __init__(self, timers: Timers, ring: Callable[[], None]) -> None:
+        self._timers = timers
+        self._ring = ring
+        self.is_set = False
+        """Whether it will ring."""
+
+    def set(self, due: float) -> None:
+        """Have it ring once `due` is reached, unless it is set already."""
+        if not self.is_set:
+            self.is_set = True
+            self._timers.add(due, self._fire)
+
+    def _fire(self) -> None:
+        self.is_set = False
+        self._ring()
