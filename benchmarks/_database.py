@@ -17,12 +17,15 @@ ROW = b"row\n"
 class Database:
     """Counts the clients that it has dropped.
 
+    Its greeting takes 10, 20 or 30 ms in turns, so clients do not move in step.
+
     Args:
         idle: seconds between its greeting and a query after which it drops a client.
     """
 
     def __init__(self, idle: float) -> None:
         self.dropped = 0
+        self._clients = 0
         self._idle = idle
 
     async def serve(self, ready: Callable[[Address, Callable[[], None]], None]) -> None:
@@ -37,6 +40,8 @@ class Database:
     async def _client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             await reader.readline()
+            self._clients += 1
+            await asyncio.sleep(0.01 * (1 + self._clients % 3))
             writer.write(b"hello\n")
             try:
                 await asyncio.wait_for(reader.readline(), self._idle)

@@ -6,7 +6,7 @@
 * ``timers``: 65 536 calls of 100 µs, 256 in flight, beside bare asyncio with a semaphore.
 * ``claims``: the most items that were taken from the source and not processed, against the limit.
 * ``story``: connections that must not be idle for 0.2 s, and bodies of 0.25 s, beside
-  `asyncio.gather` with a semaphore, and `concurrent.futures`.
+  `asyncio.gather` with a semaphore, and `concurrent.futures`; ours with the start of its processes.
 
 Rounds alternate, so that a noisy machine is noisy for all sides.
 
