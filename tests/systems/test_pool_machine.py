@@ -23,7 +23,7 @@ from actorflow.stages.pool.lifecycle import QueryRun
 from actorflow.stages.pool.slices import Chunk, decode_tasks
 from tests.systems.pool_player import Asked, PoolPlayer
 
-EXAMPLES = 500 if os.environ.get("ACTORFLOW_THOROUGH") else 30
+EXAMPLES = 500 if os.environ.get("ACTORFLOW_THOROUGH") else 20
 ENDS = {"done", "failed", "expired", "PoolClosed"}
 
 

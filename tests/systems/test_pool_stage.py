@@ -11,7 +11,7 @@ import pytest
 from actorflow import AdmissionFull, OptionError, PoolClosed, QueryFailed
 from actorflow.errors import Broken
 from actorflow.stages.pool import ConsumerTaskPool, InFlight, Pipeline, Query, TaskPool
-from actorflow.stages.pool.calls import Look, StartQuery, StopQuery, Submit
+from actorflow.stages.pool.calls import Look, StartQuery, StopQuery, Submit, TaskPoolHandle
 from actorflow.stages.pool.window import SourceWindow
 from actorflow.stages.pool.worker import run_slice
 from actorflow.testing import StageHarness
@@ -311,3 +311,27 @@ def test_b_22_a_worker_that_ends_otherwise_fails_its_query(end: Any, expected: A
     harness.send_call(Submit("two", None, 2, "done", 5.0))
     play(harness)
     assert RAN == [("b", 2)]
+
+
+@pytest.mark.parametrize(
+    ("call", "option"),
+    [
+        (lambda pool: pool.submit("", 1), "query"),
+        (lambda pool: pool.submit("q", 1, until="never"), "until"),
+        (lambda pool: pool.submit("q", 1, timeout=-1), "timeout"),
+        (lambda pool: pool.start("q"), "queries"),
+        (lambda pool: pool.stop(5), "query"),
+        (lambda pool: pool.stop("q", "gently"), "mode"),
+        (lambda pool: pool.stop("q", deadline=-1), "deadline"),
+        (lambda pool: pool.query(""), "name"),
+    ],
+)
+def test_the_handle_refuses_what_cannot_be_before_it_asks(call: Any, option: str) -> None:
+    """Nothing is sent."""
+
+    def nobody(request: Any, timeout: float) -> Any:
+        raise AssertionError(f"{request} was sent")
+
+    with pytest.raises(OptionError) as caught:
+        call(TaskPoolHandle(nobody))
+    assert caught.value.option == option
