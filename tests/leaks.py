@@ -132,13 +132,14 @@ def left_behind(before: Census, grace: float = GRACE) -> list[str]:
         before: the census to compare with.
         grace: seconds until what is new counts.
     """
-    left = _news(before)
+    shared = shared_memory()
+    left = _news(before, shared)
     if not left:
         return []
     gc.collect()  # what only waits for the collector is garbage, and its own warning tells of it
     deadline = time.monotonic() + grace
     pause = 0.001
-    while (left := _news(before)) and time.monotonic() < deadline:
+    while (left := _news(before, shared)) and time.monotonic() < deadline:
         time.sleep(pause)
         pause = min(2 * pause, 0.05)
     return left
@@ -160,8 +161,14 @@ def end_processes(before: Census) -> None:
                 process.wait(0)
 
 
-def _news(before: Census) -> list[str]:
-    """One line for each thing that is new."""
+def _news(before: Census, shared: set[str]) -> list[str]:
+    """One line for each thing that is new.
+
+    Args:
+        before: what there was.
+        shared: the names in shared memory when the test was over; one that comes later is of a
+            program beside it, of which some make one after the other.
+    """
     lines = [f"process {describe(process)}" for process in _new_processes(before)]
     lines += [
         f"descriptor {number} -> {target}"
@@ -175,7 +182,7 @@ def _news(before: Census) -> list[str]:
         f"descriptor {number}, which is not open, is still to be closed in every fork"
         for number in sorted(_private - before.private)
     ]
-    new = shared_memory() - before.shared
+    new = (shared & shared_memory()) - before.shared
     lines += [f"shared memory {SHARED_MEMORY / name}" for name in sorted(new - _of_others(new))]
     return lines
 
