@@ -29,6 +29,7 @@ from tests.conformance.helpers.stages import Counter, Forwarder, Idle
 from tests.conformance.helpers.supervised import Supervised
 from tests.conformance.test_fuzz_links import undisturbed
 from tests.protocol.test_control import RECORDS
+from tests.seeds import some
 
 ENDS = (control.Stop, control.Finish, control.Retire)
 """What ends a stage when it is right, and must not when it is wrong."""
@@ -56,7 +57,7 @@ def wrong_records(kind: type[control.Control]) -> Iterator[bytes]:
     yield cast({**body, "do": [kind.__name__]})
     yield cast({key: value for key, value in body.items() if key != "do"})
     whole = msgpack.packb(body)
-    for at in range(len(whole)):
+    for at in some(len(whole)):
         yield cast(whole[:at])
 
 
