@@ -23,7 +23,7 @@ class Attempt:
         number: counts the deliveries, from 1; this one is at least the second.
         alone: whether it was the only one in hand at the last death, so that nothing else is to
             blame.
-        failure: what that death was, as `Failure.to_wire` has it.
+        failure: what that death was, as `Failure.to_wire` has it; empty when it was not alone.
         buried: whether it was given up, and its dead letter is kept: it only has to be finished.
 
     Example:
@@ -145,7 +145,8 @@ class Unfinished:
             if batch.seq == seq:
                 before = batch.attempt or FIRST
                 alone = len(batch.events) == 1
-                self._suspects[seq] = before.again(alone=alone, failure=failure)
+                # Of several nobody knows whose failure it is, and each would carry it.
+                self._suspects[seq] = before.again(alone=alone, failure=failure if alone else {})
 
     def bury(self, seq: int) -> None:
         """The consumer has given this batch's event up, and its dead letter is kept."""

@@ -104,7 +104,7 @@ class RouteAgain(Route):
     Args:
         attempt: which delivery this is, from 2.
         alone: whether it was alone in hand at the last death.
-        failure: how that consumer died, as `Failure.to_wire` has it.
+        failure: how that consumer died, as `Failure.to_wire` has it; empty when it was not alone.
         buried: whether its dead letter is kept, so that it only has to be finished.
     """
 

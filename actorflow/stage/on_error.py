@@ -111,17 +111,18 @@ class OnError:
         return 0 if self.retry is None or self.retry.attempts is None else self.retry.attempts
 
     def gives_up(self, attempt: Attempt, max_deliveries: int | None) -> bool:
-        """Whether an event is not to be handled another time.
+        """Whether an event is not to be handled another time; never one that had company.
 
         Args:
             attempt: which delivery this would be, the others having ended its consumer's life.
             max_deliveries: how many there may be; None for any number.
         """
+        if not attempt.alone:
+            return False
         if max_deliveries is not None and attempt.number > max_deliveries:
             return True
         raised = bool(attempt.failure.get("traceback"))
-        patience = 1 + self.retries
-        return self.then != "restart" and raised and attempt.alone and attempt.number > patience
+        return self.then != "restart" and raised and attempt.number > 1 + self.retries
 
 
 def _retry(options: object) -> object:

@@ -303,6 +303,7 @@ def test_a_stage_with_a_state_ends_with_a_failure_and_gives_the_event_up_in_its_
         ("skip", Attempt(2, alone=True, failure=RAISED), True),
         ("skip", Attempt(2, alone=False, failure=RAISED), False),
         ("skip", Attempt(2, alone=True, failure=KILLED), False),
+        ("skip", Attempt(9, alone=False, failure={}), False),
         ("skip", Attempt(4, alone=True, failure=KILLED), True),
         ("restart", Attempt(3, alone=True, failure=RAISED), False),
         ("restart", Attempt(4, alone=True, failure=RAISED), True),
