@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from actorflow.errors import OptionError
+from actorflow.errors import OptionError, SkewExceeded
 from actorflow.protocol.reasons import is_normal
 from actorflow.stage.behaviour import ProducerConsumer, Subscription
 
@@ -30,9 +30,14 @@ class Zip(ProducerConsumer):
     Args:
         sources: the names of the stages whose events are joined, in the order of the tuples; from
             two. A replica is named with its index: ``"clock/1"``.
+        skew_limit: how many events of one source may wait for those of another that has none, from
+            1. Full windows grow up to it while another source has none; more is `SkewExceeded`.
+            None holds the faster source back instead. Sources that come from one broadcast need a
+            limit: when one of their ways drops events, the other one held back holds up both.
 
     Raises:
-        OptionError: `sources` is not such a list, or another stage is subscribed to.
+        OptionError: an argument breaks its rule, or another stage is subscribed to.
+        SkewExceeded: one source is too far ahead of another.
 
     Example:
         >>> zipped = Zip(sources=["names", "numbers"])
@@ -40,7 +45,10 @@ class Zip(ProducerConsumer):
         ([], [('a', 1)])
     """
 
-    def __init__(self, *, sources: Sequence[str]) -> None:
+    def __init__(self, *, sources: Sequence[str], skew_limit: int | None = None) -> None:
+        if skew_limit is not None and (type(skew_limit) is not int or skew_limit < 1):
+            raise OptionError("skew_limit", "an integer of at least 1, or none", skew_limit)
+        self._skew_limit = skew_limit
         rule = "a list of at least two different names of stages"
         if isinstance(sources, str) or not isinstance(sources, Sequence):
             raise OptionError("sources", rule, sources)
@@ -69,6 +77,7 @@ class Zip(ProducerConsumer):
         self._asked[name] = 0
         self._subscriptions[name] = subscription
         self._refill(name)
+        self._widen()
         return "manual"
 
     def handle_cancel(self, reason: Any, subscription: Subscription) -> None:
@@ -89,6 +98,7 @@ class Zip(ProducerConsumer):
         tuples = self.join(name, events)
         for each in self._subscriptions:
             self._refill(each)
+        self._widen()
         self._leave_when_over()
         return tuples
 
@@ -130,6 +140,28 @@ class Zip(ProducerConsumer):
         if held <= window // 2 and not self._over:
             self._asked[name] += window - held
             self.ask(self._subscriptions[name], window - held)
+
+    def _widen(self) -> None:
+        """Ask on where windows are full while another source has nothing (Parks' rule).
+
+        Also when a source is there again: a restored stage may have full windows from the start.
+        """
+        limit = self._skew_limit
+        if limit is None or self._over:
+            return
+        lagging = next((name for name, queue in self._waiting.items() if not queue), None)
+        if lagging is None:
+            return
+        for name, subscription in self._subscriptions.items():
+            held = len(self._waiting[name])
+            if not held or self._asked[name]:
+                continue
+            if held >= limit:
+                raise SkewExceeded(limit, f"events of {name} wait", lagging)
+            self._windows[name] = max(self._windows[name], min(limit, 2 * held))
+            count = max(1, self._windows[name] - held)
+            self._asked[name] += count
+            self.ask(subscription, count)
 
     @property
     def _over(self) -> bool:

@@ -13,6 +13,7 @@ from actorflow.stage.on_error import OnError
 from actorflow.stage.options import EXACTLY_ONCE
 from actorflow.stage.place import ProgramSource
 from actorflow.topology.classes import BASES, check_arguments
+from actorflow.topology.diamonds import check_diamonds
 from actorflow.topology.imports import on_import_path
 from actorflow.topology.keys import STAGE
 from actorflow.topology.members import check_members, directly
@@ -198,6 +199,8 @@ def check(
         _check_twice(of_one, drafts, report)
     check_members(drafts, report)
     _check_cycles(edges, drafts, report)
+    producers = {name: [edge.subscription.to for edge in of] for name, of in edges.items()}
+    check_diamonds(producers, drafts, report)
 
 
 def _edges(draft: Draft, report: Report) -> list[_Edge] | None:

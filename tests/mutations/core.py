@@ -88,4 +88,19 @@ MUTATIONS = [
         ),
         ("tests/runtime/local/test_links.py::test_a_link_ends_when_its_producer_is_killed",),
     ),
+    Mutation(
+        "M32",
+        "a join makes no room for what is ahead of a way that drops events",
+        (
+            Edit(
+                "actorflow/stages/zip.py",
+                "        if limit is None or self._over:\n            return\n",
+                "        if limit is not None or self._over:\n            return\n",
+            ),
+        ),
+        (
+            "tests/systems/test_diamond.py::test_m32_a_diamond_with_enough_room_ends",
+            "tests/systems/test_diamond.py::test_m32_a_diamond_with_too_little_room_says_so",
+        ),
+    ),
 ]
