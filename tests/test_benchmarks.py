@@ -7,6 +7,16 @@ import json
 import pytest
 
 from benchmarks import batcher, buffered, delivery, kill_one_worker, pipeline, pool, recovery, spawn
+from benchmarks import (
+    batcher,
+    buffered,
+    delivery,
+    kill_one_worker,
+    pipeline,
+    recovery,
+    scans,
+    spawn,
+)
 from benchmarks.__main__ import main as run_benchmarks
 
 
@@ -117,3 +127,9 @@ def test_pool(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
     assert [row["side"] for row in rows] == sides
     assert all(row["rate"] > 0 for row in rows)
     assert 0 < rows[0]["frames"] < 1
+def test_scans(capsys: pytest.CaptureFixture[str]) -> None:
+    """Every side brings every value; the tiny run has the scans inline alone."""
+    assert scans.main(["--quick", "--json", "--part", "throughput"]) == 0
+    rows = json.loads(capsys.readouterr().out)["rows"]
+    assert {row["side"] for row in rows} == {"inline", *scans.SIDES}
+    assert all(row["figures"]["per_second"] > 0 for row in rows)
