@@ -6,13 +6,13 @@ import json
 
 import pytest
 
-from benchmarks import batcher, buffered, delivery, kill_one_worker, pipeline, pool, recovery, spawn
 from benchmarks import (
     batcher,
     buffered,
     delivery,
     kill_one_worker,
     pipeline,
+    pool,
     recovery,
     scans,
     spawn,
