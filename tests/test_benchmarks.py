@@ -127,6 +127,9 @@ def test_pool(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
     assert [row["side"] for row in rows] == sides
     assert all(row["rate"] > 0 for row in rows)
     assert 0 < rows[0]["frames"] < 1
+
+
+@pytest.mark.processes
 def test_scans(capsys: pytest.CaptureFixture[str]) -> None:
     """Every side brings every value; the tiny run has the scans inline alone."""
     assert scans.main(["--quick", "--json", "--part", "throughput"]) == 0

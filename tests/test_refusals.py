@@ -184,7 +184,27 @@ TABLE: dict[str, Row] = {
     },
     "ProducerConsumer.forward": {"count": (-1, 1.5, "5", True)},
     # --- ready-made stages
-    "Zip": {"sources": (None, 5, "text", [], ["one"], ["a", "a"])},
+    "Zip": {
+        "sources": (None, 5, "text", [], ["one"], ["a", "a"]),
+        "skew_limit": NO_COUNT[1:],
+    },
+    "par_distribute_scan": {
+        "source": (None, 5, "text"),
+        "scans": (None, 5, "text", [5]),
+        "config": (5, "text", {"nothing": 1}),
+    },
+    "par_distribute_scan_m": {
+        "source": (None, 5, "text"),
+        "next_scans": NO_FUNCTION,
+        "config": (5, "text", {"nothing": 1}),
+    },
+    "par_demux_scan": {
+        "source": (None, 5, "text"),
+        "key": (None, *NO_FUNCTION),
+        "make": (None, *NO_FUNCTION),
+        "restart": (None, 5, "never"),
+        "config": (5, "text", {"nothing": 1}),
+    },
     "TaskPool": {
         "queries": (None, 5, "text", [5], {"name": "q"}),
         "workers": NO_COUNT[1:],
@@ -402,6 +422,9 @@ REQUIRED: dict[str, dict[str, Any]] = {
     "Run.monitor": {"stage": "source", "target": print},
     "Run.demonitor": {"monitor": 99},
     "Zip": {"sources": ["a", "b"]},
+    "par_distribute_scan": {"source": [1], "scans": []},
+    "par_distribute_scan_m": {"source": [1], "next_scans": list},
+    "par_demux_scan": {"source": [1], "key": abs, "make": abs},
     "Departition": {"partitions": 2, "merge": max, "init": int},
     "Pipeline": {"run": print},
     "Query": {"name": "good", "pipelines": {"a": print}},

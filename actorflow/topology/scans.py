@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterable, Callable, Hashable, Iterable, Mapping
 from typing import Any
 
+from actorflow.errors import OptionError
 from actorflow.stage.behaviour import Stage
 from actorflow.stages.iterables import from_iterable
 from actorflow.stages.outlets import StreamEnd
@@ -60,7 +61,10 @@ def par_distribute_scan(
 
     Idea from: streamly's ``parDistributeScan``.
     """
-    return _stream(source, DistributeToLists, {"scans": list(scans)}, config)
+    given = (
+        scans if isinstance(scans, str | Mapping) or not isinstance(scans, Iterable) else [*scans]
+    )
+    return _stream(source, DistributeToLists, {"scans": given}, config)
 
 
 def par_distribute_scan_m(
@@ -96,7 +100,7 @@ def par_distribute_scan_m(
         ...     values = [value for values in stream for value in values]
         Traceback (most recent call last):
         ...
-        actorflow.errors.OptionError: iterable must be an iterable of events, got 'abc'; for its \
+        actorflow.errors.OptionError: source must be an iterable of events, got 'abc'; for its \
 parts give list(…), for a file's lines open(…)
         >>> with par_distribute_scan_m(list("abc"), EveryOther(), config=config) as stream:
         ...     values = [value for values in stream for value in values]
@@ -154,12 +158,17 @@ def _stream(
     arguments: dict[str, Any],
     given: ScanConfig | Mapping[str, Any] | None,
 ) -> Stream:
-    config = ScanConfig.of(given or {})
+    config = ScanConfig.of({} if given is None else given)
+    stage.check_arguments(arguments)
+    try:
+        items = from_iterable(source, on_cancel="stop")
+    except OptionError as error:
+        raise OptionError("source", error.rule, error.value, error.hint) from error
     window = config.window or _UNLIMITED
     topology = (
         # What a scan raises, and what a crash of the stage leaves, is for whoever reads the stream.
         Topology("scans", supervisor=SupervisorOptions(max_restarts=0))
-        .stage("source", from_iterable(source, on_cancel="stop"))
+        .stage("source", items)
         .stage(
             "scans",
             stage,

@@ -28,7 +28,7 @@ class ScanStage(ProducerConsumer):
     finishes_later = True
 
     def __init__(self, config: ScanConfig | Mapping[str, Any] | None) -> None:
-        self.config = ScanConfig.of(config or {})
+        self.config = _config(config)
         self.at_once = self.config.window or MAX_BUFFER
         self._core: ScanCore | None = None
         self._runtime: CompanionRuntime | None = None
@@ -215,7 +215,7 @@ class DistributeStage(ScanStage):
         """Refuse scans and options that cannot be right where the topology is declared."""
         super().check_arguments(arguments)
         _pickled_scans(arguments.get("scans", ()))
-        ScanConfig.of(arguments.get("config") or {})
+        _config(arguments.get("config"))
         if arguments.get("next_scans") is not None:
             function_of("next_scans", arguments["next_scans"])
 
@@ -296,7 +296,7 @@ class DemuxStage(ScanStage):
         restart: str = "fresh",
         config: ScanConfig | Mapping[str, Any] | None = None,
     ) -> None:
-        super().__init__(replace(ScanConfig.of(config or {}), emit="tagged"))
+        super().__init__(replace(_config(config), emit="tagged"))
         self._key = function_of("key", key)
         self._make = function_of("make", make)
         self._restart = checked_restart(restart)
@@ -309,7 +309,7 @@ class DemuxStage(ScanStage):
             if name in arguments:
                 function_of(name, arguments[name])
         checked_restart(arguments.get("restart", "fresh"))
-        ScanConfig.of(arguments.get("config") or {})
+        _config(arguments.get("config"))
 
     def _make_core(self, hosts: Hosts, owner: Owner, workers: int | None) -> ScanCore:
         return Demultiplexing(
@@ -331,6 +331,10 @@ def _raise(error: Exception) -> None:
     raise error
 
 
+def _config(given: Any) -> ScanConfig:
+    return ScanConfig.of({} if given is None else given)
+
+
 def _window(buffer: int | None) -> int | None:
     """What `ScanCore.add` takes for a `buffer`."""
     if buffer is None:
@@ -343,4 +347,7 @@ def _window(buffer: int | None) -> int | None:
 def _pickled_scans(scans: Any) -> list[bytes]:
     if isinstance(scans, str | bytes | Mapping) or not isinstance(scans, Iterable):
         raise OptionError("scans", "a list of scans", scans)
-    return [pickled_scan(scan_of(each)) for each in scans]
+    try:
+        return [pickled_scan(scan_of(each)) for each in scans]
+    except OptionError as error:
+        raise OptionError("scans", "a list of scans", scans, str(error)) from error
