@@ -37,8 +37,9 @@ class DemandDispatcher(Dispatcher):
         >>> dispatcher = DemandDispatcher()
         >>> dispatcher.subscribe(1, "a/0", {})
         >>> dispatcher.ask(1, 2)
-        >>> dispatcher.dispatch(["x", "y", "z"], position=0)
-        Dispatched(deliveries=[Delivery(ref=1, events=['x', 'y'], position=0)], leftover=1)
+        >>> done = dispatcher.dispatch(["x", "y", "z"], position=0)
+        >>> done.deliveries[0].events, done.leftover
+        (['x', 'y'], 1)
 
         Dealt in turns, a few events reach everybody:
 

@@ -43,7 +43,7 @@ class PartitionDispatcher(Dispatcher):
         >>> dispatcher.subscribe(1, "odds/0", {"partition": "odd"})
         >>> dispatcher.ask(1, 9)
         >>> dispatcher.dispatch([1, 2, 3], 0).deliveries
-        [Delivery(ref=1, events=[1, 3], position=0)]
+        [Delivery(ref=1, events=[1, 3], position=0, attempt=None)]
     """
 
     may_drop = True

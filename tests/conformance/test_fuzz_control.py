@@ -139,7 +139,8 @@ def test_s111_every_field_of_every_message_to_a_stage(message: type, kind: str) 
 def supervised() -> Supervised:
     """Two pairs of stages, and the first of them linked."""
     topology = (
-        Topology("run", supervisor=SupervisorOptions(max_restarts=10_000))
+        # A letter, which any stage may write, ends a run that keeps none.
+        Topology("run", supervisor=SupervisorOptions(max_restarts=10_000), dead_letters="letters")
         .stage("bad", Idle)
         .stage("friend", Forwarder, subscribe_to=[{"to": "bad", "cancel": "temporary"}])
         .stage("good", Counter)
