@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import threading
 from typing import Any
 
 import pytest
@@ -149,6 +150,21 @@ def misuses(amount: int, context: pool_tasks.TaskContext) -> None:
     lease = context.reserve(amount)
     context.emit("first", lease=lease)
     context.emit("second", lease=lease)
+
+
+def test_an_item_that_cannot_travel_fails_its_query() -> None:
+    """When it is to be given to another worker; with what is the matter."""
+    pool = PoolPlayer(workers=1, deal="global")
+    run = pool.start(query(a=Pipeline(run=emits_a_lock, to=["b"]), b=pool_tasks.note))
+    asked = pool.submit(run, 1)
+    pool.run()
+    assert asked.said == ["admitted", "failed"]
+    assert "cannot pickle '_thread.lock' object" in pool.results["q"].reason
+
+
+def emits_a_lock(item: Any, context: pool_tasks.TaskContext) -> None:
+    """What no other process can have."""
+    context.emit(threading.Lock())
 
 
 # --- the bytes of what is inside ------------------------------------------------------------------

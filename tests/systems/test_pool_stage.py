@@ -152,6 +152,17 @@ def test_b_19_another_query_goes_on_meanwhile() -> None:
     assert executed == {"loud": 1, "quiet": 3}
 
 
+def test_events_that_no_query_takes_any_more_are_counted_and_finished() -> None:
+    """The query was stopped by hand while they were under way: the log says how many."""
+    harness = pool_of(query("one", a=pool_tasks.note), kind=ConsumerTaskPool)
+    harness.link_to_producer(1, "numbers", max_demand=4)
+    harness.send_call(StopQuery("one", "soft", None))
+    harness.route(1, ["late", "later"])
+    harness.advance(1)
+    assert (harness.acked(1), harness.call(Look()).late) == (1, 2)
+    assert [each.values["events"] for each in harness.log if "no query" in each.event] == [2]
+
+
 # --- demand ---------------------------------------------------------------------------------------
 
 

@@ -142,11 +142,20 @@ def test_b_08_deadlines_turn_soft_into_hard_and_hard_into_a_kill() -> None:
     assert pool.endings == []
     pool.pass_time(0.2)
     assert pool.results["q"].expired == 1
+    both = pool.start(query("both", a=pool_tasks.note))
+    pool.submit(both, "hangs")
+    pool.core.stop(both, deadline=1)
+    pool.pass_time(1.5)
+    assert (both.dropped, pool.killed) == (True, [])
+    pool.pass_time(1)
+    assert pool.killed == [0]
+    pool.kill(0)
+    assert pool.endings == ["q", "both"]
     hangs = pool.start(query("hangs", a=pool_tasks.note))
     pool.submit(hangs, "in hand")
     pool.core.stop(hangs, "hard", deadline=1)
     pool.pass_time(2)
-    assert pool.killed == [0]
+    assert pool.killed == [0, 0]
     pool.kill(0)
     assert pool.results["hangs"].state == "stopped"
 

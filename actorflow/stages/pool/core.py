@@ -82,7 +82,7 @@ class PoolCore:
             Stores(self._queues, self._admission, self._parked, self._overflow),
             SchedulerOwner(run=owner.run, admitted=self._admitted, fail=self.fail),
         )
-        self._numbers = self._roots = self._executed = 0
+        self._numbers = self._roots = self._executed = self._late = 0
 
     # --- queries ----------------------------------------------------------------------------------
 
@@ -129,7 +129,7 @@ class PoolCore:
         else:
             self._after_change(run, jobs)
         if deadline is not None and not run.over:
-            self._owner.after(deadline, lambda: self._overdue(run, mode))
+            self._owner.after(deadline, lambda: self._overdue(run, mode, deadline))
         self._deal()
 
     def fail(self, run: QueryRun, error: BaseException) -> None:
@@ -146,7 +146,7 @@ class PoolCore:
     def admit(
         self, run: QueryRun, pipeline: int, items: Sequence[Any], done: Callable[[str], None]
     ) -> None:
-        """Take tasks that were asked for: there is room. They expire when it takes no more.
+        """Take tasks that were asked for: there is room. When it takes no more they are late.
 
         Args:
             run: the query.
@@ -155,6 +155,7 @@ class PoolCore:
             done: is told for each when everything that descends from it is done.
         """
         if not run.takes(pipeline):
+            self.too_late(len(items))
             for _ in items:
                 done("expired")
             return
@@ -164,8 +165,21 @@ class PoolCore:
         self._after_change(run, run.changed({pipeline: len(items)}))
         self._deal()
 
-    def submit(self, run: QueryRun, submission: Submission, *, wait: bool) -> None:
+    def too_late(self, count: int) -> None:
+        """So many events have come that no query takes any more: they are counted, and that is all.
+
+        Args:
+            count: how many, from 1.
+        """
+        self._late += count
+        said = "events came that no query takes any more"
+        self._owner.log("warning", said, {"events": count, "in_all": self._late})
+
+    def submit(self, run: QueryRun, submission: Submission, *, wait: bool) -> bool:
         """Take a task that nobody asked for: at once, when there is room, or not.
+
+        Returns:
+            whether it is admitted already.
 
         Raises:
             PoolClosed: the query takes no more.
@@ -176,10 +190,11 @@ class PoolCore:
         if self._admission.room(run.number):
             self._admitted(run, submission)
             self._deal()
-        elif wait:
-            self._admission.wait(submission)
-        else:
+            return True
+        if not wait:
             raise AdmissionFull(run.query.name, self._admission.count_of(run.number))
+        self._admission.wait(submission)
+        return False
 
     def give_up(self, submission: Submission) -> None:
         """Who submitted this waits no more; it is refused unless it was admitted before."""
@@ -261,6 +276,7 @@ class PoolCore:
             memory_waiting=self._parked.wanting,
             slices=self._scheduler.slices,
             executed=self._executed,
+            late=self._late,
             queries=tuple(run.result() for run in self.queries.values()),
         )
 
@@ -382,13 +398,14 @@ class PoolCore:
         for submission in self._admission.close(run.number, run.takes):
             submission.refused(PoolClosed(f"query {run.query.name!r} takes no more tasks"))
 
-    def _overdue(self, run: QueryRun, mode: str) -> None:
+    def _overdue(self, run: QueryRun, mode: str, deadline: float) -> None:
         if run.over:
             return
         if mode == "soft" and not run.dropped:
             words = {"query": run.query.name, "tasks": run.pending}
             self._owner.log("warning", "a soft stop took too long and becomes a hard one", words)
             self._drop(run, "expired")
+            self._owner.after(deadline, lambda: self._overdue(run, "hard", deadline))
             self._deal()
             return
         for worker in self._scheduler.workers_of(run):

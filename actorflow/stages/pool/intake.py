@@ -79,12 +79,14 @@ class Intake:
             run, pipeline = takers[0]
             self._core.admit(run, pipeline, events, taken.one)
             return
+        if not takers:
+            self._core.too_late(len(events))
+            for _ in events:
+                taken.one("expired")
         for event in events:
             last = _Last(len(takers), taken.one)
             for run, pipeline in takers:
                 self._core.admit(run, pipeline, [event], last.one)
-            if not takers:
-                taken.one("expired")
 
     def settle(self) -> None:
         """Return credit for what is finished, and ask for what there is room for."""

@@ -204,8 +204,8 @@ class _Pool(Consumer):
             refused=sender.fail,
             done=lambda how: sender.reply(Ticket(request.query, how)),
         )
-        self._core.submit(run, submission, wait=request.timeout != 0)
-        if request.timeout:
+        admitted = self._core.submit(run, submission, wait=request.timeout != 0)
+        if request.timeout and not admitted:
             self._after(request.timeout, partial(self._core.give_up, submission))
         return LATER
 

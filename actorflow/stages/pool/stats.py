@@ -27,6 +27,7 @@ class PoolStats:
         memory_waiting: tasks that wait for memory.
         slices: how often a worker was given something.
         executed: how many tasks ran to their end, of all queries there have been.
+        late: events that came when no query took them any more.
         queries: every query that has not ended.
     """
 
@@ -44,4 +45,5 @@ class PoolStats:
     memory_waiting: int
     slices: int
     executed: int
+    late: int
     queries: tuple[QueryResult, ...]

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from actorflow.errors import EventNotEncodable, NotInStage, OptionError
+from actorflow.errors import NotInStage, OptionError
 from actorflow.protocol.arguments import check_integer, check_seconds
 from actorflow.protocol.codec import encode_value
 from actorflow.protocol.failure import Failure
@@ -338,12 +338,9 @@ class _Run:
 
     def _not_sent(self, error: TypeError) -> None:
         """Something that was emitted cannot travel: its query fails by it."""
-        report = self.report
-        report.outputs, report.left = [], []
-        name = self.functions.query
-        cause = EventNotEncodable(name, "its items", str(error))
-        if report.failure is None:
-            report.failure = Failure.of(cause).to_wire()
+        self.report.outputs, self.report.left = [], []
+        if self.report.failure is None:
+            self.report.failure = Failure.of(error).to_wire()
 
 
 def run_slice(
