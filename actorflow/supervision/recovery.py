@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from actorflow.errors import ProtocolError
 from actorflow.protocol.control import Snapshot, SnapshotStored
+from actorflow.protocol.reasons import DONE
 from actorflow.stage.spec import StageSpec
 from actorflow.supervision.checkpoint import Kept
 from actorflow.supervision.children import Child
@@ -61,6 +62,15 @@ class Recovery:
             if found.ended:
                 child.ended_before(found.reason)
                 self._state.take_result(child, found.result)
+                self._note_finished(child)
+
+    def _note_finished(self, consumer: Child) -> None:
+        """One that has ended as its input had: those it took from had told it so."""
+        end = consumer.end
+        if end is not None and end.reason == DONE:
+            for edge in self._state.wiring.upstream(consumer.id):
+                if edge.options.cancel == "permanent":
+                    self._state.children[edge.producer].finished = True
 
     def take(self, child: Child, snapshot: Snapshot) -> None:
         """Keep a snapshot and say so. A child that sends what is none is killed: it would wait."""

@@ -12,6 +12,7 @@ import json
 import os
 import signal
 import sys
+import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,12 @@ def main(folder: Path) -> int:
                 show_status(run, folder)
     error = repr(outcome.root_cause) if outcome.root_cause is not None else None
     report = {"status": outcome.status, "error": error, "results": outcome.results}
-    write(folder / REPORT, report)
+    while True:
+        try:
+            write(folder / REPORT, report)
+            break
+        except OSError:
+            time.sleep(LOOK_EVERY)  # the nemesis has not given the disk back yet
     return 0 if outcome.status == "done" else 1
 
 

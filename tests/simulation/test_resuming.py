@@ -96,12 +96,21 @@ def test_a_source_whose_consumers_had_ended_ends(delivery: str) -> None:
         assert (run.status, run.results["collect"]) == ("done", NUMBERS)
 
 
+@pytest.mark.parametrize("delivery", ["at_most_once", "at_least_once", "exactly_once"])
+def test_nothing_is_kept_for_a_partition_whose_consumer_had_ended(delivery: str) -> None:
+    """Its source had finished, also where that was not kept, and emits nothing again."""
+    dispatcher = {"partition": {"partitions": 2}}
+    whole = topology(delivery, replicas=2, dispatcher=dispatcher)
+    end = Kept(Restored(state=pickle.dumps([])), True, "done", pickle.dumps([]))
+    assert resumed(whole, {"collect/0": end}).status == "done"
+
+
 def test_what_an_ended_consumer_had_counted_is_nobody_elses() -> None:
     """The source's last snapshot was older than the consumer's, and does not say so."""
     outputs = sent("collect/0", 0, 10) | sent("collect/1", 0, 11)
     kept = {
         "numbers/0": Kept(Restored(state=pickle.dumps(3), outputs=outputs, finishing=True)),
-        "collect/0": Kept(taken("collect/0", 10), True, "done", pickle.dumps([10])),
+        "collect/0": Kept(taken("collect/0", 10), True, "normal", pickle.dumps([10])),
     }
     run = resumed(topology(replicas=2), kept)
     assert run.results["collect"] == [[10], [11]]
