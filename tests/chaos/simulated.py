@@ -96,6 +96,7 @@ class Disk(SnapshotStore):
 
     def __init__(self, random: Random) -> None:
         self._random = random
+        self._speed = random.choice((0.5, 0.1, 0.02))
         self._journals: dict[str, Journal] = {}
         self._ended: dict[str, Kept] = {}
         self._waiting: list[Any] = []
@@ -114,9 +115,9 @@ class Disk(SnapshotStore):
         kept = Kept(None, True, reason, result)
         self._waiting.append(lambda: self._ended.update({stage: kept}))
 
-    def write(self) -> None:
+    def write(self, *, at_once: bool = False) -> None:
         """Perhaps write one of what waits."""
-        if self._waiting and self._random.random() < 0.5:
+        if self._waiting and (at_once or self._random.random() < self._speed):
             self._waiting.pop(0)()
 
     @property
@@ -218,7 +219,7 @@ class DeliveryExperiment:
             except Stalled:
                 if disk.idle:
                     raise
-                disk.write()  # everybody waits for the disk
+                disk.write(at_once=True)  # everybody waits for it
         return simulation.over
 
     def describe(self) -> str:
