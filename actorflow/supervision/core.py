@@ -251,7 +251,8 @@ class SupervisorCore(SupervisorState):
         if child.paused and kind == "producer":
             self.tell(child, control.SetDemand("accumulate"))
         self._linking.expect(child)
-        if child.finished or (self.resumed and self._ends.is_needless(child)):
+        succeeds = self.resumed or child.generation > child.born
+        if child.finished or (succeeds and self._ends.is_needless(child)):
             # Its predecessor's end was known to consumers, and to nobody else any more.
             self.tell(child, control.Stop(DONE))
         self._drain_on()

@@ -113,7 +113,9 @@ class Ends:
             child.id,
             normal=end.normal,
             now=self._state.runtime.now(),
-            wanted=not (draining and end.normal) and not self.is_needless(child),
+            # What it had as its state is its result, which a successor can still give.
+            wanted=not (draining and end.normal)
+            and not (child.journal.empty and self.is_needless(child)),
             patient=not draining,
             counted=not (end.in_hand is not None and self._suspect(child, end.in_hand)),
         )

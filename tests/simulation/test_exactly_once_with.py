@@ -1,0 +1,128 @@
+"""`exactly_once` beside what changes a running topology: every event still counts once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from itertools import chain
+from random import Random
+from typing import Any
+
+import pytest
+
+from actorflow import FORWARD, HOLD, ActorflowError, SubscribeTo, Topology
+from actorflow.supervision.changes import scale
+from actorflow.supervision.core import SupervisorCore
+from actorflow.supervision.subscriptions import resubscribe
+from actorflow.supervision.wiring import EdgeState
+from actorflow.testing import Faults, Simulation
+from tests.seeds import seeds
+from tests.simulation.test_snapshots import (
+    NUMBERS,
+    Collect,
+    Several,
+    crashing,
+    made,
+    topology,
+    two_between,
+)
+
+SEEDS = seeds(20)
+WITHIN = 400
+
+Change = Callable[[SupervisorCore, Random], Any]
+
+
+class Decides(Several):
+    """Decides about demand: holds it for a moment, passes it on, or asks for it."""
+
+    def handle_demand(self, demand: int) -> Any:
+        if demand % 3 == 0:
+            self.send_after(0.001, "go on")
+            return HOLD
+        return FORWARD if demand % 3 == 1 else None
+
+    def handle_info(self, message: Any) -> None:
+        self.forward()
+
+
+def counted(results: dict[str, Any]) -> Counter[str]:
+    """What all replicas of the sink have in their states."""
+    found = results["collect"]
+    lists = found if found and isinstance(found[0], list) and is_nested(found) else [found]
+    return Counter(str(event) for event in chain.from_iterable(each or [] for each in lists))
+
+
+def is_nested(found: list[Any]) -> bool:
+    """Whether these are the results of several replicas: lists of events, which are pairs."""
+    return any(each and isinstance(each[0], list) for each in found)
+
+
+def run(whole: Topology, seed: int, change: Change, faults: Faults) -> dict[str, Any]:
+    """A run in which something is changed four times, at random steps; returns the results."""
+    random = Random(f"beside {seed}")
+    simulation = Simulation(whole, seed=seed, faults=faults)
+    for step in sorted(random.randint(10, WITHIN) for _ in range(4)):
+        simulation.run_until(lambda step=step: simulation.world.steps >= step)
+        if not simulation.over:
+            with suppress(ActorflowError):  # whoever it is about may have ended
+                change(simulation.core, random)
+    return simulation.finish(max_steps=200_000).results
+
+
+def resubscribes(core: SupervisorCore, random: Random) -> None:
+    """Exchange a subscription for one with another window."""
+    edges = [
+        edge
+        for edge in core.wiring.edges
+        if edge.state is EdgeState.ESTABLISHED and not edge.leaving and not edge.replaces
+    ]
+    if edges:
+        edge = random.choice(edges)
+        options = replace(edge.options, max_demand=random.randint(1, 6), min_demand=None)
+        resubscribe(core, edge.ref, to=None, options=options, reason="normal", consumer=None)
+
+
+def scales(core: SupervisorCore, random: Random) -> None:
+    """More or fewer replicas of the stage between."""
+    scale(core, "several", random.randint(1, 4), 30.0)
+
+
+@pytest.mark.parametrize("crashes", [False, True])
+def test_a_stage_that_decides_about_demand(crashes: bool) -> None:
+    """Held demand is no state: a successor is asked again."""
+    for seed in SEEDS:
+        faults = crashing(seed) if crashes else Faults()
+        results = run(two_between("exactly_once", Decides), seed, lambda core, random: None, faults)
+        assert counted(results) == made(), seed
+
+
+def test_a_broadcast_that_replays() -> None:
+    """What is remembered for latecomers is not sent to those who are there, nor to successors."""
+    whole = topology("exactly_once", dispatcher={"broadcast": {"replay": 5}})
+    for name in ("left", "right"):
+        whole = whole.stage(name, Collect, subscribe_to=[SubscribeTo("numbers", max_demand=4)])
+    for seed in SEEDS:
+        results = run(whole, seed, lambda core, random: None, crashing(seed))
+        for name in ("left", "right"):
+            assert results[name] == list(range(NUMBERS)), seed
+
+
+@pytest.mark.parametrize("crashes", [False, True])
+def test_a_subscription_that_is_exchanged(crashes: bool) -> None:
+    """The new one begins where the old one ended."""
+    for seed in SEEDS:
+        faults = crashing(seed) if crashes else Faults()
+        results = run(two_between("exactly_once"), seed, resubscribes, faults)
+        assert counted(results) == made(), seed
+
+
+@pytest.mark.parametrize("crashes", [False, True])
+def test_replicas_that_come_and_go(crashes: bool) -> None:
+    """One that leaves hands over what it has in hand; what it has counted stays counted."""
+    for seed in SEEDS:
+        faults = crashing(seed) if crashes else Faults()
+        results = run(two_between("exactly_once"), seed, scales, faults)
+        assert counted(results) == made(), seed
