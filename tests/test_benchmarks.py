@@ -16,6 +16,7 @@ from benchmarks import (
     recovery,
     scans,
     spawn,
+    stalled,
 )
 from benchmarks.__main__ import main as run_benchmarks
 
@@ -136,3 +137,12 @@ def test_scans(capsys: pytest.CaptureFixture[str]) -> None:
     rows = json.loads(capsys.readouterr().out)["rows"]
     assert {row["side"] for row in rows} == {"inline", *scans.SIDES}
     assert all(row["figures"]["per_second"] > 0 for row in rows)
+
+
+@pytest.mark.processes
+def test_nothing_grows_while_a_sink_stands_still(capsys: pytest.CaptureFixture[str]) -> None:
+    """Under each mode, with a small buffer and with a low limit of unfinished events."""
+    assert stalled.main(["--quick", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert {row["case"] for row in rows} == {*stalled.CASES, ""}
+    assert [row["events"] for row in rows] == [0] * len(rows)

@@ -113,6 +113,7 @@ class Halves:
             exhausted=self._machine.begin_finish,
             stop=self._machine.stop,
             wanted=lambda: self.producing is None or self.producing.subscribers.present,
+            closed=lambda: self.producing is not None and self.producing.subscribers.closed,
             lost=self._upstream_lost,
         )
         time = Time(

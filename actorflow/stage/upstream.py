@@ -47,6 +47,7 @@ class Relations:
         exhausted: every stream has come to its end, with this reason.
         stop: a cancel mode ends the stage, with this reason.
         wanted: whether anybody takes the stage's output, or is expected to.
+        closed: whether everybody who took it has been told that nothing more comes.
         lost: events are dropped unhandled, so many, as their producer is gone and nobody wants
             what would be made of them; 0 while they still wait.
     """
@@ -56,6 +57,7 @@ class Relations:
     exhausted: Callable[[Any], None]
     stop: Callable[[Any], None]
     wanted: Callable[[], bool]
+    closed: Callable[[], bool]
     lost: Callable[[int, Incoming], None]
 
 
@@ -102,6 +104,12 @@ class Upstream:
 
     def open(self, link: Link) -> None:
         """A link to a producer is there: subscribe."""
+        if self._relations.closed():
+            # Its producer is the successor of one that had finished; nobody would take what was
+            # made of its events.
+            self._port.close(link.ref)
+            self._say_over(SubscriptionEnded(link.ref, DONE))
+            return
         if self._half.reach is not None and not self._half.reach.may_open(link):
             return
         options = SubscriptionOptions.from_wire(link.options)
@@ -314,7 +322,9 @@ class Upstream:
         say how far they reach.
         """
         finished = incoming.reason == DONE and not incoming.unsubscribed
-        record = SubscriptionEnded(incoming.ref, incoming.reason, finished)
+        self._say_over(SubscriptionEnded(incoming.ref, incoming.reason, finished))
+
+    def _say_over(self, record: SubscriptionEnded) -> None:
         self._port.send(CONTROL_LINK, encode(encode_control(record)))
 
     def _never_begun(self, ref: int, peer: str, options: Mapping[str, Any]) -> Incoming:

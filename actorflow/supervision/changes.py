@@ -159,7 +159,7 @@ def scale(
     Raises:
         OptionError: the stage has an index.
         Refused: ``busy``: a replica is leaving still; ``partitions``: so many do not fit;
-            ``not_scalable``: there can only be one.
+            ``not_scalable``: there can only be one; ``exactly_once``: none may leave.
         NoSuchStage: there is no such stage.
     """
     ensure_open(core)

@@ -10,6 +10,7 @@ from typing import Any
 from actorflow.errors import Refused
 from actorflow.protocol import control
 from actorflow.protocol.identity import Incarnation, StageId
+from actorflow.stage.options import EXACTLY_ONCE
 from actorflow.supervision.children import Child, ChildInfo, ChildState
 from actorflow.supervision.joining import Joining
 from actorflow.supervision.linking import Linking
@@ -51,7 +52,8 @@ class Scaling:
             within: seconds that one that leaves may take to finish what it has in hand.
 
         Raises:
-            Refused: ``busy``, ``partitions`` or ``not_scalable``; nothing has changed.
+            Refused: ``busy``, ``partitions``, ``not_scalable``, or ``exactly_once`` for fewer;
+                nothing has changed.
         """
         current = sorted(
             (child for child in self._state.children.values() if child.id.name == name),
@@ -82,6 +84,9 @@ class Scaling:
         leaving = [str(child.id) for child in current if child.leaving]
         if leaving:
             raise Refused("busy", f"{', '.join(leaving)} has not left yet")
+        if replicas < len(current) and current[0].spec.stage.options.delivery == EXACTLY_ONCE:
+            detail = f"a replica of {name} has a part of what was counted, and cannot leave with it"
+            raise Refused(EXACTLY_ONCE, detail)
         if current[0].spec.stage.place is not None:
             raise Refused("not_scalable", f"{name} lives in the program, and there is one of it")
         if replicas > 1 and any(child.id in self._joining.managers() for child in current):

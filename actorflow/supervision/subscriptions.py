@@ -12,6 +12,7 @@ from actorflow.protocol.demand import SubscriptionOptions
 from actorflow.protocol.rate import RateLimit
 from actorflow.protocol.reasons import plain
 from actorflow.records import dataclass
+from actorflow.stage.options import EXACTLY_ONCE
 from actorflow.supervision.core import SupervisorCore
 from actorflow.supervision.operations import ends, ensure_open, establish, find
 from actorflow.supervision.wiring import Edge, Exchange
@@ -107,7 +108,8 @@ def resubscribe(
 
     Raises:
         Refused: ``unknown_subscription``; ``replacing`` while an earlier replacement of it is not
-            complete; ``managed`` when a manager has made it; or as `subscribe`.
+            complete; ``managed`` when a manager has made it; ``exactly_once``, whose events are
+            numbered by subscription; or as `subscribe`.
         NoSuchStage: there is no such stage.
     """
     if options is not None and not isinstance(options, SubscriptionOptions):
@@ -128,6 +130,9 @@ def resubscribe(
     if old.via is not None:
         detail = f"the subscription {ref} is kept by {old.via}; change that one's members"
         raise Refused("managed", detail)
+    if core.children[old.producer].spec.stage.options.delivery == EXACTLY_ONCE:
+        detail = f"the events of subscription {ref} are counted by it, also after a restart"
+        raise Refused(EXACTLY_ONCE, f"{detail}; no other can take its place")
     if any(each.replaces and each.replaces.old is old for each in core.wiring.edges):
         raise Refused("replacing", f"the subscription {ref} is being replaced already")
     of, producer = ends(core, str(old.consumer), to if to is not None else str(old.producer))

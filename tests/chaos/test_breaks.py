@@ -81,11 +81,7 @@ def redelivery_forgotten(right: Any) -> Any:
 
 def redelivered_at_most_once(right: Any) -> Any:
     """What was sent is kept, and sent again, though the mode says not to."""
-
-    def init(self: Any, *, keep: bool = True) -> None:
-        right(self, keep=True)
-
-    return init
+    return lambda self, claim: Unfinished()
 
 
 def sent_again_twice(right: Any) -> Any:
@@ -212,7 +208,7 @@ BREAKS: dict[str, Break] = {
         Break(ConsumingHalf, "route", acknowledged_on_receipt, (EARLY,), 10),
         Break(ProducingHalf, "lowest_unfinished", input_finished_when_handled, (EARLY,)),
         Break(Unfinished, "give_back", redelivery_forgotten, (LOST, NOT_COUNTED, HANGS), 6),
-        Break(Unfinished, "__init__", redelivered_at_most_once, (REPEATED, "out of order"), 15),
+        Break(ProducingHalf, "new_store", redelivered_at_most_once, (REPEATED, "out of order"), 15),
         Break(EdgeStore, "take_owed", sent_again_twice, (TWICE, HANGS, FAILS), 6),
         Break(Unfinished, "acknowledge", acknowledgements_one_too_far, (LOST, EARLY), 76),
         Break(Keeping, "_taken", snapshot_skipped, (NOT_COUNTED, TWICE, EARLY), 6),

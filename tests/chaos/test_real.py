@@ -67,7 +67,8 @@ def test_a_broken_promise_is_told_and_kept(
         file = HistoryFile(str(self.folder), self.shape.parts[-1].name, 0, "life")
         file.add(TAKEN, [f"{source}/0:77"])
         file.close()
-        (self.folder / REPORT).write_text(json.dumps({"results": {}}))
+        report = {"status": "done", "results": {}}
+        (self.folder / REPORT).write_text(json.dumps(report))
 
     monkeypatch.setattr(Trial, "_live", loses)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))

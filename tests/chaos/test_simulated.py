@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.chaos.simulated import DeliveryExperiment
 from tests.seeds import seeds
 
@@ -10,6 +12,16 @@ def test_no_mode_breaks_its_promise() -> None:
     """Whatever the topology, whoever is killed, the host and its checkpoint included."""
     for seed in seeds(80):
         DeliveryExperiment.of(seed).run()
+
+
+@pytest.mark.parametrize("seed", [7018, 15222, 18135])
+def test_what_a_campaign_has_found(seed: int) -> None:
+    """It stays found.
+
+    A partition whose consumer had gone home; a state that died with its stage's last words; a stage
+    at its end that was linked with the successor of a source that had finished.
+    """
+    DeliveryExperiment.of(seed).run()
 
 
 def test_the_experiments_differ() -> None:

@@ -103,8 +103,9 @@ class Trial:
         verdict.emitted = _count(lives, EMITTED)
         verdict.handled = _count(lives, DONE)
         report = self.folder / REPORT
-        if not verdict.problems and report.exists():
-            results: Any = json.loads(report.read_text())["results"]
+        said: Any = json.loads(report.read_text()) if report.exists() else {}
+        if not verdict.problems and said.get("status") == "done":
+            results = said["results"]
             verdict.problems += map(str, check(self.shape, lives, results))
         if verdict.problems:
             text = "\n".join([self.describe(), *verdict.problems])
@@ -133,6 +134,12 @@ class Trial:
             code = self._host.wait()
             if verdict.problems or code == 0:
                 return
+            if not expected_to_fail and "Too many open files" in self._last_words():
+                # It was to start a stage and had no descriptors, and says so.
+                verdict.deeds["refused start"] += 1
+                expected_to_fail = self.checkpoint
+                if not expected_to_fail:
+                    return
             if not expected_to_fail:
                 verdict.problems.append(f"the host ended with {code}: {self._last_words()}")
                 return

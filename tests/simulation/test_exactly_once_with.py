@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from itertools import chain
 from random import Random
 from typing import Any
 
 import pytest
 
-from actorflow import FORWARD, HOLD, ActorflowError, SubscribeTo, Topology
+from actorflow import FORWARD, HOLD, ActorflowError, Refused, SubscribeTo, Topology
 from actorflow.supervision.changes import scale
 from actorflow.supervision.core import SupervisorCore
 from actorflow.supervision.subscriptions import resubscribe
@@ -72,22 +71,10 @@ def run(whole: Topology, seed: int, change: Change, faults: Faults) -> dict[str,
     return simulation.finish(max_steps=200_000).results
 
 
-def resubscribes(core: SupervisorCore, random: Random) -> None:
-    """Exchange a subscription for one with another window."""
-    edges = [
-        edge
-        for edge in core.wiring.edges
-        if edge.state is EdgeState.ESTABLISHED and not edge.leaving and not edge.replaces
-    ]
-    if edges:
-        edge = random.choice(edges)
-        options = replace(edge.options, max_demand=random.randint(1, 6), min_demand=None)
-        resubscribe(core, edge.ref, to=None, options=options, reason="normal", consumer=None)
-
-
-def scales(core: SupervisorCore, random: Random) -> None:
-    """More or fewer replicas of the stage between."""
-    scale(core, "several", random.randint(1, 4), 30.0)
+def grows(core: SupervisorCore, random: Random) -> None:
+    """One more replica of the stage between."""
+    replicas = sum(child.id.name == "several" for child in core.children.values())
+    scale(core, "several", replicas + 1, 30.0)
 
 
 @pytest.mark.parametrize("crashes", [False, True])
@@ -111,18 +98,24 @@ def test_a_broadcast_that_replays() -> None:
 
 
 @pytest.mark.parametrize("crashes", [False, True])
-def test_a_subscription_that_is_exchanged(crashes: bool) -> None:
-    """The new one begins where the old one ended."""
+def test_replicas_that_come(crashes: bool) -> None:
+    """A new one takes its share, and has a state of its own."""
     for seed in SEEDS:
         faults = crashing(seed) if crashes else Faults()
-        results = run(two_between("exactly_once"), seed, resubscribes, faults)
+        results = run(two_between("exactly_once"), seed, grows, faults)
         assert counted(results) == made(), seed
 
 
-@pytest.mark.parametrize("crashes", [False, True])
-def test_replicas_that_come_and_go(crashes: bool) -> None:
-    """One that leaves hands over what it has in hand; what it has counted stays counted."""
-    for seed in SEEDS:
-        faults = crashing(seed) if crashes else Faults()
-        results = run(two_between("exactly_once"), seed, scales, faults)
-        assert counted(results) == made(), seed
+def test_a_subscription_cannot_be_exchanged_nor_a_replica_leave() -> None:
+    """What was sent on the old one, and is in nobody's snapshot, would be counted twice."""
+    simulation = Simulation(two_between("exactly_once"), seed=1)
+    simulation.run_until(
+        lambda: any(each.state is EdgeState.ESTABLISHED for each in simulation.core.wiring.edges)
+    )
+    core = simulation.core
+    edge = next(each for each in core.wiring.edges if each.state is EdgeState.ESTABLISHED)
+    with pytest.raises(Refused, match="exactly_once: the events of subscription"):
+        resubscribe(core, edge.ref, to=None, options=None, reason="normal", consumer=None)
+    with pytest.raises(Refused, match="exactly_once: a replica of several"):
+        scale(core, "several", 1, 30.0)
+    assert counted(simulation.finish().results) == made()
