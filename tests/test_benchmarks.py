@@ -12,7 +12,6 @@ from benchmarks import (
     delivery,
     kill_one_worker,
     pipeline,
-    pool,
     recovery,
     scans,
     spawn,
