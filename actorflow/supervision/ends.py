@@ -185,7 +185,9 @@ class Ends:
         for edge in self._state.wiring.upstream(consumer.id):
             producer = self._state.children[edge.producer]
             first = producer.generation == 1 and not self._state.resumed
-            if first or not producer.alive or not self.is_needless(producer):
+            # One that starts still is told as soon as it is ready.
+            running = producer.state is ChildState.RUNNING
+            if first or not running or not self.is_needless(producer):
                 continue
             if not producer.served or self._consumers_are_done(producer):
                 self._state.tell(producer, control.Stop(DONE))
