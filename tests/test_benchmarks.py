@@ -12,6 +12,7 @@ from benchmarks import (
     delivery,
     kill_one_worker,
     pipeline,
+    pool,
     recovery,
     scans,
     spawn,
