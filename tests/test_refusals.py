@@ -195,7 +195,7 @@ TABLE: dict[str, Row] = {
     },
     "par_distribute_scan_m": {
         "source": (None, 5, "text"),
-        "next_scans": NO_FUNCTION,
+        "next_scans": (None, *NO_FUNCTION),
         "config": (5, "text", {"nothing": 1}),
     },
     "par_demux_scan": {

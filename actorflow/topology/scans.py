@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Callable, Hashable, Iterable, Mapping
+from collections.abc import AsyncIterable, Callable, Hashable, Iterable, Iterator, Mapping
 from typing import Any
 
 from actorflow.errors import OptionError
@@ -11,7 +11,7 @@ from actorflow.stages.iterables import from_iterable
 from actorflow.stages.outlets import StreamEnd
 from actorflow.stages.scans.config import ScanConfig
 from actorflow.stages.scans.lists import DemuxToLists, DistributeToLists
-from actorflow.stages.scans.scan import Scan
+from actorflow.stages.scans.scan import Scan, function_of
 from actorflow.supervision.events import Outcome
 from actorflow.topology.declarations import SubscribeTo, SupervisorOptions
 from actorflow.topology.model import Topology
@@ -61,9 +61,8 @@ def par_distribute_scan(
 
     Idea from: streamly's ``parDistributeScan``.
     """
-    given = (
-        scans if isinstance(scans, str | Mapping) or not isinstance(scans, Iterable) else [*scans]
-    )
+    # An iterator of scans is read once; what is no list of scans is refused by the stage.
+    given = list(scans) if isinstance(scans, Iterator) else scans
     return _stream(source, DistributeToLists, {"scans": given}, config)
 
 
@@ -109,7 +108,8 @@ parts give list(…), for a file's lines open(…)
 
     Idea from: streamly's ``parDistributeScanM``.
     """
-    return _stream(source, DistributeToLists, {"next_scans": next_scans}, config)
+    following = function_of("next_scans", next_scans)
+    return _stream(source, DistributeToLists, {"next_scans": following}, config)
 
 
 def par_demux_scan(
