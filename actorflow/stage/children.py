@@ -45,10 +45,13 @@ class ChildKind:
     Args:
         name: ``"worker"``, ``"process"``, ``"thread"`` or ``"task"``.
         workers: how many worker processes there are, for ``"worker"``.
+        ahead: whether some children may wait in a worker's pipe, where they are stuck behind one
+            that turns out slow, while children are quick on average.
     """
 
     name: str
     workers: int = 1
+    ahead: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

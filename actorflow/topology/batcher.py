@@ -55,6 +55,7 @@ class Batcher:
         supervisor: of the run.
         stage: a `BatcherServer` in it.
         run: the batcher's own run, which ends with it; None when the run is somebody else's.
+        shutdown: seconds that what runs has to finish when a ``with`` block raises.
 
     Example:
         >>> from actorflow import Batcher
@@ -66,10 +67,17 @@ class Batcher:
         42
     """
 
-    def __init__(self, supervisor: SupervisorHandle, stage: str, run: Run | None = None) -> None:
+    def __init__(
+        self,
+        supervisor: SupervisorHandle,
+        stage: str,
+        run: Run | None = None,
+        shutdown: float = 5.0,
+    ) -> None:
         self._supervisor = supervisor
         self._stage = stage
         self._run = run
+        self._shutdown = shutdown
         self._name = uuid4().hex
         self._tickets = itertools.count(1)
         self._closing = False
@@ -122,7 +130,7 @@ class Batcher:
         Settings(arguments, waits=False)
         topology = Topology(name).stage(STAGE, BatcherServer, args=arguments, shutdown=shutdown)
         run = topology.start()
-        return cls(run.handle, STAGE, run)
+        return cls(run.handle, STAGE, run, shutdown)
 
     @property
     def run(self) -> Run | None:
@@ -257,7 +265,10 @@ class Batcher:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.shut_down("flush" if error is None else "close")
+        if error is None:
+            self.shut_down("flush")
+        else:
+            self.shut_down("close", deadline=self._shutdown)
         try:
             self.wait_for_shutdown()
         finally:

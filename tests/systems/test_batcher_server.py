@@ -19,7 +19,7 @@ from actorflow import (
     ProcessorPanic,
     ResourceAcquisitionFailed,
 )
-from actorflow.stage.children import ChildEnd
+from actorflow.stage.children import ChildEnd, ChildKind
 from actorflow.stages.batcher import (
     BatcherServer,
     Err,
@@ -485,3 +485,10 @@ def test_a_phase_in_a_task_ends_as_one_in_a_thread() -> None:
             ]
     done = asyncio.run(run_phase_in_task(AsyncLeased(), "release", "key", [], ["lease", "done"]))
     assert done == PhaseEnd()
+
+
+def test_no_batch_waits_in_the_pipe_of_a_busy_worker() -> None:
+    """However quick acquisitions are: the batch before it may be slow while others are free."""
+    harness = server(Leased(), workers=3)
+    assert harness.offspring is not None
+    assert harness.offspring.kind == ChildKind("worker", 3, ahead=False)

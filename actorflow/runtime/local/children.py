@@ -41,4 +41,4 @@ def children_of_kind(
         return Tasks(loop.post, observe)
     from actorflow.runtime.local.workers import WarmWorkers
 
-    return WarmWorkers(stage, kind.workers, loop, observe, log)
+    return WarmWorkers(stage, kind, loop, observe, log)

@@ -29,6 +29,7 @@ from actorflow.runtime.local.worker import HEAD, Worker, define
 from actorflow.stage.children import (
     ChildEnd,
     ChildEnded,
+    ChildKind,
     ChildRuntime,
     ChildTemplate,
     Observer,
@@ -81,7 +82,7 @@ class WarmWorkers(ChildRuntime):
 
     Args:
         name: the stage's.
-        count: how many workers, from 1.
+        kind: how many workers, and whether children may wait in their pipes.
         loop: the stage's loop.
         observe: is told of ends.
         log: writes a log line: level, event, values.
@@ -90,7 +91,7 @@ class WarmWorkers(ChildRuntime):
     def __init__(
         self,
         name: str,
-        count: int,
+        kind: ChildKind,
         loop: Loop,
         observe: Observer,
         log: Callable[[str, str, dict[str, Any]], None],
@@ -99,7 +100,7 @@ class WarmWorkers(ChildRuntime):
         self._observe = observe
         self._log = log
         self._parenthood = Parenthood(name, loop)
-        self._memory = mmap.mmap(-1, count * 2 * 8)
+        self._memory = mmap.mmap(-1, kind.workers * 2 * 8)
         self._in_hand = memoryview(self._memory).cast("q")
         self._queue: deque[_Task] = deque()
         self._where: dict[int, _Place] = {}
@@ -107,10 +108,11 @@ class WarmWorkers(ChildRuntime):
         self._templates: list[ChildTemplate] = []
         self._given = 0
         self._ahead = 1
+        self._most_ahead = MOST_AHEAD if kind.ahead else 1
         self._per_child = 0.0
         self._closed = False
         self._ends: list[ChildEnded] = []
-        self._places = [_Place(index) for index in range(count)]
+        self._places = [_Place(index) for index in range(kind.workers)]
         for place in self._places:
             self._fork(place)
 
@@ -259,8 +261,9 @@ class WarmWorkers(ChildRuntime):
     def _learn(self, seconds: float) -> None:
         known = self._per_child
         self._per_child = seconds if seconds > known else known + (seconds - known) * 0.05
-        fits = self._per_child * MOST_AHEAD <= AHEAD
-        self._ahead = MOST_AHEAD if fits else max(1, int(AHEAD / self._per_child))
+        most = self._most_ahead
+        fits = self._per_child * most <= AHEAD
+        self._ahead = most if fits else max(1, int(AHEAD / self._per_child))
 
     def _tell(self) -> None:
         ends, self._ends = self._ends, []

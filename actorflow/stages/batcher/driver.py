@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from actorflow.dispatch.functions import function_of
@@ -120,7 +121,9 @@ class Batching(Stage):
         if plan is not None:
             self._template = plan.template()
             if not plan.inline:
-                self._runtime = running.children(self._template.child_kind, self._observe)
+                # A batch is not to be stuck behind a slow one because acquisitions are quick.
+                kind = replace(self._template.child_kind, ahead=False)
+                self._runtime = running.children(kind, self._observe)
         if settings.clamped is not None:
             self.log.warning("the policy is clamped", policy=repr(settings.clamped))
 
