@@ -44,6 +44,9 @@ class Attempt:
 
 FIRST = Attempt(1, alone=False, failure={})
 
+_NOTHING: deque[Any] = deque()
+"""What a subscription keeps on which nothing was sent: a queue of its own takes 760 bytes."""
+
 
 @dataclass(frozen=True, slots=True)
 class UnfinishedBatch:
@@ -89,8 +92,8 @@ class Unfinished:
     def __init__(self) -> None:
         # What is kept of a batch, in two queues, as an object for each would take longer. Sequence
         # numbers have no gaps, so they are known: the last is `seq`.
-        self._events: deque[list[Any]] = deque()
-        self._positions: deque[int] = deque()
+        self._events: deque[list[Any]] = _NOTHING
+        self._positions: deque[int] = _NOTHING
         self._attempts: dict[int, Attempt] = {}
         self._suspects: dict[int, Attempt] = {}
         self._in_order = True
@@ -103,6 +106,9 @@ class Unfinished:
         positions = self._positions
         if not positions:
             self._in_order = True
+            if positions is _NOTHING:
+                self._events, self._positions = deque(), deque()
+                positions = self._positions
         elif position < positions[-1]:
             self._in_order = False  # another consumer's unfinished batch, sent again here
         positions.append(position)
