@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import field, replace
 from enum import Enum, auto
@@ -104,25 +104,32 @@ class Wiring:
         self.edges: list[Edge] = []
         self._by_ref: dict[int, Edge] = {}
         self._known: dict[int, Edge] = {}
-        self._ordinals: defaultdict[StageId, Counter[StageId]] = defaultdict(Counter)
-        """By consumer and producer, how many subscriptions there have been."""
+        self._last_ordinal = 0
+        """Above all of them: what was sent under the name of one edge is never another's."""
         self._last_ref = 0
 
     def declare(self, plan: Plan) -> None:
-        """Every replica of a subscription's consumer subscribes to every one of its producer."""
+        """Every replica of a subscription's consumer subscribes to every one of its producer.
+
+        These edges are named by the plan alone: another run of it gives them the same names.
+        """
         ids = [child.stage.id for child in plan.children]
+        made: Counter[tuple[StageId, StageId]] = Counter()
         for subscription in plan.subscriptions:
             for consumer in (each for each in ids if each.name == subscription.consumer):
                 options = plan.options_for(subscription, consumer.index)
                 for producer in (each for each in ids if each.name == subscription.producer):
                     fate = subscription.shared_fate
-                    self.add(Edge(consumer, producer, fated(options, fate), shared_fate=fate))
+                    edge = Edge(consumer, producer, fated(options, fate), shared_fate=fate)
+                    edge.ordinal = made[consumer, producer]
+                    made[consumer, producer] += 1
+                    self.edges.append(edge)
+        self._last_ordinal = len(self.edges)
 
     def add(self, edge: Edge) -> None:
         """One more subscription."""
-        made = self._ordinals[edge.consumer]
-        edge.ordinal = made[edge.producer]
-        made[edge.producer] += 1
+        self._last_ordinal += 1
+        edge.ordinal = self._last_ordinal
         self.edges.append(edge)
 
     def linking(self, edge: Edge) -> int:
@@ -193,13 +200,10 @@ class Wiring:
         self._by_ref.pop(edge.ref, None)
 
     def remove(self, stage: StageId) -> None:
-        """Forget every edge of a stage, and that there were any."""
+        """Forget every edge of a stage."""
         for edge in self.of(stage):
             self._by_ref.pop(edge.ref, None)
             self.edges.remove(edge)
-        self._ordinals.pop(stage, None)
-        for made in self._ordinals.values():
-            made.pop(stage, None)
 
     def of(self, stage: StageId) -> Iterator[Edge]:
         """The edges of a stage, as consumer or as producer."""
