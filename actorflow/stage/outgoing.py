@@ -166,10 +166,11 @@ class OutgoingSubscriptions:
         """Tell that no more events come on a ref, known or not."""
         self._port.send(link, encode(RouteEos(ref, plain(reason))))
 
-    def awaited(self, new: Subscription, replaces: int | None) -> int | None:
+    def awaited(self, new: Subscription, store: Unfinished, replaces: int | None) -> int | None:
         """Whose place a new subscription of a stage takes: one that no other is about to take.
 
-        Of several the one with the same options, as each of them is made again as it was.
+        Of several the one with the same options, as each of them is made again as it was. Under
+        ``exactly_once`` only the one on the same edge: what was sent on another is not its own.
         """
         claimed = {outgoing.inherits for outgoing in self.by_ref.values()}
         free = [
@@ -177,6 +178,7 @@ class OutgoingSubscriptions:
             for outgoing in self.by_ref.values()
             if outgoing.state is OutgoingState.AWAITED
             and outgoing.ref not in claimed
+            and _on_one_edge(outgoing.store, store)
             and (
                 outgoing.ref == replaces
                 or (replaces is None and outgoing.handle.peer.stage == new.peer.stage)
@@ -230,3 +232,10 @@ class OutgoingSubscriptions:
             attempt.buried,
         )
         self.send_batch(outgoing.link, encode(message), b"")
+
+
+def _on_one_edge(before: Unfinished, store: Unfinished) -> bool:
+    """Whether the one may be the other's continuation, as far as edges are kept apart at all."""
+    if isinstance(before, EdgeStore) and isinstance(store, EdgeStore):
+        return before.edge == store.edge
+    return True

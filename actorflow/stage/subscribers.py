@@ -137,7 +137,7 @@ class Subscribers:
         outgoing = Outgoing(handle, link, store, route_prefix(ref), meter, durable=claim.durable)
         outgoing.limit = self._half.limit_for(wanted)
         outgoing.replaces = replaces
-        outgoing.inherits = self._outgoing.awaited(handle, message.replaces)
+        outgoing.inherits = self._outgoing.awaited(handle, store, message.replaces)
         outgoing.late = outgoing.inherits is None and message.replaces is None
         self._outgoing.by_ref[ref] = outgoing
         self._owner.subscribe(outgoing)

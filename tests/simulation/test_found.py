@@ -11,6 +11,7 @@ import pytest
 from actorflow import (
     ActorflowError,
     Consumer,
+    Defaults,
     SubscribeTo,
     Subscription,
     SubscriptionOptions,
@@ -32,6 +33,7 @@ from actorflow.testing import (
     fault_point,
     simulate,
 )
+from actorflow.testing.players import ExactNumbers, ExactSink
 from actorflow.testing.topologies import ByHand, Numbers, Sink, Through
 from tests.seeds import seeds
 
@@ -353,3 +355,34 @@ def test_a_consumer_that_falls_after_the_end_of_its_only_dynamic_input_ends(seed
     assert run.crashed == ("sink/0#1",)
     assert run.status == "done"
     assert not [edge for edge in core.wiring.edges if not edge.declared]
+
+
+@pytest.mark.parametrize("seed", [3, 5, 6])
+def test_each_edge_of_a_consumer_that_comes_back_has_what_was_sent_on_it(seed: int) -> None:
+    """The second subscription has the events, the first is refused; a successor makes both again.
+
+    What had been sent on the one was dropped when the other took the place that it had left.
+    """
+    by = "actorflow.testing.topologies:parity"
+    topology = (
+        Topology(
+            "edges",
+            supervisor=SupervisorOptions(max_restarts=1000),
+            defaults=Defaults(delivery="exactly_once"),
+        )
+        .stage(
+            "numbers",
+            ExactNumbers,
+            args={"first": 0, "count": 6},
+            dispatcher={"partition": {"partitions": 2, "by": by}},
+        )
+        .stage("sink", ExactSink, replicas=2, subscribe_to=["numbers"])
+    )
+    simulation = Simulation(topology, seed=seed).start()
+    simulation.run_until(lambda: simulation.world.steps >= 20 + 5 * seed)
+    with suppress(ActorflowError):  # one of the two may have ended by now
+        options = SubscriptionOptions(cancel="temporary", extra={"partition": 0})
+        operations.subscribe(simulation.core, "sink/0", "numbers", options)
+    run = simulation.finish()
+    counted = [event for state in run.results["sink"] for _, event in state or []]
+    assert sorted(counted) == list(range(6))
