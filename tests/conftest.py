@@ -13,9 +13,10 @@ import pytest
 
 from tests import evidence
 from tests.leaks import MARK, Census, end_processes, left_behind, new_mark
+from tests.seeds import examples
 
 # How long an example takes depends on what else the machine does, and is not what is tested.
-hypothesis.settings.register_profile("actorflow", deadline=None)
+hypothesis.settings.register_profile("actorflow", deadline=None, max_examples=examples(100))
 hypothesis.settings.load_profile("actorflow")
 
 

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import os
 
-__all__ = ["seeds", "some"]
+__all__ = ["THOROUGH", "examples", "few", "seeds", "some"]
 
-SHARE = 0.3
+THOROUGH = bool(os.environ.get("ACTORFLOW_THOROUGH"))
+"""Whether everything is to be tried."""
+
+SHARE = 0.12
 """Of what a thorough run tries."""
 
-FEWEST = 5
+FEWEST = 4
 
 
 def seeds(count: int) -> range:
@@ -22,17 +25,35 @@ def seeds(count: int) -> range:
         >>> list(seeds(4))
         [0, 1, 2, 3]
     """
-    if os.environ.get("ACTORFLOW_THOROUGH"):
-        return range(count)
-    return range(min(count, max(FEWEST, round(count * SHARE))))
+    return range(count if THOROUGH else min(count, max(FEWEST, round(count * SHARE))))
 
 
 def some(count: int) -> range:
-    """Places among `count` that are much alike: every third in the suite, the last one too.
+    """Places among `count` that are much alike: every sixth in the suite, the last one too.
 
     Example:
         >>> list(some(8)), list(some(3))
-        ([1, 4, 7], [2])
+        ([1, 7], [2])
     """
-    step = 1 if os.environ.get("ACTORFLOW_THOROUGH") else 3
+    step = 1 if THOROUGH else 6
     return range((count - 1) % step, count, step)
+
+
+def few(places: range) -> range:
+    """A range whose every fifth place is tried in the suite, the first one too.
+
+    Example:
+        >>> list(few(range(50, 61)))
+        [50, 55, 60]
+    """
+    return places if THOROUGH else places[::5]
+
+
+def examples(count: int) -> int:
+    """How many examples a property is tried with that would like to see `count`.
+
+    Example:
+        >>> examples(100)
+        30
+    """
+    return count if THOROUGH else max(10, round(0.3 * count))

@@ -5,7 +5,6 @@ The suite tries some of the steps; a thorough run (``ACTORFLOW_THOROUGH=1``) tri
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 
 import pytest
@@ -15,9 +14,10 @@ from tests.chaos.checker import check
 from tests.chaos.players import topology_of
 from tests.chaos.shapes import Part, Shape, Take
 from tests.chaos.simulated import MAX_STEPS, Watching
+from tests.seeds import THOROUGH
 
 MODES = ("at_most_once", "at_least_once", "exactly_once")
-STRIDE = 1 if os.environ.get("ACTORFLOW_THOROUGH") else 97
+STRIDE = 1 if THOROUGH else 97
 """Which steps are tried: one in so many, each case from another one on."""
 
 SOURCE = Part("s", "source", count=3)

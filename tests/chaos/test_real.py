@@ -19,14 +19,14 @@ from tests.chaos.host import REPORT, STATUS
 from tests.chaos.nemesis import Deed, draw_plan
 from tests.chaos.trial import Trial, Verdict
 
-KILLS = (Deed("kill", 0.1, 0.0, 0.1), Deed("stop", 0.1, 0.2, 0.6), Deed("kill", 0.1, 0.0, 0.9))
+KILLS = (Deed("kill", 0.0, 0.0, 0.1), Deed("stop", 0.1, 0.2, 0.6), Deed("kill", 0.1, 0.0, 0.9))
 RESUMED = (Deed("disk", 0.1, 0.1, 0.5), Deed("kill", 0.1, 0.0, 0.5), Deed("host", 0.3, 0.0, 0.5))
 
 
 def trial_of(mode: str, folder: Path, plan: Sequence[Deed], *, checkpoint: bool) -> Trial:
     """The first drawn trial of a mode with at least two kinds of stages, under this plan."""
     for seed in range(1000):
-        trial = Trial(seed, folder, events=600)
+        trial = Trial(seed, folder, events=1500)
         if trial.shape.mode == mode and len(trial.shape.parts) in (3, 4):
             trial.plan, trial.checkpoint, trial.pipe = tuple(plan), checkpoint, trials.TINY_PIPE
             return trial

@@ -28,12 +28,14 @@ from actorflow.protocol.identity import StageId
 from actorflow.protocol.messages import Ask, Route, Subscribe, decode
 from actorflow.runtime.simulated.process import SimulatedProcess
 from actorflow.runtime.simulated.witness import Witness
+from actorflow.stage.exact import ExactProducingHalf
 from actorflow.stage.link_counters import named_half
 from actorflow.supervision.events import Outcome
 from actorflow.testing import Faults, LawBroken, Simulation, simulate
 from actorflow.testing.harness import StageHarness
 from actorflow.testing.topologies import random_topology
 from tests.conformance.helpers.stages import Counter, Forwarder, Idle, Same
+from tests.seeds import few
 
 BOTH = ("events", "batches", "asks", "demand")
 
@@ -66,11 +68,14 @@ class Reconciles(Witness):
         if self.simulation is None or self.verdict is not None:
             return
         self.steps += 1
-        problem = self._problem(process.child.stage)
+        machine = process.machine
+        holds = machine is not None and isinstance(machine.producing, ExactProducingHalf)
+        problem = self._problem(process.child.stage, ahead=self.killed or holds)
         if problem:
             self.verdict = LawBroken("the statistics reconcile", problem)
 
-    def _problem(self, stage: StageId) -> str:
+    def _problem(self, stage: StageId, *, ahead: bool) -> str:
+        """What does not add up; what is counted may be held back, or have died, when `ahead`."""
         assert self.simulation is not None
         links = self.simulation.world.links()
         for name in BOTH:
@@ -79,7 +84,7 @@ class Reconciles(Witness):
             else:
                 counted = sum(link.producing[name] for link in links if link.producer == stage)
             sent = self._sent[stage][name]
-            if counted < sent or (counted > sent and not self.killed):
+            if counted < sent or (counted > sent and not ahead):
                 return f"{stage} {name}: {sent} sent, {counted} on its edges"
         for link in links:
             if stage not in (link.producer, link.consumer):
@@ -113,7 +118,7 @@ def reconciled(topology: Any, seed: int, **arguments: Any) -> RunStatistics:
 @pytest.mark.parametrize("part", range(4))
 def test_a18_totals_reconcile_at_every_step(part: int) -> None:
     """Any topology: the edges count what is sent, and at the end all that was sent came."""
-    for seed in range(part * 10, part * 10 + 10):
+    for seed in few(range(part * 10, part * 10 + 10)):
         topology = random_topology(Random(f"a18 {seed}"))
         for edge in reconciled(topology.plan, seed).edges:
             assert edge.state == "over"
@@ -127,7 +132,7 @@ def test_a18_totals_reconcile_at_every_step(part: int) -> None:
 def test_a18_totals_reconcile_over_crashes(part: int) -> None:
     """What was on its way when a process was killed is undelivered, and nothing else is missing."""
     fell = 0
-    for seed in range(part * 10, part * 10 + 10):
+    for seed in few(range(part * 10, part * 10 + 10)):
         topology = random_topology(Random(f"a18 crash {seed}"), lossless=True)
         faults = Faults(crashes=2, within=400, stages=topology.crashable)
         report = reconciled(topology.plan, seed, faults=faults)

@@ -29,7 +29,7 @@ from tests.conformance.helpers.stages import Counter, Forwarder, Idle
 from tests.conformance.helpers.supervised import Supervised
 from tests.conformance.test_fuzz_links import undisturbed
 from tests.protocol.test_control import RECORDS
-from tests.seeds import some
+from tests.seeds import examples, some
 
 ENDS = (control.Stop, control.Finish, control.Retire)
 """What ends a stage when it is right, and must not when it is wrong."""
@@ -259,7 +259,7 @@ def test_s111_any_reply_resolves_its_call(value: Any, outcome: str) -> None:
         assert "raised in the call" in str(future.exception(timeout=0))
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=examples(50))
 @given(
     st.lists(
         st.builds(

@@ -43,6 +43,7 @@ from tests.conformance.helpers.fuzz import (
     truncations,
     wire,
 )
+from tests.seeds import examples
 
 FROM_CONSUMERS = (Subscribe, Ask, Unsubscribe)
 FROM_PRODUCERS = (Route, RouteAgain, RouteEos, Notify)
@@ -215,7 +216,7 @@ CATALOGUE = {
 """What may be sent on each link, in any number and order, and must change nothing for others."""
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 @given(
     case=st.sampled_from(CASES),
     dispatcher=st.sampled_from(["demand", PARTITION]),
@@ -237,7 +238,7 @@ def test_s111_any_sequence_of_them(case: tuple[str, int], dispatcher: Any, data:
     assert conversation.healthy() == undisturbed(kind, dispatcher)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=examples(150))
 @given(
     case=st.sampled_from(CASES),
     garbage=st.lists(

@@ -14,6 +14,7 @@ from actorflow import Subscription
 from actorflow.testing.harness import StageHarness
 from tests.conformance.helpers.network import Network
 from tests.conformance.helpers.stages import Forwarder, Idle, Same
+from tests.seeds import examples
 
 
 @dataclass(frozen=True)
@@ -175,7 +176,7 @@ STEPS = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=examples(150))
 @given(
     steps=STEPS,
     dispatcher=st.sampled_from(["demand", "broadcast", PARTITION]),

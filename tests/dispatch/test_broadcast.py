@@ -11,6 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from actorflow import BroadcastDispatcher, CannotServe, Refused
 from tests.dispatch.crowd import Crowd, Member
+from tests.seeds import examples
 
 SELECTORS: dict[str, Any] = {
     "a": None,
@@ -151,7 +152,7 @@ class BroadcastMachine(RuleBasedStateMachine):
 
 
 TestBroadcast = BroadcastMachine.TestCase
-TestBroadcast.settings = settings(deadline=None, max_examples=80, stateful_step_count=50)
+TestBroadcast.settings = settings(deadline=None, max_examples=examples(80), stateful_step_count=50)
 
 
 def test_a_selector_that_raises_changes_nothing() -> None:

@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from actorflow import DemandDispatcher, OptionError
 from tests.dispatch.crowd import Crowd
-from tests.seeds import seeds
+from tests.seeds import examples, seeds
 
 
 class DemandMachine(RuleBasedStateMachine):
@@ -107,7 +107,7 @@ class DemandMachine(RuleBasedStateMachine):
 
 
 TestDemand = DemandMachine.TestCase
-TestDemand.settings = settings(deadline=None, max_examples=80, stateful_step_count=40)
+TestDemand.settings = settings(deadline=None, max_examples=examples(80), stateful_step_count=40)
 
 
 def test_the_rotation_of_genstage() -> None:
@@ -211,7 +211,7 @@ class TurnsMachine(RuleBasedStateMachine):
 
 
 TestTurns = TurnsMachine.TestCase
-TestTurns.settings = settings(deadline=None, max_examples=80, stateful_step_count=50)
+TestTurns.settings = settings(deadline=None, max_examples=examples(80), stateful_step_count=50)
 
 
 @pytest.mark.parametrize("chunk", [0, -1, 1.0, True, "1"])

@@ -11,6 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from actorflow import OptionError, PartitionDispatcher, PartitionError, Refused, stable_hash
 from tests.dispatch.crowd import Crowd, Member
+from tests.seeds import examples
 
 NAMES = ["x", "y", 3]
 
@@ -180,7 +181,7 @@ class PartitionMachine(RuleBasedStateMachine):
 
 
 TestPartition = PartitionMachine.TestCase
-TestPartition.settings = settings(deadline=None, max_examples=80, stateful_step_count=50)
+TestPartition.settings = settings(deadline=None, max_examples=examples(80), stateful_step_count=50)
 
 
 def test_numbered_partitions_have_a_default() -> None:

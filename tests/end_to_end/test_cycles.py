@@ -11,8 +11,9 @@ import pytest
 from actorflow import Run, SubscriptionOptions, Topology
 from tests.end_to_end.helpers import Events, descriptors, pids, wait_until
 from tests.end_to_end.stages import Idle, Sink
+from tests.seeds import THOROUGH
 
-CYCLES = 10_000
+CYCLES = 10_000 if THOROUGH else 4_000
 
 TEMPORARY = SubscriptionOptions(max_demand=10, cancel="temporary")
 

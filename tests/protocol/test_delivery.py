@@ -11,6 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from actorflow.errors import ProtocolError
 from actorflow.protocol.delivery import Lineage, Origin, Unfinished, UnfinishedBatch, Unkept
+from tests.seeds import examples
 
 
 class UnfinishedMachine(RuleBasedStateMachine):
@@ -65,7 +66,7 @@ class UnfinishedMachine(RuleBasedStateMachine):
 
 
 TestUnfinished = UnfinishedMachine.TestCase
-TestUnfinished.settings = settings(deadline=None, max_examples=60, stateful_step_count=30)
+TestUnfinished.settings = settings(deadline=None, max_examples=examples(60), stateful_step_count=30)
 
 
 def test_at_most_once_keeps_nothing() -> None:
@@ -128,7 +129,7 @@ class LineageMachine(RuleBasedStateMachine):
 
 
 TestLineage = LineageMachine.TestCase
-TestLineage.settings = settings(deadline=None, max_examples=60, stateful_step_count=40)
+TestLineage.settings = settings(deadline=None, max_examples=examples(60), stateful_step_count=40)
 
 
 def test_an_input_in_hand_is_not_finished() -> None:

@@ -13,6 +13,7 @@ from actorflow.supervision.subscriptions import resubscribe
 from actorflow.supervision.wiring import Edge, EdgeState
 from actorflow.testing import Faults, Simulation
 from actorflow.testing.topologies import Numbers, Sink, Through
+from tests.seeds import seeds
 
 COUNT = 60
 WITHIN = 700
@@ -122,7 +123,7 @@ class Changes:
 def test_s110_replaced_on_the_same_producer(dispatcher: Any) -> None:
     """Nothing is lost, repeated or out of order, and no consumer ends before its time."""
     made = 0
-    for seed in range(12):
+    for seed in seeds(12):
         changes = Changes(topology(dispatcher), seed)
         changes.run(6, ("through", "sink"))
         made += changes.made
@@ -141,7 +142,7 @@ def test_s110_replaced_on_the_same_producer(dispatcher: Any) -> None:
 @pytest.mark.parametrize("dispatcher", ["demand", "broadcast", PAIR], ids=["demand", "all", "pair"])
 def test_s110_replaced_while_processes_die(dispatcher: Any) -> None:
     """Whoever is killed at whichever moment: nothing is lost, and the run comes to its end."""
-    for seed in range(20):
+    for seed in seeds(20):
         changes = Changes(topology(dispatcher), seed, crashes=2)
         changes.run(6, ("through", "sink"))
         for sink in ("sink/0", "sink/1") if dispatcher == "broadcast" else ("sink",):
@@ -152,7 +153,7 @@ def test_s110_replaced_while_processes_die(dispatcher: Any) -> None:
 @pytest.mark.parametrize("crashes", [0, 2])
 def test_s110_moved_to_another_producer(crashes: int) -> None:
     """A consumer that changes over between two producers takes what each of them sent it."""
-    for seed in range(20):
+    for seed in seeds(20):
         changes = Changes(crossing(), seed, crashes)
         changes.run(6, ("moves",), ("left", "right"))
         taken = changes.taken("stays") + changes.taken("moves")

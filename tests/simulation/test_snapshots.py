@@ -19,7 +19,7 @@ from actorflow import (
 )
 from actorflow.stages.sources import Items
 from actorflow.testing import CrashAt, Faults, SimulatedRun, simulate
-from tests.seeds import seeds
+from tests.seeds import few, seeds
 
 NUMBERS = 40
 SEEDS = seeds(24)
@@ -191,11 +191,11 @@ def small(delivery: str) -> Topology:
 @pytest.mark.parametrize("delivery", ["exactly_once", "at_least_once"])
 @pytest.mark.parametrize("victim", ["numbers", "several", "collect"])
 def test_a_crash_at_every_step_of_a_small_topology(victim: str, delivery: str) -> None:
-    """Exhaustively: wherever the process is killed, the state is what the mode promises."""
+    """Wherever the process is killed, the state is what the mode promises; a thorough run tries all."""
     undisturbed = simulate(small(delivery), seed=3)
     wanted = Counter(map(str, undisturbed.results["collect"]))
     assert wanted.total() == 5
-    for step in range(1, undisturbed.steps + 1):
+    for step in few(range(1, undisturbed.steps + 1)):
         faults = Faults(at=(CrashAt(step, victim),))
         run = simulate(small(delivery), seed=3, faults=faults)
         got = counted(run)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from actorflow.stage.buffer import Buffer, Chunk
+from tests.seeds import examples
 
 Entry = tuple[str, Any, int]
 """``("event", event, place)``, ``("returned", event, place)`` or ``("mark", token, -1)``."""
@@ -110,7 +111,7 @@ class BufferMachine(RuleBasedStateMachine):
 
 
 TestBuffer = BufferMachine.TestCase
-TestBuffer.settings = settings(deadline=None, max_examples=150, stateful_step_count=40)
+TestBuffer.settings = settings(deadline=None, max_examples=examples(150), stateful_step_count=40)
 
 
 def test_what_came_back_is_never_dropped() -> None:

@@ -17,6 +17,7 @@ from actorflow.stage.behaviour import Stage
 from actorflow.testing.harness import StageHarness
 from tests.conformance.helpers.stages import Counter, Forwarder, Idle, Same
 from tests.protocol.test_messages import EXAMPLES, anything
+from tests.seeds import examples
 
 KINDS = [Counter, Same, Forwarder]
 BROADCAST = "broadcast"
@@ -143,7 +144,7 @@ frames = st.one_of(
 )
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=examples(150))
 @given(st.sampled_from(KINDS), st.lists(st.tuples(st.integers(0, 3), frames), max_size=12))
 def test_any_frames_on_any_link(kind: type[Stage], arrivals: list[tuple[int, bytes]]) -> None:
     """No frame on any link ends a stage, and it still answers calls and takes events."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 from typing import Any
 
@@ -13,11 +12,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from actorflow.errors import BatchCancelled, BatcherClosed, BatchFailed, BatchRejected
 from actorflow.stages.batcher import Balanced, Duration, Immediate, Limits, OnFull, Size
 from actorflow.stages.batcher.core import BatcherCore
-from tests.seeds import seeds
+from tests.seeds import THOROUGH, seeds
 from tests.systems.batcher_bench import MS, Bench
 from tests.systems.batcher_reference import Reference
-
-THOROUGH = bool(os.environ.get("ACTORFLOW_THOROUGH"))
 
 POLICIES = st.sampled_from(
     [

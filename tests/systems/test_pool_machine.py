@@ -21,9 +21,10 @@ from actorflow.errors import PoolClosed
 from actorflow.stages.pool import MemoryBudget, Pipeline, Query, TaskContext
 from actorflow.stages.pool.lifecycle import QueryRun
 from actorflow.stages.pool.slices import Chunk, decode_tasks
+from tests.seeds import THOROUGH
 from tests.systems.pool_player import Asked, PoolPlayer
 
-EXAMPLES = 500 if os.environ.get("ACTORFLOW_THOROUGH") else 20
+EXAMPLES = 500 if THOROUGH else 20
 ENDS = {"done", "failed", "expired", "PoolClosed"}
 
 

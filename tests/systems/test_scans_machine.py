@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 from hypothesis import settings
@@ -11,9 +10,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from actorflow.stages.scans import ScanConfig
 from actorflow.stages.scans.scan import latest, take
+from tests.seeds import THOROUGH
 from tests.systems.scans_rig import Rig
 
-THOROUGH = bool(os.environ.get("ACTORFLOW_THOROUGH"))
 WINDOW = 3
 
 

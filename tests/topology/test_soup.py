@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from actorflow.errors import OptionError, Problem, TopologyError
 from actorflow.topology import loads
 from actorflow.topology.keys import SUBSCRIPTION, describe_keys
+from tests.seeds import examples
 from tests.topology.cases import ENVIRONMENT, PROJECT
 
 WORDS = sorted({row.name for row in describe_keys()} | {"a", "b", "numbers", "print"})
@@ -144,7 +145,7 @@ def test_any_data(value: object) -> None:
     read(json.dumps(value))
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(topologies)
 def test_data_that_looks_like_a_topology(value: object) -> None:
     """Nothing that has nearly the form of a topology raises anything else."""

@@ -388,7 +388,7 @@ class StageLoop:
             # here; what was to be told besides concerned nobody any more.
             self._counters[Counter.MESSAGES_DROPPED] += pipe.dropped
             dropped = {"link": pipe.number, "messages": pipe.dropped}
-            self.machine.log("info", "messages were dropped, their reader is gone", dropped)
+            self.machine.log("debug", "messages were dropped, their reader is gone", dropped)
 
     # --- the control link -------------------------------------------------------------------------
 

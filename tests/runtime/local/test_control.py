@@ -20,6 +20,7 @@ from actorflow.runtime.local import control
 from actorflow.runtime.local.control import ControlSocket
 from actorflow.runtime.local.descriptors import close_all
 from tests.runtime.local.watched import open_files
+from tests.seeds import examples
 
 Pair = tuple[ControlSocket, ControlSocket]
 
@@ -101,7 +102,7 @@ def test_a_hundred_messages_with_descriptors_through_a_tiny_buffer() -> None:
     sizes=st.lists(st.tuples(st.integers(0, 9000), st.integers(0, 2)), max_size=20),
     turns=st.lists(st.sampled_from(["send", "flush", "receive"]), max_size=60),
 )
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 def test_any_turns_of_writing_and_reading(sizes: list[tuple[int, int]], turns: list[str]) -> None:
     """Frames and descriptors stay in step however writing, flushing and reading alternate."""
     ours, theirs = make_pair(buffer=2048)
