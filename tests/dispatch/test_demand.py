@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from actorflow import DemandDispatcher, OptionError
 from tests.dispatch.crowd import Crowd
-from tests.seeds import examples, seeds
+from tests.seeds import examples
 
 
 class DemandMachine(RuleBasedStateMachine):
@@ -234,7 +234,7 @@ def test_events_that_come_one_by_one_are_dealt_in_turn() -> None:
 def test_the_first_turns_may_be_shuffled() -> None:
     """In random order the first time, B6 included, and then in that order."""
     orders = set()
-    for seed in seeds(50):
+    for seed in range(50):
         dispatcher = DemandDispatcher(chunk=1, shuffle_demands_on_first_dispatch=True, seed=seed)
         for ref in (1, 2, 3, 4):
             dispatcher.subscribe(ref, f"{ref}/0", {})

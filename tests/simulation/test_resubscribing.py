@@ -123,7 +123,7 @@ class Changes:
 def test_s110_replaced_on_the_same_producer(dispatcher: Any) -> None:
     """Nothing is lost, repeated or out of order, and no consumer ends before its time."""
     made = 0
-    for seed in seeds(12):
+    for seed in range(12):
         changes = Changes(topology(dispatcher), seed)
         changes.run(6, ("through", "sink"))
         made += changes.made

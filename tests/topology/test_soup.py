@@ -145,7 +145,7 @@ def test_any_data(value: object) -> None:
     read(json.dumps(value))
 
 
-@settings(max_examples=examples(300))
+@settings(max_examples=examples(150))
 @given(topologies)
 def test_data_that_looks_like_a_topology(value: object) -> None:
     """Nothing that has nearly the form of a topology raises anything else."""
