@@ -106,7 +106,8 @@ def run_actorflow(kind: str, children: int, window: int) -> float:
     """
     run = double_in_task if kind == "task" else double
     template = ChildTemplate(run=run, kind=kind)  # type: ignore[arg-type]
-    max_demand = window if kind in ("process", "thread") else 1000
+    # In several batches, however few they are: the time is taken from the first to the last.
+    max_demand = window if kind in ("process", "thread") else min(1000, max(2, children // 5))
     topology = (
         Topology("spawn")
         .stage("numbers", Numbers, args={"limit": children})
