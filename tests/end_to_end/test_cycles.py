@@ -13,7 +13,7 @@ from tests.end_to_end.helpers import Events, descriptors, pids, wait_until
 from tests.end_to_end.stages import Idle, Sink
 from tests.seeds import THOROUGH
 
-CYCLES = 10_000 if THOROUGH else 3_000
+CYCLES = 10_000 if THOROUGH else 2_000
 
 TEMPORARY = SubscriptionOptions(max_demand=10, cancel="temporary")
 

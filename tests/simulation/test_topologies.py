@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from actorflow.testing.experiments import Experiment
 from actorflow.testing.meddling import DISTURBING, INTERVENTIONS
 from actorflow.testing.topologies import random_topology
-from tests.seeds import seeds
+from tests.seeds import THOROUGH
 
 PARTS = range(8)
 """Eight tests, so that several workers share the work."""
 
-EXAMPLES = len(seeds(260))
+EXAMPLES = 260 if THOROUGH else 16
 """Of each part: more than 2 000 in a thorough run; a campaign has as many as you have time for."""
 
 
