@@ -255,9 +255,10 @@ class SupervisorCore(SupervisorState):
         if child.finished or (succeeds and self._ends.is_needless(child)):
             # Its predecessor's end was known to consumers, and to nobody else any more.
             self.tell(child, control.Stop(DONE))
-        self._drain_on()
+        # What it was sent before it was there comes first: a drain may tell it to finish now.
         for message in self.take_early(child.incarnation):
             self.send(child, message)
+        self._drain_on()
         self.ready.resolve(child, ChildInfo.of(child))
         self.replaced.resolve(child, ChildInfo.of(child))
 
