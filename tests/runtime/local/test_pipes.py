@@ -9,6 +9,7 @@ from io import FileIO
 import pytest
 
 from actorflow.protocol.framing import frame
+from actorflow.runtime.local import descriptors
 from actorflow.runtime.local.pipes import PipeLink
 
 
@@ -39,6 +40,17 @@ def queue(link: PipeLink, *sizes: int) -> list[bytes]:
         link.outbox += [head, body] if body else [head]
         link.backlog += len(each)
     return frames
+
+
+def test_neither_end_of_a_link_ever_waits() -> None:
+    """What does not fit is refused at once, so that a stage goes on reading (rule 1)."""
+    ends = descriptors.pipe()
+    try:
+        assert not any(map(os.get_blocking, ends))
+        with pytest.raises(BlockingIOError):
+            os.read(ends[0], 1)
+    finally:
+        descriptors.close_all(ends)
 
 
 def test_what_a_full_pipe_does_not_take_leaves_later(narrow: tuple[PipeLink, FileIO]) -> None:
