@@ -40,7 +40,6 @@ class Owner:
         after: have something called in so many seconds.
         send: tell the supervisor.
         log: write a log line.
-        fail: end the stage with this error.
         rest: take no further input, or take it again.
     """
 
@@ -49,7 +48,6 @@ class Owner:
     after: Callable[[float, Callable[[], None]], None]
     send: Callable[[DeadLetter], None]
     log: Callable[[str, str, dict[str, Any]], None]
-    fail: Callable[[BaseException], None]
     rest: Callable[[bool], None]
 
 
@@ -228,8 +226,9 @@ class Failing:
 
     def _end(self, case: _Case, step: Step) -> None:
         if step.do is DoNext.RESTART and case.error is not None:
-            self._owner.fail(case.error)
-            return
+            # Out of the callback's completion, so that the driver leaves the batch in hand on the
+            # scoreboard, where the supervisor looks for it.
+            raise case.error
         self._callbacks.over(case.taken, self._over)
 
     def _over(self, taken: Taken) -> None:

@@ -140,7 +140,6 @@ class Halves:
             after=machine.call_after,
             send=machine.tell,
             log=machine.log,
-            fail=machine.fail,
             rest=machine.rest,
         )
         rule = OnError.of(options.on_error)

@@ -119,3 +119,25 @@ def test_without_a_place_for_it_the_run_ends_with_the_exception(
     assert "ValueError: no 50" in errors
     assert "in handle_events" in errors
     assert "gave up the event 50 after 2 attempts" in errors
+
+
+class Refuse(Consumer):
+    """Takes no 50, and keeps no state."""
+
+    def handle_events(self, events: list[int], subscription: Subscription) -> None:
+        if 50 in events:
+            raise ValueError("no 50")
+
+
+def test_retries_that_end_in_restarts_leave_the_batch_on_the_scoreboard(tmp_path: Path) -> None:
+    """So the search goes on over restarts, and does not count as too many of them."""
+    path = tmp_path / "letters"
+    rule = {"retry": {"attempts": 1, "initial": 0.01}}
+    topology = (
+        Topology("retries", dead_letters=str(path))
+        .stage("numbers", Range, args={"stop": 100})
+        .stage("refuse", Refuse, on_error=rule, subscribe_to=["numbers"])
+    )
+    with topology.start() as run:
+        assert run.outcome(timeout=60).status == "done"
+    assert [letter.value() for letter in read_letters(path)] == [50]

@@ -110,6 +110,15 @@ def test_events_that_end_their_consumer_become_dead_letters_and_all_others_are_h
     assert {letter.attempts for letter in run.dead_letters} <= {tries - 1, tries}
 
 
+@pytest.mark.parametrize("seed", SEEDS)
+def test_retries_that_end_in_restarts_find_the_event_too(seed: int) -> None:
+    """The stage ends with the batch in hand, which its successor gets one by one."""
+    rule = {"retry": {"attempts": 1, "initial": 0.01}}
+    run = simulate(taking(Take, "raises", on_error=rule), seed=seed, laws=True)
+    assert given_up(run) == list(POISON)
+    assert set(run.handled("take")) >= set(GOOD)
+
+
 @pytest.mark.parametrize("how", ["raises", "dies"])
 def test_skipped_events_are_counted(how: str) -> None:
     """No file is needed for that."""
