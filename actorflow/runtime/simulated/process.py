@@ -358,12 +358,16 @@ class SimulatedProcess:
         counters = self.counters
         counters[Counter.BUSY] += int(seconds * NANOSECONDS)
         if self._raised is not None:
+            # What was in hand stays on the scoreboard, as in a process.
             machine.fail(self._raised)
         else:
             setting.witness.finishes(self, work, self._result)
-            self._guard(machine.complete, work, self._result, seconds)
-        if not machine.exit_status:
-            counters[Counter.CALLBACK_SINCE] = 0
+            since, counters[Counter.CALLBACK_SINCE] = counters[Counter.CALLBACK_SINCE], 0
+            try:
+                machine.complete(work, self._result, seconds)
+            except Exception as error:  # noqa: BLE001 - what the result breaks ends the stage too
+                counters[Counter.CALLBACK_SINCE] = since
+                machine.fail(error)
         self._result = self._raised = None
         self._stir()
         if seconds > 0:
