@@ -12,22 +12,34 @@ batch to its last, and runs alternate so that a noisy machine is noisy for both.
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import platform
-import statistics
 import struct
-import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import msgpack
 
 import actorflow
 from actorflow import Consumer, Producer, ProducerConsumer, SubscribeTo, Subscription, Topology
+from actorflow.stage.options import DELIVERY_MODES
+from benchmarks._suite import (
+    Chart,
+    Finding,
+    Result,
+    alternate,
+    at_least,
+    parser,
+    publish,
+    quotients,
+    series,
+)
+
+DEMANDS = (1, 2, 10, 100, 1_000, 10_000)
+QUICK = (1, 10, 1_000, 10_000)
+"""The `max_demand` of a quick run: those that have a target."""
 
 LENGTH = struct.Struct("<I")
 
@@ -216,84 +228,95 @@ def run_floor(events: int, max_demand: int) -> list[Any]:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """One `max_demand`: medians of alternating runs.
+class Rates:
+    """One `max_demand`: events per second, round by round.
 
     Args:
-        max_demand: the window.
-        events: how many went through, in each run.
-        floor: events per second on bare pipes.
-        actorflow: events per second of actorflow.
-        ratio: the median of the rounds' ratios.
-        lowest: the smallest of them.
-        highest: the largest of them.
+        floor: on bare pipes.
+        actorflow: in a topology.
     """
 
-    max_demand: int
-    events: int
-    floor: float
-    actorflow: float
-    ratio: float
-    lowest: float
-    highest: float
+    floor: tuple[float, ...]
+    actorflow: tuple[float, ...]
 
 
-def compare(max_demand: int, *, seconds: float, rounds: int, delivery: str) -> Row:
+def compare(max_demand: int, *, seconds: float, rounds: int, delivery: str) -> Rates:
     """Alternate floor and actorflow on as many events as the floor moves in about `seconds`."""
     probe = max(200, max_demand * 20)
     rate = probe / max(1e-6, run_floor(probe, max_demand)[1])
     events = max(probe, int(rate * seconds) // max_demand * max_demand)
-    floors, ours, ratios = [], [], []
-    for _ in range(rounds):
-        floor_total, floor_seconds = run_floor(events, max_demand)
-        our_total, our_seconds = run_actorflow(events, max_demand, delivery)
-        if floor_total != our_total or our_total != events * (events - 1):
-            raise AssertionError(f"wrong totals: {floor_total} {our_total} of {events} events")
-        floors.append(events / floor_seconds)
-        ours.append(events / our_seconds)
-        ratios.append(floor_seconds / our_seconds)
-    return Row(
-        max_demand,
-        events,
-        statistics.median(floors),
-        statistics.median(ours),
-        statistics.median(ratios),
-        min(ratios),
-        max(ratios),
+
+    def rate_of(run: Callable[[], list[Any]]) -> float:
+        total, spent = run()
+        if total != events * (events - 1):
+            raise AssertionError(f"a wrong total of {events} events: {total}")
+        return float(events / spent)
+
+    found = alternate(
+        {
+            "floor": lambda: rate_of(lambda: run_floor(events, max_demand)),
+            "actorflow": lambda: rate_of(lambda: run_actorflow(events, max_demand, delivery)),
+        },
+        rounds,
+    )
+    return Rates(**found)
+
+
+def targets_of(max_demand: int) -> tuple[str, ...]:
+    """What is wanted with this window."""
+    if max_demand <= 10:
+        return ("pipeline_single",)
+    return ("pipeline_batches", "pipeline_fast") if max_demand >= 1000 else ()
+
+
+def measure(options: argparse.Namespace) -> Result:
+    """The rates of both sides over `max_demand`."""
+    seconds = 0.1 if options.quick else options.seconds
+    found = {
+        max_demand: compare(
+            max_demand, seconds=seconds, rounds=options.rounds, delivery=options.delivery
+        )
+        for max_demand in options.demand or (QUICK if options.quick else DEMANDS)
+    }
+    return Result(
+        name="pipeline",
+        title="Integers through three stages",
+        measures="A emits consecutive integers, B doubles them, C adds them up. The floor is three"
+        " forked processes that do the same on bare pipes: blocking reads and writes, msgpack, the"
+        " same window and the same batches. Both are timed in C, from its first batch to its last.",
+        charts=(
+            Chart(
+                title="Throughput",
+                unit="events/s",
+                parameter="max_demand",
+                series=(
+                    series("bare pipes", "floor", {at: each.floor for at, each in found.items()}),
+                    series(
+                        "actorflow", "actorflow", {at: each.actorflow for at, each in found.items()}
+                    ),
+                ),
+            ),
+        ),
+        findings=tuple(
+            Finding(
+                name=f"of bare pipes, max_demand {max_demand:,}",
+                rounds=quotients(each.actorflow, each.floor),
+                targets=targets_of(max_demand),
+            )
+            for max_demand, each in found.items()
+        ),
     )
 
 
-def main() -> int:
+def main(argv: list[str] | None = None) -> int:
     """Run the comparison and print it."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--demand", type=int, action="append", help="a max_demand; may be repeated")
-    parser.add_argument("--seconds", type=float, default=1.0, help="about how long each run takes")
-    parser.add_argument("--rounds", type=int, default=5, help="alternating runs of each")
-    parser.add_argument("--delivery", default="at_least_once")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    options = parser.parse_args()
-    demands = options.demand or [1, 2, 10, 100, 1_000, 10_000]
-    rows = []
-    if not options.json:
-        print(f"Python {platform.python_version()}, {os.cpu_count()} cores, {options.delivery}")
-        print(f"{'max_demand':>10} {'bare pipes/s':>14} {'actorflow/s':>14} {'ratio':>6}  spread")
-    for max_demand in demands:
-        row = compare(
-            max_demand,
-            seconds=options.seconds,
-            rounds=options.rounds,
-            delivery=options.delivery,
-        )
-        rows.append(row)
-        if not options.json:
-            print(
-                f"{row.max_demand:>10,} {row.floor:>14,.0f} {row.actorflow:>14,.0f}"
-                f" {row.ratio:>6.2f}  {row.lowest:.2f}-{row.highest:.2f}",
-                flush=True,
-            )
-    if options.json:
-        print(json.dumps({"python": sys.version, "rows": [asdict(row) for row in rows]}))
-    return 0
+    options = parser(__doc__, rounds=5)
+    options.add_argument(
+        "--demand", type=at_least(1), action="append", help="a max_demand; may be repeated"
+    )
+    options.add_argument("--seconds", type=float, default=1.0, help="about how long each run takes")
+    options.add_argument("--delivery", choices=DELIVERY_MODES, default="at_least_once")
+    return publish(measure, options.parse_args(argv))
 
 
 if __name__ == "__main__":

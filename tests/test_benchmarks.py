@@ -25,9 +25,9 @@ from benchmarks.__main__ import main as run_benchmarks
 @pytest.mark.parametrize("max_demand", [1, 10, 1000])
 def test_floor_and_actorflow_agree(max_demand: int) -> None:
     """Both sides of the comparison move every event once."""
-    row = pipeline.compare(max_demand, seconds=0.01, rounds=1, delivery="at_least_once")
-    assert row.floor > 0
-    assert row.actorflow > 0
+    rates = pipeline.compare(max_demand, seconds=0.01, rounds=1, delivery="at_least_once")
+    assert rates.floor[0] > 0
+    assert rates.actorflow[0] > 0
 
 
 def test_an_unknown_benchmark_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
@@ -38,13 +38,12 @@ def test_an_unknown_benchmark_is_refused(capsys: pytest.CaptureFixture[str]) -> 
 
 
 @pytest.mark.processes
-def test_json(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """``--json`` prints one object with a row for each `max_demand`."""
-    arguments = ["pipeline", "--demand", "10", "--seconds", "0.01", "--rounds", "1", "--json"]
-    monkeypatch.setattr("sys.argv", arguments)
-    assert pipeline.main() == 0
-    rows = json.loads(capsys.readouterr().out)["rows"]
-    assert [row["max_demand"] for row in rows] == [10]
+def test_json(capsys: pytest.CaptureFixture[str]) -> None:
+    """``--json`` prints one object with a point for each `max_demand`."""
+    arguments = ["--demand", "10", "--seconds", "0.01", "--rounds", "1", "--json"]
+    assert pipeline.main(arguments) == 0
+    (chart,) = json.loads(capsys.readouterr().out)["result"]["charts"]
+    assert [[point["at"] for point in side["points"]] for side in chart["series"]] == [[10], [10]]
 
 
 @pytest.mark.processes

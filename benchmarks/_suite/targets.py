@@ -1,0 +1,260 @@
+"""Every target in one place: what is wanted, where it is written, which benchmark measures it.
+
+A benchmark names a target by its key in a `Finding`; several findings may measure one target, which
+is met when all of them are within it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["TARGETS", "Target", "target"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """What is wanted: a least or a most.
+
+    Args:
+        key: how findings name it.
+        what: what is measured.
+        against: what it is compared with; nothing for a plain figure.
+        benchmark: the module that measures it.
+        source: where the target is written.
+        unit: of the bound; ``"×"`` for a ratio.
+        at_least: the bound, when more is better.
+        at_most: the bound, when less is better.
+    """
+
+    key: str
+    what: str
+    against: str = ""
+    benchmark: str
+    source: str
+    unit: str = "×"
+    at_least: float | None = None
+    at_most: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a target that nothing, or everything, meets."""
+        if (self.at_least is None) == (self.at_most is None):
+            raise ValueError(f"target {self.key!r}: give either at_least or at_most")
+
+    def met_by(self, value: float) -> bool:
+        """Whether a measured value is within it."""
+        if self.at_least is not None:
+            return value >= self.at_least
+        assert self.at_most is not None
+        return value <= self.at_most
+
+    def __str__(self) -> str:
+        """The bound, as a person reads it."""
+        sign, bound = ("≤", self.at_most) if self.at_least is None else ("≥", self.at_least)
+        return f"{sign} {bound:,g} {self.unit}"
+
+
+DESIGN = "DESIGN section 10"
+SPEED = "issue 7"
+SYSTEMS = "issue 6"
+SUPERVISION = "issue 4"
+PIPES = "three bare processes, the same batches over pipes with the same window"
+
+TARGETS: tuple[Target, ...] = (
+    Target(
+        key="pipeline_batches",
+        what="three-stage pipeline of ints, max_demand 1000 and 10 000",
+        against=PIPES,
+        at_least=0.8,
+        benchmark="pipeline",
+        source=DESIGN,
+    ),
+    Target(
+        key="pipeline_single",
+        what="three-stage pipeline of ints, max_demand 1 to 10",
+        against=PIPES,
+        at_least=0.6,
+        benchmark="pipeline",
+        source=DESIGN,
+    ),
+    Target(
+        key="queue_batches",
+        what="three-stage pipeline of ints, batches",
+        against="multiprocessing.Queue with the same batches",
+        at_least=1.2,
+        benchmark="peers",
+        source=DESIGN,
+    ),
+    Target(
+        key="mpire_per_event",
+        what="three-stage pipeline of ints, per event",
+        against="mpire imap",
+        at_least=20,
+        benchmark="peers",
+        source=DESIGN,
+    ),
+    Target(
+        key="pypeln_per_event",
+        what="three-stage pipeline of ints, per event",
+        against="pypeln.process",
+        at_least=500,
+        benchmark="peers",
+        source=DESIGN,
+    ),
+    Target(
+        key="ray_batches",
+        what="three-stage pipeline of ints, batches",
+        against="a Ray actor with the same batches",
+        at_least=5,
+        benchmark="peers",
+        source=DESIGN,
+    ),
+    Target(
+        key="at_least_once",
+        what="throughput under at_least_once",
+        against="the same run under at_most_once",
+        at_least=0.95,
+        benchmark="delivery",
+        source=DESIGN,
+    ),
+    Target(
+        key="scoreboard",
+        what="throughput with the statistics of edges",
+        against="the same run without them",
+        at_least=0.97,
+        benchmark="statistics",
+        source=DESIGN,
+    ),
+    Target(
+        key="child_start",
+        what="starting a child process to its first callback, children per second",
+        against="a bare fork server",
+        at_least=0.7,
+        benchmark="spawn",
+        source=DESIGN,
+    ),
+    Target(
+        key="word_count",
+        what="word count over Python's standard library, 2 cores, first event to result",
+        against="one process with collections.Counter",
+        at_least=1.5,
+        benchmark="wordcount",
+        source=DESIGN,
+    ),
+    Target(
+        key="stage_memory",
+        what="a stage's private memory",
+        at_most=4,
+        unit="MiB",
+        benchmark="many_stages",
+        source=DESIGN,
+    ),
+    Target(
+        key="recovery",
+        what="killed stage to its successor's first event, at the median",
+        at_most=50,
+        unit="ms",
+        benchmark="recovery",
+        source=DESIGN,
+    ),
+    Target(
+        key="payload_memcpy",
+        what="4 MiB arrays through a pipeline, bytes per second",
+        against="memcpy of the same arrays",
+        at_least=0.6,
+        benchmark="payloads",
+        source=SPEED,
+    ),
+    Target(
+        key="payload_queue",
+        what="4 MiB arrays through a pipeline, bytes per second",
+        against="multiprocessing.Queue with the same arrays",
+        at_least=8,
+        benchmark="payloads",
+        source=SPEED,
+    ),
+    Target(
+        key="pipeline_fast",
+        what="three-stage pipeline of ints, max_demand 1000 and 10 000",
+        against="bare pipes: 9 of their 10 million events/s, 18 of their 20",
+        at_least=0.9,
+        benchmark="pipeline",
+        source=SPEED,
+    ),
+    Target(
+        key="auto_uniform",
+        what="auto demand, uniform cheap events, throughput after one second",
+        against="the best fixed max_demand",
+        at_least=0.9,
+        benchmark="uneven",
+        source=SPEED,
+    ),
+    Target(
+        key="auto_uneven",
+        what="auto demand, events of uneven cost, makespan",
+        against="the best fixed max_demand",
+        at_most=1.2,
+        benchmark="uneven",
+        source=SPEED,
+    ),
+    Target(
+        key="import_time",
+        what="import actorflow",
+        against="python -c pass (100 ms where that takes 10)",
+        at_most=10,
+        benchmark="start_up",
+        source=SPEED,
+    ),
+    Target(
+        key="check_time",
+        what="actorflow check FILE",
+        against="python -c pass (300 ms where that takes 10)",
+        at_most=30,
+        benchmark="start_up",
+        source=SPEED,
+    ),
+    Target(
+        key="warm_children",
+        what="events per second through warm workers, one child's task each",
+        at_least=20_000,
+        unit="events/s",
+        benchmark="spawn",
+        source=SUPERVISION,
+    ),
+    Target(
+        key="many_stages_start",
+        what="200 stages run and are subscribed, on two cores",
+        at_most=3,
+        unit="s",
+        benchmark="many_stages",
+        source=SUPERVISION,
+    ),
+    Target(
+        key="batches_of_four",
+        what="items per second in batches of four, five round trips each",
+        against="one item at a time (780 of 200 items/s)",
+        at_least=3.9,
+        benchmark="batcher",
+        source=SYSTEMS,
+    ),
+    Target(
+        key="service_delay",
+        what="p99 of the time until a call's I/O is served, with the body busy",
+        against="the same with the body idle",
+        at_most=1.5,
+        benchmark="buffered",
+        source=SYSTEMS,
+    ),
+)
+
+
+def target(key: str) -> Target:
+    """The target with this key.
+
+    Raises:
+        ValueError: there is none.
+    """
+    for each in TARGETS:
+        if each.key == key:
+            return each
+    known = ", ".join(each.key for each in TARGETS)
+    raise ValueError(f"there is no target {key!r}; there are {known}")
