@@ -30,6 +30,7 @@ __all__ = [
     "Route",
     "RouteAgain",
     "RouteEos",
+    "RouteLast",
     "Subscribe",
     "Unsubscribe",
     "ask_prefix",
@@ -123,6 +124,16 @@ class RouteEos:
 
 
 @dataclass(frozen=True, slots=True)
+class RouteLast:
+    """Producer to consumer: all that it will ever emit is sent, and waits to be acknowledged.
+
+    For a consumer that has asked to be told. What another consumer gives back may still come.
+    """
+
+    ref: int
+
+
+@dataclass(frozen=True, slots=True)
 class Notify:
     """Producer to consumer: a message in order with the events around it; costs no demand."""
 
@@ -195,6 +206,7 @@ Message = (
     | Route
     | RouteAgain
     | RouteEos
+    | RouteLast
     | Notify
     | Call
     | Cast
@@ -399,6 +411,11 @@ def _read_eos(fields: list[Any], ref: int) -> RouteEos:
     return RouteEos(ref, fields[2])
 
 
+def _read_last(fields: list[Any], ref: int) -> RouteLast:
+    _arity(fields, ref, 2)
+    return RouteLast(ref)
+
+
 def _read_notify(fields: list[Any], ref: int) -> Notify:
     _arity(fields, ref, 4)
     _check_body(fields[2], fields[3], ref)
@@ -437,6 +454,7 @@ _READERS: dict[str, Callable[[list[Any], int], Message]] = {
     "$gen_route": _read_route,
     "$gen_route_again": _read_route_again,
     "$gen_route_eos": _read_eos,
+    "$gen_route_last": _read_last,
     "$gen_notify": _read_notify,
     "$gen_call": _read_scoped(Call),
     "$gen_cast": _read_scoped(Cast),
@@ -467,6 +485,7 @@ _FIELDS: dict[type, Callable[[Any], list[Any]]] = {
         m.buried,
     ],
     RouteEos: lambda m: ["$gen_route_eos", m.ref, m.reason],
+    RouteLast: lambda m: ["$gen_route_last", m.ref],
     Notify: lambda m: ["$gen_notify", m.ref, m.codec, m.body],
     Call: lambda m: ["$gen_call", m.ref, m.scope, m.codec, m.body],
     Cast: lambda m: ["$gen_cast", m.ref, m.scope, m.codec, m.body],

@@ -278,6 +278,13 @@ class Asking:
             if incoming is not None and incoming.finished > incoming.acknowledged:
                 self.ask(incoming, 0)
 
+    @property
+    def coming(self) -> int:
+        """How many events the windows have asked for, or will in their time, and not taken."""
+        live = [each for each in self._subscriptions.values() if not each.ended]
+        planned = sum(taken.ask for taken in self._in_hand())
+        return max(0, sum(each.automatic.under_way for each in live) - planned)
+
     # --- within -----------------------------------------------------------------------------------
 
     def _limit(self, incoming: Incoming, limit: RateLimit) -> None:

@@ -145,6 +145,9 @@ class StageContext(Protocol):
     def outstanding(self) -> Mapping[Subscription, int]:
         """What each consumer has asked for and not got."""
 
+    def coming(self) -> int:
+        """How many events are still to come without anything here being finished first."""
+
     def send_behind(self, message: Any) -> None:
         """Have `handle_info` called when what was emitted so far has left."""
 

@@ -20,6 +20,7 @@ __all__ = [
     "StageContext",
     "Subscription",
     "ends_with_events",
+    "flushes",
     "kind_of",
     "takes_snapshots",
 ]
@@ -175,6 +176,39 @@ class Consumer(Stage):
             ...         return [max(self.words, key=len)]
             >>> list(run(Longest, ["a", "abc", "ab"]))
             ['abc']
+        """
+
+    def on_flush(self) -> Any:
+        """Nothing more comes, and the producers wait for what this stage holds: let go of it.
+
+        For a stage that holds events back to put them together, and has not finished them: it is
+        called when all that the producers will ever emit is here, before they end, and before
+        `on_end`. It is called again in the rare case that more comes all the same, such as what
+        another consumer had in hand when it died. A producer-consumer may return events.
+
+        Example:
+            >>> from actorflow import LATER
+            >>> from actorflow.testing import run
+            >>> class Pairs(ProducerConsumer):
+            ...     finishes_later, at_once = True, 10
+            ...     def on_start(self):
+            ...         self.held = []
+            ...     def handle_events(self, events, subscription):
+            ...         batch = self.later()
+            ...         self.held += [(batch, event) for event in events]
+            ...         while len(self.held) > 1:
+            ...             self.leave(2)
+            ...         return LATER
+            ...     def leave(self, count):
+            ...         pair, self.held = self.held[:count], self.held[count:]
+            ...         self.emit([[event for _, event in pair]])
+            ...         for batch, _ in pair:
+            ...             batch.finished(1)
+            ...     def on_flush(self):
+            ...         if self.held:
+            ...             self.leave(1)
+            >>> list(run(Pairs, [1, 2, 3]))
+            [[1, 2], [3]]
         """
 
     def later(self) -> HeldBatch:
@@ -360,6 +394,16 @@ def ends_with_events(behaviour: type[Stage]) -> bool:
         False
     """
     return issubclass(behaviour, Consumer) and behaviour.on_end is not Consumer.on_end
+
+
+def flushes(behaviour: type[Stage]) -> bool:
+    """Whether a class has an `on_flush` of its own.
+
+    Example:
+        >>> flushes(Consumer)
+        False
+    """
+    return issubclass(behaviour, Consumer) and behaviour.on_flush is not Consumer.on_flush
 
 
 def kind_of(behaviour: type[Stage]) -> str:

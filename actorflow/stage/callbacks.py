@@ -131,6 +131,10 @@ class Callbacks:
         else:
             self._add("on_end", lambda: holding.end(on_end), (), lambda *_: None)
 
+    def flush(self) -> None:
+        """Call `on_flush`, and emit what it returns."""
+        self._simple("on_flush", self.live.on_flush)  # type: ignore[attr-defined]
+
     # --- events and demand ------------------------------------------------------------------------
 
     def events(self, taken: Taken, handled: Callable[[Taken, Any, float], None]) -> None:

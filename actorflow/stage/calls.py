@@ -61,6 +61,10 @@ class _Later:
     def __repr__(self) -> str:
         return "actorflow.LATER"
 
+    def __reduce__(self) -> str:
+        # A class that is defined in a program travels with what it refers to: there is one LATER.
+        return "LATER"
+
 
 LATER = _Later()
 """Return this from a callback to be done later: from `handle_call`, by ``sender.reply``; from

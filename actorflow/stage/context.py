@@ -191,6 +191,10 @@ class RunningStage(StageContext):
         """What each consumer has asked for and not got."""
         return self._producing("see demand").outstanding()
 
+    def coming(self) -> int:
+        """How many events are still to come without anything here being finished first."""
+        return self._consuming("ask").asking.coming
+
     def send_behind(self, message: Any) -> None:
         """Have `handle_info` called when what was emitted so far has left."""
         self._producing("send behind events").info(message)

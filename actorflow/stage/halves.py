@@ -17,7 +17,7 @@ from actorflow.protocol.messages import encode
 from actorflow.stage import consuming, failing, producing, subscribers
 from actorflow.stage.acknowledging import Acknowledging
 from actorflow.stage.asking import Time
-from actorflow.stage.behaviour import Subscription, takes_snapshots
+from actorflow.stage.behaviour import Subscription, flushes, takes_snapshots
 from actorflow.stage.callbacks import Callbacks
 from actorflow.stage.consuming import ConsumingHalf
 from actorflow.stage.counters import Counter
@@ -25,6 +25,7 @@ from actorflow.stage.demand_hook import DecidingExactHalf, DecidingHalf, DemandH
 from actorflow.stage.discarding import Discarding
 from actorflow.stage.exact import ExactProducingHalf
 from actorflow.stage.failing import Failing
+from actorflow.stage.flushing import Flushing
 from actorflow.stage.held import Holding
 from actorflow.stage.incoming import Ending, Incoming, Taken
 from actorflow.stage.joint import AheadJoint, Joint
@@ -76,6 +77,8 @@ class Halves:
         self.keeping = self._make_keeping()
         self.handled = self._handler()
         self.failing = self._make_failing() if self.consuming is not None else None
+        call = self.callbacks.flush if flushes(spec.behaviour) else None
+        self.flushing = Flushing(self.consuming, self.producing, call)
         self.holding = self._make_holding() if spec.behaviour.finishes_later else None
         if self.producing is not None:
             self.callbacks.emit = self.producing.emit
@@ -114,6 +117,8 @@ class Halves:
             stop=self._machine.stop,
             wanted=lambda: self.producing is None or self.producing.subscribers.present,
             closed=lambda: self.producing is not None and self.producing.subscribers.closed,
+            progressed=self._machine.near_end,
+            wants_last=self.producing is not None or flushes(self._spec.behaviour),
             lost=self._upstream_lost,
         )
         time = Time(

@@ -40,6 +40,8 @@ class Incoming:
     finished: int = 0
     acknowledged: int = 0
     open_batches: int = 0
+    last: int | None = None
+    """The batch behind which the producer has said that it will emit nothing more."""
     ended: bool = False
     over: bool = False
     """Whether `handle_cancel` was called for its end."""

@@ -73,6 +73,8 @@ class StageMachine:
         self.peers: dict[int, Incarnation] = {}
         self._takes_input = False
         self._finish_reason: Any = None
+        self._near_end = False
+        """Whether there is reason to look whether this is the end, when nothing else is to do."""
         self._leaving = self._succeeded = False
         self._has_last_events = ends_with_events(spec.behaviour)
         self._context = RunningStage(self, spec.replicas)
@@ -83,7 +85,7 @@ class StageMachine:
         self.producing, self.consuming = halves.producing, halves.consuming
         self.demand_hook = halves.demand_hook
         self._joint, self._keeping, self._holding = halves.joint, halves.keeping, halves.holding
-        self._failing = halves.failing
+        self._failing, self._flushing = halves.failing, halves.flushing
         self._info_in_turn = halves.info_in_turn
         # Looked at before every work item, so without a call.
         self._queue = self._callbacks.queue
@@ -154,8 +156,8 @@ class StageMachine:
             self._joint.pull()
             if queue:
                 return queue.popleft()
-        if self._finish_reason is not None:
-            self._try_finish()
+        if self._near_end:
+            self._approach_end()
             if queue:
                 return queue.popleft()
         return self._keeping.next() if self._keeping is not None else None
@@ -223,7 +225,7 @@ class StageMachine:
     def begin_finish(self, reason: Any) -> None:
         """Hand over what is in hand and buffered, then end with this reason."""
         if self._finish_reason is None:
-            self._finish_reason = reason
+            self._finish_reason, self._near_end = reason, True
             if self.producing is not None:
                 self.producing.finishing = True
                 self._callbacks.drop_demand()
@@ -369,13 +371,27 @@ class StageMachine:
             if self._spec.restored is not None and self._spec.restored.finishing:
                 self.begin_finish(DONE)
 
+    def near_end(self) -> None:
+        """A stream of this stage's input has ended, or was said to be all sent."""
+        self._near_end = True
+
+    def _approach_end(self) -> None:
+        """Nothing is to do: see whether more can come, and end once nothing is waiting."""
+        flushing, finishing = self._flushing, self._finish_reason is not None
+        if self._inbound or self.treated is not None:
+            return
+        if not finishing and not flushing.at_last():
+            self._near_end = False  # until there is news of a stream
+            return
+        if not flushing.behaviour_told() or (self._holding is not None and self._holding.open):
+            return
+        flushing.tell_consumers()
+        if finishing:
+            self._try_finish()
+
     def _try_finish(self) -> None:
-        """End once nothing is waiting, in hand, or unacknowledged."""
+        """End once everything is acknowledged, and the last events have been made."""
         half = self.producing
-        if self._inbound or (self._holding is not None and self._holding.open):
-            return
-        if self.treated is not None:
-            return
         if self._leaving and self.consuming is not None and self.consuming.subscriptions:
             return  # what was under way when it was told to leave still arrives
         if self._has_last_events:

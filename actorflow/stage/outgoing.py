@@ -17,6 +17,7 @@ from actorflow.protocol.messages import (
     Notify,
     RouteAgain,
     RouteEos,
+    RouteLast,
     encode,
     encode_route_head,
 )
@@ -78,6 +79,10 @@ class Outgoing:
     late: bool = False
     """Whether it takes nobody's place, so that a dispatcher may replay to it what it has missed."""
     inherits: int | None = None
+    wants_last: bool = False
+    """Whether the consumer is told when this stage will emit nothing more."""
+    last: int | None = None
+    """The batch behind which it was told so."""
     durable: bool = False
     """Whether the consumer takes snapshots: it has finished what they reflect, and no more."""
     replaces: Replaces | None = None
@@ -165,6 +170,15 @@ class OutgoingSubscriptions:
     def send_eos(self, link: int, ref: int, reason: Any) -> None:
         """Tell that no more events come on a ref, known or not."""
         self._port.send(link, encode(RouteEos(ref, plain(reason))))
+
+    def send_last(self) -> None:
+        """Tell those who want to know it that nothing more is emitted, unless they know."""
+        for outgoing in self.by_ref.values():
+            seq = outgoing.store.seq
+            told = outgoing.last == seq or not outgoing.wants_last
+            if outgoing.state is OutgoingState.ACTIVE and not told:
+                outgoing.last = seq
+                self._port.send(outgoing.link, encode(RouteLast(outgoing.ref)))
 
     def awaited(self, new: Subscription, store: Unfinished, replaces: int | None) -> int | None:
         """Whose place a new subscription of a stage takes: one that no other is about to take.

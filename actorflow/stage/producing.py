@@ -368,15 +368,16 @@ class ProducingHalf:
     # --- the end ----------------------------------------------------------------------------------
 
     @property
+    def all_sent(self) -> bool:
+        """Whether everything emitted has left."""
+        return self.buffer.empty and not self.dispatcher.queued
+
+    @property
     def flushed(self) -> bool:
         """Whether everything emitted has left and, where that is promised, is acknowledged."""
-        return (
-            self.buffer.empty
-            and not self.dispatcher.queued
-            and not any(
-                o.store.count or o.state in (OutgoingState.BROKEN, OutgoingState.AWAITED)
-                for o in self.subscriptions.values()
-            )
+        return self.all_sent and not any(
+            o.store.count or o.state in (OutgoingState.BROKEN, OutgoingState.AWAITED)
+            for o in self.subscriptions.values()
         )
 
     @property

@@ -13,6 +13,7 @@ from actorflow.protocol.messages import (
     Route,
     RouteAgain,
     RouteEos,
+    RouteLast,
     Subscribe,
     Unsubscribe,
     encode,
@@ -44,6 +45,7 @@ def _of_producers(machine: StageMachine, port: Port) -> dict[type, Accept]:
             Route: consuming.route,
             RouteAgain: consuming.route_again,
             RouteEos: consuming.upstream.eos,
+            RouteLast: consuming.upstream.last,
             Notify: consuming.notify,
         }
 
@@ -55,7 +57,8 @@ def _of_producers(machine: StageMachine, port: Port) -> dict[type, Accept]:
         port.send(link, encode(Unsubscribe(message.ref, "not_a_consumer")))
 
     # An end has no answer: two stages could go on ending each other.
-    return {Route: refuse, RouteAgain: refuse, RouteEos: ignore, Notify: refuse}
+    ends = dict.fromkeys((RouteEos, RouteLast), ignore)
+    return {**ends, Route: refuse, RouteAgain: refuse, Notify: refuse}
 
 
 def _of_consumers(machine: StageMachine, port: Port) -> dict[type, Accept]:

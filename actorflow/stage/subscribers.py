@@ -48,25 +48,32 @@ class Owner:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What a consumer that takes snapshots says of them when it subscribes.
+    """What a consumer says of itself when it subscribes, beside its user's options.
 
     Args:
         peer: the consumer.
         durable: whether it takes any.
+        wants_last: whether it is to be told when nothing more is emitted.
         edge: the subscription's name over restarts, as the consumer gave it.
         resume: how many of that edge's events its last snapshot reflects, as the consumer gave it.
     """
 
     peer: Incarnation
     durable: bool
+    wants_last: bool = False
     edge: Any = None
     resume: Any = None
 
     @classmethod
     def taken_from(cls, options: dict[str, Any], peer: Incarnation) -> Claim:
-        """Take them out of the options of a subscribe message: they are no user's options."""
-        durable = options.pop("durable", False) is True
-        return cls(peer, durable, options.pop("edge", None), options.pop("resume", None))
+        """Take them out of the options of a subscribe message."""
+        return cls(
+            peer,
+            durable=options.pop("durable", False) is True,
+            wants_last=options.pop("wants_last", False) is True,
+            edge=options.pop("edge", None),
+            resume=options.pop("resume", None),
+        )
 
 
 class Subscribers:
@@ -136,6 +143,7 @@ class Subscribers:
         meter = self._outgoing.meters.get(link, self._outgoing.tally)
         outgoing = Outgoing(handle, link, store, route_prefix(ref), meter, durable=claim.durable)
         outgoing.limit = self._half.limit_for(wanted)
+        outgoing.wants_last = claim.wants_last
         outgoing.replaces = replaces
         outgoing.inherits = self._outgoing.awaited(handle, store, message.replaces)
         outgoing.late = outgoing.inherits is None and message.replaces is None

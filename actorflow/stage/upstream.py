@@ -14,6 +14,7 @@ from actorflow.protocol.identity import Incarnation
 from actorflow.protocol.messages import (
     VERSION,
     RouteEos,
+    RouteLast,
     Subscribe,
     Unsubscribe,
     ask_prefix,
@@ -48,6 +49,8 @@ class Relations:
         stop: a cancel mode ends the stage, with this reason.
         wanted: whether anybody takes the stage's output, or is expected to.
         closed: whether everybody who took it has been told that nothing more comes.
+        progressed: a stream is nearer to its end; see `at_last`.
+        wants_last: whether the stage is to be told when its producers emit nothing more.
         lost: events are dropped unhandled, so many, as their producer is gone and nobody wants
             what would be made of them; 0 while they still wait.
     """
@@ -58,6 +61,8 @@ class Relations:
     stop: Callable[[Any], None]
     wanted: Callable[[], bool]
     closed: Callable[[], bool]
+    progressed: Callable[[], None]
+    wants_last: bool
     lost: Callable[[int, Incoming], None]
 
 
@@ -96,6 +101,7 @@ class Upstream:
         """These stages' streams do not belong to this stage's input after all."""
         for producer in producers:
             self._streams.gone(producer, self._subscriptions.values())
+        self._relations.progressed()
 
     @property
     def awaited(self) -> frozenset[str]:
@@ -124,6 +130,8 @@ class Upstream:
         self._subscriptions[link.ref] = incoming
         self._streams.expected.add(str(peer.stage))
         said = {**link.options, "version": VERSION}
+        if self._relations.wants_last:
+            said["wants_last"] = True
         if self._half.reach is not None:
             said |= self._half.reach.opened(link)
         message = Subscribe(link.ref, said, told, plain(link.reason))
@@ -155,6 +163,24 @@ class Upstream:
         self._end(Ending(incoming, "cancel", record.reason))
 
     # --- ends -------------------------------------------------------------------------------------
+
+    def last(self, link: int, message: RouteLast) -> None:
+        """The producer has sent all that it will ever emit; it waits for acknowledgements."""
+        incoming = self._subscriptions.get(message.ref)
+        if incoming is not None and incoming.link == link:
+            incoming.last = incoming.received
+            self._relations.progressed()
+
+    @property
+    def at_last(self) -> bool:
+        """Whether nothing more comes: each stream has ended, or was said to be all sent.
+
+        What a consumer beside this one gives back makes it untrue again.
+        """
+        live = [each for each in self._subscriptions.values() if not each.ended]
+        linked = {str(each.handle.peer.stage) for each in live}
+        told = all(each.last == each.received for each in live)
+        return bool(live) and told and self._streams.expected <= linked
 
     def eos(self, link: int, message: RouteEos) -> None:
         """Take the end of a subscription; for an unknown one there is nothing to do."""
@@ -223,6 +249,7 @@ class Upstream:
             else:
                 self._streams.over(incoming, ending.reason, others)
         self.forget_when_over(incoming)
+        self._relations.progressed()
 
     # --- within -----------------------------------------------------------------------------------
 

@@ -26,6 +26,7 @@ from actorflow.protocol.messages import (
     Route,
     RouteAgain,
     RouteEos,
+    RouteLast,
     Subscribe,
     Unsubscribe,
     encode,
@@ -269,6 +270,10 @@ class StageHarness(Recording):
         self.receive(ref, RouteEos(ref, reason))
 
     # --- the test as the supervisor --------------------------------------------------------------
+
+    def last(self, ref: int) -> None:
+        """As its producer, say that all that it will ever emit is sent."""
+        self.receive(ref, RouteLast(ref))
 
     def down(self, peer: str, reason: Any = "killed", *, restarting: bool = False) -> None:
         """Tell the stage that a peer is gone, and whether a successor is coming.

@@ -16,6 +16,7 @@ from actorflow.protocol.messages import (
     Notify,
     Route,
     RouteEos,
+    RouteLast,
     Subscribe,
     Unsubscribe,
     decode,
@@ -123,7 +124,7 @@ class Ledger:
         """Enter a frame, without its length, that was put into an outbox."""
         message = decode(data)
         flow = self.flow(message.ref)
-        if isinstance(message, Route | RouteEos | Notify):
+        if isinstance(message, Route | RouteEos | RouteLast | Notify):
             if flow.producer is not process:
                 flow.producer = self._party(process, flow)
             events = 0

@@ -25,6 +25,7 @@ from actorflow.protocol.messages import (
     Route,
     RouteAgain,
     RouteEos,
+    RouteLast,
     Subscribe,
     Unsubscribe,
 )
@@ -46,7 +47,7 @@ from tests.conformance.helpers.fuzz import (
 from tests.seeds import examples, sample
 
 FROM_CONSUMERS = (Subscribe, Ask, Unsubscribe)
-FROM_PRODUCERS = (Route, RouteAgain, RouteEos, Notify)
+FROM_PRODUCERS = (Route, RouteAgain, RouteEos, RouteLast, Notify)
 FROM_SUPERVISORS = (Call, Cast, Info, Reply, Down)
 
 CASES = [

@@ -23,6 +23,7 @@ from actorflow.protocol.messages import (
     Reply,
     Route,
     RouteEos,
+    RouteLast,
     Subscribe,
     Unsubscribe,
     ask_prefix,
@@ -54,6 +55,7 @@ messages = st.one_of(
     st.builds(Unsubscribe, refs, plain),
     st.builds(lambda ref, seq, body: Route(ref, seq, *body), refs, st.integers(1, 2**40), bodies),
     st.builds(RouteEos, refs, plain),
+    st.builds(RouteLast, refs),
     st.builds(lambda ref, body: Notify(ref, *body), refs, bodies),
     *(
         st.builds(
@@ -75,6 +77,7 @@ EXAMPLES: list[tuple[Message, list[Any]]] = [
     (Unsubscribe(1, "normal"), ["$gen_unsubscribe", 1, "normal"]),
     (Route(1, 7, "msgpack", b"x"), ["$gen_route", 1, 7, "msgpack", b"x"]),
     (RouteEos(1, "done"), ["$gen_route_eos", 1, "done"]),
+    (RouteLast(1), ["$gen_route_last", 1]),
     (Notify(1, "msgpack", b"x"), ["$gen_notify", 1, "msgpack", b"x"]),
     (Call(1, "user", "msgpack", b"x"), ["$gen_call", 1, "user", "msgpack", b"x"]),
     (Cast(0, "system", "msgpack", b"x"), ["$gen_cast", 0, "system", "msgpack", b"x"]),

@@ -15,6 +15,7 @@ from actorflow import (
 )
 from actorflow.stages.batcher import (
     BatcherStage,
+    Duration,
     Err,
     Flush,
     Immediate,
@@ -118,6 +119,34 @@ def test_a_cast_flushes() -> None:
     assert emitted(harness)[1:] == [KeyedBatch(0, [0], "flush")]
 
 
+def test_the_last_batches_start_when_nothing_more_comes() -> None:
+    """What waits behind a full queue too, and new items are batched as ever."""
+    limits = {"max_batch_size": 2, "max_key_concurrency": 1, "max_batch_queue_size": 1}
+    harness = harness_of(limits=limits, policy=Size(), processor=tenfold, workers="thread")
+    harness.route(1, [1, 2, 3, 4, 5])
+    harness.last(1)
+    assert harness.offspring is not None
+    for life, values in enumerate(([10, 20], [30, 40], [50]), 1):
+        assert list(harness.offspring.running) == [life]
+        harness.offspring.returns(life, result=PhaseEnd(values))
+    assert emitted(harness) == [10, 20, 30, 40, 50]
+    harness.route(1, [6])
+    assert not harness.offspring.running
+    harness.last(1)
+    assert list(harness.offspring.running) == [4]
+
+
+def test_no_batch_waits_for_what_its_own_end_would_bring() -> None:
+    """A window that is full of parts of batches, or smaller than one, does not hang."""
+    harness = harness_of(4, key=str, policy=Size())
+    harness.route(1, [1, 2, 3])
+    assert emitted(harness) == []
+    harness.route(1, [4])
+    assert [batch.items for batch in emitted(harness)] == [[1], [2], [3], [4]]
+    assert {batch.trigger for batch in emitted(harness)} == {"flush"}
+    assert sum(harness.asks(1)) == 8
+
+
 def test_bytes_close_a_batch() -> None:
     """Before the event that does not fit, by the length of bytes unless a function says."""
     harness = harness_of(limits={"max_batch_bytes": 5})
@@ -187,10 +216,13 @@ def pipeline(count: int, **arguments: Any) -> Topology:
     )
 
 
-def test_every_event_is_in_one_batch_at_the_end_of_the_input() -> None:
-    """In every order of events."""
-    for seed in seeds(20):
-        batches = simulate(pipeline(30), seed=seed, laws=True).results["sink"]
+@pytest.mark.parametrize("policy", [Size(), Size(linger=3600.0), Duration(3600.0)], ids=str)
+def test_every_event_is_in_one_batch_at_the_end_of_the_input(policy: Any) -> None:
+    """In every order of events; nothing waits for its hour."""
+    for seed in seeds(10):
+        run = simulate(pipeline(30, policy=policy), seed=seed, laws=True)
+        assert run.seconds < 60
+        batches = run.results["sink"]
         assert sorted(item for batch in batches for item in batch.items) == list(range(30))
         for key in (0, 1):
             items = [item for batch in batches if batch.key == key for item in batch.items]

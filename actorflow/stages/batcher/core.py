@@ -146,6 +146,21 @@ class BatcherCore:
             if state is not None:
                 self._lines.flush(state, now)
 
+    @property
+    def holds(self) -> bool:
+        """Whether a batch waits for items, or for its time, and not for capacity alone."""
+        return any(not batch.flushed for batch in self._lines.queued.values())
+
+    @property
+    def waits_for_items(self) -> bool:
+        """Whether the policy keeps a batch waiting that only more items would start."""
+        return self.policy.front_only and self.policy.deadline is None
+
+    @property
+    def idle(self) -> bool:
+        """Whether no batch is under way."""
+        return not self._lines.load
+
     # --- what the driver reports ------------------------------------------------------------------
 
     def acquired(self, number: int, resources: Any, now: float) -> None:
@@ -370,15 +385,10 @@ class BatcherCore:
             for batch in list(self._running.values()):
                 if batch.phase is not Phase.OVER:
                     self._interrupt(batch, BatchCancelled("the batcher was aborted"), now)
-        elif mode == "flush" or (mode == "drain" and self._waits_for_items):
+        elif mode == "flush" or (mode == "drain" and self.waits_for_items):
             self._lines.forced = True
             for state in list(self._lines.keys.values()):
                 self._lines.start_all(state, now)
-
-    @property
-    def _waits_for_items(self) -> bool:
-        """Whether the policy keeps a batch waiting that only more items would start."""
-        return self.policy.front_only and self.policy.deadline is None
 
     def _cancel_waiting(self, now: float) -> None:
         error = BatchCancelled("the batcher is shutting down")

@@ -65,7 +65,8 @@ class BatcherStage(Batching, ProducerConsumer):
     """Puts events into batches by key, and processes them if it is told how.
 
     Nothing is rejected: an event that finds no room waits, and its demand returns to its producer
-    only when it is finished. So a full batcher is one that asks for nothing.
+    only when it is finished. So a full batcher is one that asks for nothing. When its producers
+    have sent all that they will, the last batches start, whatever the policy.
 
     Without a processor it emits a `KeyedBatch` for each batch, as Broadway's batcher does: have its
     consumers take one at a time (``max_demand: 1``). With one it emits the outputs, each as an
@@ -75,7 +76,8 @@ class BatcherStage(Batching, ProducerConsumer):
         key: a function of an event that returns its key, something hashable; left out, all events
             have the same key.
         policy: when a batch starts; by default `Size` with a linger of one second. Without a
-            processor it must be a `Size` or a `Duration`.
+            processor it must be a `Size` or a `Duration`. `Size` without a linger waits until a
+            batch is full, or until no more can come.
         limits: a `Limits`, or a map of its fields. Without a processor a batch is over when it is
             emitted, so that concurrency does not matter.
         processor: a `Processor`, its class, a function of key and inputs, or ``"module:name"``.
@@ -99,7 +101,7 @@ class BatcherStage(Batching, ProducerConsumer):
         >>> batches = run(BatcherStage, range(5), args={"key": parity, "limits": {
         ...     "max_batch_size": 2}}, max_demand=10)
         >>> [(batch.key, batch.items, batch.trigger) for batch in batches]
-        [(0, [0, 2], 'size'), (1, [1, 3], 'size'), (0, [4], 'timeout')]
+        [(0, [0, 2], 'size'), (1, [1, 3], 'size'), (0, [4], 'flush')]
 
     Idea from: Broadway's batchers and the Rust library batch-aint-one.
     """
@@ -141,6 +143,8 @@ class BatcherStage(Batching, ProducerConsumer):
         self._outputs: list[Any] = []
         self._finished: dict[HeldBatch, int] = {}
         self._failed: BatchError | None = None
+        self._at_last = False
+        """Whether nothing more comes, as far as is known."""
 
     @classmethod
     def check_arguments(cls, arguments: Mapping[str, Any]) -> None:
@@ -169,6 +173,7 @@ class BatcherStage(Batching, ProducerConsumer):
         """Take events; they are finished when their batches are."""
         held = self.later()
         core, now, weigh = self._core, self._now(), self._settings.weigh
+        self._at_last = False
         for event in events:
             key = self._key(event)
             self._tokens += 1
@@ -176,6 +181,11 @@ class BatcherStage(Batching, ProducerConsumer):
             core.add(self._tokens, key, event, 0 if weigh is None else weigh(event), now)
         self._obey()
         return LATER
+
+    def on_flush(self) -> None:
+        """Start what waits: nothing more comes."""
+        self._at_last = True
+        self._obey()
 
     def on_stop(self, reason: Any) -> Any:
         """Interrupt what runs, then end; what is not finished is delivered to somebody else."""
@@ -185,6 +195,21 @@ class BatcherStage(Batching, ProducerConsumer):
         return LATER
 
     # --- within -----------------------------------------------------------------------------------
+
+    def _obey(self) -> None:
+        """Do what the core has decided, and have it wait for no items that cannot come."""
+        super()._obey()
+        core = self._core
+        while self._waits_in_vain() and core.holds:
+            core.flush(None, self._now())
+            super()._obey()
+
+    def _waits_in_vain(self) -> bool:
+        """Whether what would fill a batch comes only when a batch is finished, or never."""
+        if self._at_last:
+            return True
+        core = self._core
+        return core.waits_for_items and core.idle and not self._running().coming()
 
     def _process(self, command: Process) -> None:
         if self._settings.plan is not None:
@@ -242,9 +267,6 @@ def _settings(arguments: Mapping[str, Any]) -> Settings:
     if settings.plan is None and not isinstance(policy, Size | Duration):
         hint = "the others are about when a processor is free"
         raise OptionError("policy", "a Size or a Duration without a processor", policy, hint)
-    if isinstance(policy, Size) and policy.linger is None:
-        hint = "a producer that has come to its end waits for the last batch"
-        raise OptionError("policy", "a Size with a linger in a stage", policy, hint)
     return settings
 
 

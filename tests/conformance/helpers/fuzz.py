@@ -27,6 +27,7 @@ from actorflow.protocol.messages import (
     Route,
     RouteAgain,
     RouteEos,
+    RouteLast,
     Subscribe,
     Unsubscribe,
     encode,
@@ -197,6 +198,7 @@ RULES: dict[type, dict[str, Rule]] = {
         "buried": _rule(8, _is(bool), "bad_message"),
     },
     RouteEos: {"ref": _REF, "reason": _rule(2, _anything)},
+    RouteLast: {"ref": _REF},
     Notify: {
         "ref": _REF,
         "codec": _rule(2, _is(str), "bad_body", _nothing, _CODEC),
@@ -230,6 +232,7 @@ _EXAMPLES: dict[type, Callable[[int], Message]] = {
     Route: lambda ref: Route(ref, 1, _BODY.codec, _BODY.body),
     RouteAgain: lambda ref: RouteAgain(ref, 1, _BODY.codec, _BODY.body, 2, True, {}),
     RouteEos: lambda ref: RouteEos(ref, "done"),
+    RouteLast: RouteLast,
     Notify: lambda ref: Notify(ref, _VALUE.codec, _VALUE.body),
     Call: lambda ref: Call(ref, "user", _VALUE.codec, _VALUE.body),
     Cast: lambda ref: Cast(ref, "user", _VALUE.codec, _VALUE.body),
