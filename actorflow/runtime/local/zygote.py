@@ -80,7 +80,6 @@ def main(descriptor: int) -> None:
     Args:
         descriptor: the zygote's end of the socket, inherited from the host.
     """
-    gc.disable()
     # Before the imports already, which take a while.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_BLOCK, _HELD_BACK)
