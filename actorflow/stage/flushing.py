@@ -54,8 +54,11 @@ class Flushing:
         self._call()
         return False
 
-    def tell_consumers(self) -> None:
-        """Say that everything is sent, if it is."""
+    def tell_consumers(self, *, finishing: bool) -> None:
+        """Say that everything is sent, if it is, unless the end itself follows at once.
+
+        One that has nothing under way says it too: its consumers may hold what others have sent.
+        """
         half = self._producing
-        if half is not None and half.all_sent and not half.flushed:
+        if half is not None and half.all_sent and not (finishing and half.flushed):
             half.outgoing.send_last()

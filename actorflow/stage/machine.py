@@ -385,7 +385,7 @@ class StageMachine:
             return
         if not flushing.behaviour_told() or (self._holding is not None and self._holding.open):
             return
-        flushing.tell_consumers()
+        flushing.tell_consumers(finishing=finishing)
         if finishing:
             self._try_finish()
 

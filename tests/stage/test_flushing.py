@@ -185,6 +185,15 @@ def test_a_drain_and_a_retirement_flush() -> None:
         assert harness.events(9) == [["a"]], order
 
 
+def test_one_that_has_nothing_under_way_says_it_too() -> None:
+    """Its consumer may hold what others have sent, and waits for every stream."""
+    harness = StageHarness(Same)
+    harness.link_to_producer(1, max_demand=10)
+    harness.subscribe(9, "sink", wants_last=True)
+    harness.last(1)
+    assert lasts(harness, 9) == 1
+
+
 def test_what_waits_for_demand_is_not_all_sent() -> None:
     """The word is handed on when the last event has left."""
     harness = StageHarness(Same)
