@@ -162,8 +162,13 @@ class Batching(Stage):
         core = self._core
         while core.commands:
             commands, core.commands = core.commands, []
+            # What starts goes first: a worker is not to be idle while answers are written.
+            answers = [each for each in commands if isinstance(each, Answer)]
             for command in commands:
-                self._do(command)
+                if not isinstance(command, Answer):
+                    self._do(command)
+            for answer in answers:
+                self._answer(answer)
             self._answered()
         due = core.next_due
         if due is not None and (self._armed is None or due < self._armed):
@@ -171,9 +176,7 @@ class Batching(Stage):
             self._after(max(0.0, due - self._now()), self._tick)
 
     def _do(self, command: Any) -> None:
-        if isinstance(command, Answer):
-            self._answer(command)
-        elif isinstance(command, Process):
+        if isinstance(command, Process):
             self._process(command)
         elif isinstance(command, Acquire):
             self._acquire(command)
