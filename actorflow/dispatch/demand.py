@@ -55,6 +55,9 @@ class DemandDispatcher(Dispatcher):
 
     holds = False
 
+    capacity = 0
+    """The sum of all credit. An attribute and no property, as it is looked at for every batch."""
+
     def __init__(
         self,
         *,
@@ -73,13 +76,8 @@ class DemandDispatcher(Dispatcher):
         self._chunk = chunk
         self._entries: list[_Entry] = []
         """The largest credit first; with turns, whose turn is next first."""
-        self._total = 0
+        self.capacity = 0
         self._shuffle = Random(seed) if shuffle_demands_on_first_dispatch else None
-
-    @property
-    def capacity(self) -> int:
-        """The sum of all credit."""
-        return self._total
 
     def subscribe(self, ref: int, consumer: str, options: Mapping[str, Any]) -> None:
         """Admit anyone; a consumer may subscribe more than once."""
@@ -91,17 +89,17 @@ class DemandDispatcher(Dispatcher):
         if len(entries) == 1 and entries[0].ref == ref:
             # One consumer is the usual case, and has no order to keep.
             entries[0].credit += count
-            self._total += count
+            self.capacity += count
             return
         if self._chunk is not None:
             for entry in entries:
                 if entry.ref == ref:
                     entry.credit += count
-                    self._total += count
+                    self.capacity += count
             return
         moved = self._take_out(ref)
         if moved is not None:
-            self._total += count
+            self.capacity += count
             moved.credit += count
             self._put_in(moved)
 
@@ -112,7 +110,7 @@ class DemandDispatcher(Dispatcher):
         if len(entries) == 1 and entries[0].credit >= size:
             # One consumer that wants it all is the usual case.
             entries[0].credit -= size
-            self._total -= size
+            self.capacity -= size
             return Dispatched([Delivery(entries[0].ref, events, position)])
         shuffle, self._shuffle = self._shuffle, None
         if shuffle is not None:
@@ -130,7 +128,7 @@ class DemandDispatcher(Dispatcher):
             part = events if whole else events[start : start + share]
             deliveries.append(Delivery(entry.ref, part, position + start))
             start += share
-            self._total -= share
+            self.capacity -= share
             entry.credit -= share
             if len(entries) > 1:
                 del entries[0]
@@ -144,7 +142,7 @@ class DemandDispatcher(Dispatcher):
         deliveries: list[Delivery] = []
         entries = self._entries
         start, last = 0, len(events)
-        while start < last and self._total:
+        while start < last and self.capacity:
             index = next(index for index, entry in enumerate(entries) if entry.credit)
             entry = entries.pop(index)
             share = min(chunk, entry.credit, last - start)
@@ -155,7 +153,7 @@ class DemandDispatcher(Dispatcher):
                 deliveries.append(Delivery(entry.ref, part, position + start))
             start += share
             entry.credit -= share
-            self._total -= share
+            self.capacity -= share
             entries.append(entry)
         return Dispatched(deliveries, last - start)
 
@@ -163,7 +161,7 @@ class DemandDispatcher(Dispatcher):
         """Take the consumer out at once; its place in the order has no meaning here."""
         entry = self._take_out(ref)
         if entry is not None:
-            self._total -= entry.credit
+            self.capacity -= entry.credit
 
     def leave(self, ref: int, *, successor: bool = False) -> None:
         """Forget the consumer; nobody's place means anything here."""

@@ -124,11 +124,16 @@ class Unfinished:
             ProtocolError: ``bad_acknowledgement``: a batch that was never sent. An older number
                 than before is no news and no error.
         """
-        self._believe(seq)
+        if seq > self.seq:
+            raise _never_sent(seq, self.seq)
+        if seq <= self.acked:
+            return 0
+        self.acked = seq
+        events, positions = self._events, self._positions
         finished = 0
-        for _ in range(len(self._events) - self.seq + seq):
-            finished += len(self._events.popleft())
-            self._positions.popleft()
+        for _ in range(len(events) - self.seq + seq):
+            finished += len(events.popleft())
+            positions.popleft()
         self.count -= finished
         return finished
 
@@ -179,12 +184,6 @@ class Unfinished:
         """The consumer is gone: how many events it may not have had, and nobody will have again."""
         return 0
 
-    def _believe(self, seq: int) -> None:
-        if seq > self.seq:
-            raise ProtocolError("bad_acknowledgement", f"batch {seq} acknowledged of {self.seq}")
-        if seq > self.acked:  # noqa: PLR1730  (max is a call, on the path of every batch)
-            self.acked = seq
-
     @property
     def kept(self) -> list[UnfinishedBatch]:
         """Every batch that is not acknowledged, oldest first."""
@@ -202,6 +201,10 @@ class Unfinished:
         if not self._positions:
             return None
         return self._positions[0] if self._in_order else min(self._positions)
+
+
+def _never_sent(seq: int, last: int) -> ProtocolError:
+    return ProtocolError("bad_acknowledgement", f"batch {seq} acknowledged of {last}")
 
 
 def _singles(batch: UnfinishedBatch, attempt: Attempt) -> list[UnfinishedBatch]:
@@ -241,7 +244,9 @@ class Unkept(Unfinished):
         Raises:
             ProtocolError: as `Unfinished.acknowledge`.
         """
-        self._believe(seq)
+        if seq > self.seq:
+            raise _never_sent(seq, self.seq)
+        self.acked = max(self.acked, seq)
         for _ in range(len(self._sizes) - self.seq + seq):
             self._sizes.popleft()
         return 0

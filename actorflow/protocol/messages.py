@@ -238,9 +238,36 @@ def decode(data: bytes) -> Message:
     Raises:
         ProtocolError: with the reason that the sender is told, and the ref when one was readable.
     """
-    hot = _decode_hot(data)
-    if hot is not None:
-        return hot
+    size = len(data)
+    if size == _ASK_SIZE:
+        tag, first, ref, second, count, third, acked = _unpack_ask(data)
+        if (
+            tag == _ASK_TAG
+            and first == second == third == _UINT64
+            and ref <= MAX_REF
+            and 0 < count <= MAX_COUNT
+            and acked <= MAX_COUNT
+        ):
+            return Ask(ref, count, acked)
+    elif size > _NAME_AT:
+        form = _FORMS_BY_BYTE.get(data[_NAME_AT])
+        if form is not None and size > form.size:
+            tag, first, ref, second, seq, codec, kind, length = form.unpack_from(data)
+            if (
+                tag == _ROUTE_TAG
+                and first == second == _UINT64
+                and codec == form.name
+                and kind == _BIN32
+                and length == size - form.size
+                and ref <= MAX_REF
+                and seq
+            ):
+                return Route(ref, seq, form.codec, data[form.size :])
+    return _decode_any(data)
+
+
+def _decode_any(data: bytes) -> Message:
+    """Decode a frame field by field."""
     try:
         fields = msgpack.unpackb(data, strict_map_key=False)
     except Exception as error:
@@ -268,27 +295,36 @@ _UINT64, _BIN32 = 0xCF, 0xC6
 _REF = Struct(">BQ")
 _ASK_NUMBERS = Struct(">BQBQ")
 _ASK = Struct(f">{len(_ASK_TAG)}sBQBQBQ")
+_ASK_SIZE, _unpack_ask = _ASK.size, _ASK.unpack
 
 
 @dataclass(slots=True)
-class _RouteHead:
+class _RouteForm:
     """The form of a route's frame up to its body, for one codec."""
 
+    codec: str
     name: bytes
-    whole: Struct
+    """The codec's name as it is written."""
+    size: int
+    unpack_from: Callable[[bytes], Any]
     """Tag, ref, sequence number, codec, size of the body."""
-    behind_prefix: Struct
+    pack: Callable[..., bytes]
     """The same, with tag and ref already packed."""
 
     @classmethod
-    def of(cls, codec: str) -> _RouteHead:
+    def of(cls, codec: str) -> _RouteForm:
         name = _pack(codec)
         tag, rest = len(_ROUTE_TAG), f"BQ{len(name)}sBI"
-        return cls(name, Struct(f">{tag}sBQ{rest}"), Struct(f">{tag + _REF.size}s{rest}"))
+        whole = Struct(f">{tag}sBQ{rest}")
+        behind_prefix = Struct(f">{tag + _REF.size}s{rest}")
+        return cls(codec, name, whole.size, whole.unpack_from, behind_prefix.pack)
 
 
-_HEADS = {codec: _RouteHead.of(codec) for codec in ("msgpack", "pickle")}
-_MSGPACK = _HEADS["msgpack"]
+_FORMS = {codec: _RouteForm.of(codec) for codec in ("msgpack", "pickle")}
+_FORMS_BY_BYTE = {form.name[0]: form for form in _FORMS.values()}
+"""By the first byte of the codec's name, which has the name's length in it."""
+_NAME_AT = len(_ROUTE_TAG) + 2 * _REF.size
+"""Where in a route the codec's name begins: behind tag, ref and sequence number."""
 
 
 def route_prefix(ref: int) -> bytes:
@@ -298,8 +334,8 @@ def route_prefix(ref: int) -> bytes:
 
 def encode_route_head(prefix: bytes, seq: int, codec: str, body_size: int) -> bytes:
     """A route's frame up to its body, so that a large body is written without being copied."""
-    form = _HEADS.get(codec) or _RouteHead.of(codec)
-    head = form.behind_prefix.pack(prefix, _UINT64, seq, form.name, _BIN32, body_size)
+    form = _FORMS.get(codec) or _form_of(codec)
+    head = form.pack(prefix, _UINT64, seq, form.name, _BIN32, body_size)
     return LENGTH.pack(len(head) + body_size) + head
 
 
@@ -314,23 +350,9 @@ def encode_ask(prefix: bytes, count: int, acked: int) -> bytes:
     return prefix + _ASK_NUMBERS.pack(_UINT64, count, _UINT64, acked)
 
 
-def _decode_hot(data: bytes) -> Ask | Route | None:
-    """A message in exactly the form above, without fault; None for anything else."""
-    size = len(data)
-    if size == _ASK.size:
-        tag, first, ref, second, count, third, acked = _ASK.unpack(data)
-        if tag != _ASK_TAG or not first == second == third == _UINT64 or ref > MAX_REF:
-            return None
-        return Ask(ref, count, acked) if 0 < count <= MAX_COUNT and acked <= MAX_COUNT else None
-    start = _MSGPACK.whole.size
-    if size <= start:
-        return None
-    tag, first, ref, second, seq, codec, kind, length = _MSGPACK.whole.unpack_from(data)
-    if tag != _ROUTE_TAG or codec != _MSGPACK.name or length != size - start:
-        return None
-    if first == second == _UINT64 and kind == _BIN32 and ref <= MAX_REF and seq:
-        return Route(ref, seq, "msgpack", data[start:])
-    return None
+def _form_of(codec: str) -> _RouteForm:
+    form = _FORMS[codec] = _RouteForm.of(codec)
+    return form
 
 
 # --- reading: one checker per tag --------------------------------------------------------------

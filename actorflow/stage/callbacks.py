@@ -139,22 +139,19 @@ class Callbacks:
 
     def events(self, taken: Taken, handled: Callable[[Taken, Any, float], None]) -> None:
         """Call `handle_events` with a batch; this is the path of every batch."""
-        if self._closed:
-            return
-        events, incoming = taken.events, taken.incoming
-        arguments = (events, incoming.handle)
-        done = partial(handled, taken)
-        self._arriving.append(
-            Work(
-                HANDLE_EVENTS,
-                self._handle_events,
-                arguments,
-                done,
-                len(events),
-                incoming.ref,
-                taken.message,
+        if not self._closed:
+            events, incoming = taken.events, taken.incoming
+            self._arriving.append(
+                Work(
+                    HANDLE_EVENTS,
+                    self._handle_events,
+                    (events, incoming.handle),
+                    partial(handled, taken),
+                    len(events),
+                    incoming.ref,
+                    taken.message,
+                )
             )
-        )
 
     def guarded_events(
         self,
@@ -238,9 +235,15 @@ class Callbacks:
         arguments = (taken.events, taken.incoming.handle)
         self._arriving.append(Work(HANDLE_EVENTS, call, arguments, done, len(taken.events)))
 
-    def demand(self, count: int, done: Callable[[Any, float], None]) -> None:
-        """Call `handle_demand`, then `done`."""
-        self._add("handle_demand", self.live.handle_demand, (count,), done)  # type: ignore[attr-defined]
+    def demander(self, done: Callable[[Any, float], None]) -> Callable[[int], None]:
+        """What has `handle_demand` called with a count, then `done`; the path of every batch."""
+
+        def demand(count: int) -> None:
+            if not self._closed:
+                handle_demand = self.live.handle_demand  # type: ignore[attr-defined]
+                self._arriving.append(Work("handle_demand", handle_demand, (count,), done))
+
+        return demand
 
     def decide(
         self, count: int, begun: Callable[[int], None], decided: Callable[[Any], None]

@@ -68,6 +68,10 @@ class Halves:
         self.demand_hook = DemandHook(self.callbacks, counters) if decides(spec.behaviour) else None
         options = spec.options
         self._discarding = Discarding(self.callbacks, machine.log, options.buffer_size)
+        polls = options.poll_interval is not None
+        self._demand = self.callbacks.demander(
+            self._answered_and_polled if polls else self._answered
+        )
         self._polling = Polling(
             options.poll_interval, machine.timers, machine.now, self._unmet, self._demand
         )
@@ -297,11 +301,12 @@ class Halves:
             self.callbacks.returned(result, "handle_events")
         self._consumes().handled(taken, seconds, 0)
 
-    def _demand(self, count: int) -> None:
-        self.callbacks.demand(count, self._answered)
-
     def _answered(self, result: Any, seconds: float) -> None:
-        """A producer has answered demand; what it has not met may be asked for again."""
+        """A producer has answered demand."""
+        self.callbacks.returned(result, "handle_demand")
+
+    def _answered_and_polled(self, result: Any, seconds: float) -> None:
+        """A producer has answered demand; what it has not met is asked for again."""
         self.callbacks.returned(result, "handle_demand")
         self._polling.wanted()
 
@@ -315,7 +320,7 @@ class Halves:
         """Outputs were finished: their inputs may be finished now."""
         if self.keeping is not None:
             self.keeping.progressed()
-        if self.producing is not None and self.consuming is not None:
+        if self.consuming is not None and self.producing is not None:
             self.consuming.outputs_finished(self.producing.lowest_unfinished)
 
     def _produces(self) -> ProducingHalf:

@@ -50,9 +50,8 @@ class Joint:
         """
         consuming, producing = self._consuming, self._producing
         while consuming.inbound and not self._busy:
-            if not consuming.next_is_free and not (
-                not producing.buffer.entries and producing.dispatcher.capacity > 0
-            ):
+            wanted = not producing.buffer.entries and producing.dispatcher.capacity > 0
+            if not wanted and not consuming.next_is_free:
                 return
             consuming.take_next()
 

@@ -384,10 +384,13 @@ class ProducingHalf:
     def lowest_unfinished(self) -> int:
         """The place of the oldest event that is not finished; all are before it when none is."""
         lowest = self.emitted
-        buffered = self.buffer.first_position if self.buffer.count else None
+        if self.buffer.count:
+            first = self.buffer.first_position
+            if first is not None and first < lowest:
+                lowest = first
         dispatcher = self.dispatcher
-        queued = dispatcher.first_position if dispatcher.holds and dispatcher.queued else None
-        for first in (buffered, queued):
+        if dispatcher.holds and dispatcher.queued:
+            first = dispatcher.first_position
             if first is not None and first < lowest:
                 lowest = first
         for outgoing in self.subscriptions.values():

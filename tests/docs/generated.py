@@ -51,7 +51,7 @@ def frame(expression: str) -> bytes:
     names: dict[str, Any] = {
         **{name: getattr(messages, name) for name in messages.__all__},
         **{name: getattr(control, name) for name in control.__all__},
-        "events": lambda *events: Encoder("page").encode(1, list(events)).body,
+        "events": lambda *events: Encoder("page", "msgpack").encode(1, list(events)).body,
     }
     return messages.encode(eval(expression, names))
 

@@ -58,7 +58,7 @@ MUTATIONS = [
         (
             Edit(
                 "actorflow/dispatch/demand.py",
-                "        if entry is not None:\n            self._total -= entry.credit\n",
+                "        if entry is not None:\n            self.capacity -= entry.credit\n",
                 "        assert entry is None or entry.credit >= 0\n",
             ),
         ),

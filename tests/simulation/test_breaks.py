@@ -136,7 +136,7 @@ def one_more_than_credit(right: Any) -> Any:
     def dispatch(self: Any, events: list[Any], position: int) -> Dispatched:
         for entry in self._entries[:1]:
             entry.credit += 1
-            self._total += 1
+            self.capacity += 1
         return right(self, events, position)
 
     return dispatch

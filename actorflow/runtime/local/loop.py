@@ -86,6 +86,7 @@ class StageLoop:
         self._starved = counters[_STARVED]
         self._blocked = counters[_BLOCKED]
         self.machine = StageMachine(child, spec, self, counters, time.monotonic)
+        self._timers = self.machine.timers
 
     def run(self) -> int:
         """Run the stage to its end; returns the exit status."""
@@ -289,7 +290,7 @@ class StageLoop:
             if data is not None:
                 self._at_end(hot)
                 return
-        due = self.machine.next_due()
+        due = self._timers.next_due
         before = time.monotonic_ns()
         # The same clock as the timers' own, read once.
         self._look(None if due is None else max(0.0, due - before * 1e-9))
@@ -301,7 +302,7 @@ class StageLoop:
             self._advance()
 
     def _advance(self) -> None:
-        due = self.machine.next_due()
+        due = self._timers.next_due
         if due is not None and due <= time.monotonic():
             self._guarded(self.machine.advance)
 
@@ -336,7 +337,8 @@ class StageLoop:
             if self._cool:
                 self._cool -= 1
             else:
-                self._hot, self._lucky = pipe, False
+                self._hot = pipe
+                self._lucky = False
             self._feed(pipe, data)
         elif data is not None:
             self._at_end(pipe)
