@@ -11,80 +11,84 @@ keeps nothing.
 from __future__ import annotations
 
 import argparse
-import json
-import platform
-import statistics
-import sys
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
 
 from actorflow.stage.options import DELIVERY_MODES
+from benchmarks._suite import (
+    Chart,
+    Finding,
+    Result,
+    alternate,
+    at_least,
+    parser,
+    publish,
+    quotients,
+    series,
+)
 from benchmarks.pipeline import run_actorflow
 
 REFERENCE = "at_most_once"
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One mode.
+def rates_of(max_demand: int, events: int, rounds: int) -> dict[str, tuple[float, ...]]:
+    """Events per second under each mode, which take turns."""
 
-    Args:
-        delivery: the mode.
-        rate: events per second, the median of the rounds.
-        ratio: to the reference, the median of the rounds' ratios.
-        lowest: the smallest of them.
-        highest: the largest of them.
-    """
-
-    delivery: str
-    rate: float
-    ratio: float
-    lowest: float
-    highest: float
-
-
-def compare(max_demand: int, events: int, rounds: int) -> list[Row]:
-    """Let the modes take turns."""
-    rates: dict[str, list[float]] = {mode: [] for mode in DELIVERY_MODES}
-    for turn in range(rounds):
-        # Each is first as often as last.
-        for mode in DELIVERY_MODES if turn % 2 else reversed(DELIVERY_MODES):
+    def run(mode: str) -> Callable[[], float]:
+        def rate() -> float:
             total, seconds = run_actorflow(events, max_demand, mode)
             if total != events * (events - 1):
                 raise AssertionError(f"wrong total under {mode}: {total} of {events} events")
-            rates[mode].append(events / seconds)
-    rows = []
-    for mode, found in rates.items():
-        ratios = [ours / most for ours, most in zip(found, rates[REFERENCE], strict=True)]
-        row = Row(
-            mode, statistics.median(found), statistics.median(ratios), min(ratios), max(ratios)
-        )
-        rows.append(row)
-    return rows
+            return float(events / seconds)
+
+        return rate
+
+    return alternate({mode: run(mode) for mode in DELIVERY_MODES}, rounds)
 
 
-def main() -> int:
-    """Run the comparison and print it."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--demand", type=int, default=1000, help="max_demand of both subscriptions")
-    parser.add_argument(
-        "--events", type=int, default=3_000_000, help="how many go through each run"
+def measure(options: argparse.Namespace) -> Result:
+    """Each mode, and what it is of the reference."""
+    events = 300_000 if options.quick else options.events
+    rates = rates_of(options.demand, events, options.rounds)
+    return Result(
+        name="delivery",
+        title="What a delivery mode costs",
+        measures=f"{events:,} integers through three stages with max_demand {options.demand:,},"
+        f" under each delivery mode. The floor is {REFERENCE}, which keeps nothing.",
+        charts=(
+            Chart(
+                title="Throughput",
+                unit="events/s",
+                parameter="max_demand",
+                series=tuple(
+                    series(
+                        mode, "floor" if mode == REFERENCE else "actorflow", {options.demand: found}
+                    )
+                    for mode, found in rates.items()
+                ),
+            ),
+        ),
+        findings=tuple(
+            Finding(
+                name=f"{mode} of {REFERENCE}",
+                rounds=quotients(found, rates[REFERENCE]),
+                targets=("at_least_once",) if mode == "at_least_once" else (),
+            )
+            for mode, found in rates.items()
+            if mode != REFERENCE
+        ),
     )
-    parser.add_argument("--rounds", type=int, default=7, help="how many turns each mode has")
-    parser.add_argument("--quick", action="store_true", help="two turns of a few events")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    options = parser.parse_args()
-    events, rounds = (20_000, 2) if options.quick else (options.events, options.rounds)
-    rows = compare(options.demand, events, rounds)
-    if options.json:
-        print(json.dumps({"python": sys.version, "rows": [asdict(row) for row in rows]}))
-        return 0
-    print(f"Python {platform.python_version()}, max_demand {options.demand:,}, {events:,} events")
-    for row in rows:
-        print(
-            f"{row.delivery:>14} {row.rate:>12,.0f}/s  {row.ratio:.2f} of {REFERENCE},"
-            f" {row.lowest:.2f}-{row.highest:.2f}"
-        )
-    return 0
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the comparison and print it."""
+    options = parser(__doc__, rounds=7)
+    options.add_argument(
+        "--demand", type=at_least(1), default=1000, help="max_demand of both subscriptions (1000)"
+    )
+    options.add_argument(
+        "--events", type=at_least(1), default=3_000_000, help="how many go through each run"
+    )
+    return publish(measure, options.parse_args(argv))
 
 
 if __name__ == "__main__":

@@ -12,21 +12,29 @@ depend on what else runs.
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import platform
+import signal
 import statistics
-import sys
 import time
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from typing import Any
 
 import psutil
 
 from actorflow import Consumer, Producer, Run, Subscription, Topology
+from benchmarks._suite import (
+    Chart,
+    Finding,
+    Result,
+    at_least,
+    parser,
+    publish,
+    series,
+)
 
-START, MEMORY = 3.0, 4.0
-"""What is wanted: seconds until 200 stages run on two cores, MiB for each."""
+WANTED = 200
+"""How many stages the target of the start is about."""
 
 PATIENCE = 120.0
 MIB = 1 << 20
@@ -69,7 +77,7 @@ class Figures:
     idle_seconds: float
 
 
-def measure(stages: int, seconds: float) -> Figures:
+def run_stages(stages: int, seconds: float) -> Figures:
     """Start so many stages, watch them do nothing for so long, stop them."""
     topology = (
         Topology("many")
@@ -113,25 +121,118 @@ def _ticks(pids: Iterable[int]) -> int:
     return round(sum(each.user + each.system for each in used) * os.sysconf("SC_CLK_TCK"))
 
 
-def main() -> int:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--stages", type=int, default=200)
-    parser.add_argument("--seconds", type=float, default=3.0, help="how long they do nothing")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    options = parser.parse_args()
-    figures = measure(options.stages, options.seconds)
-    if options.json:
-        print(json.dumps({"python": sys.version, **asdict(figures)}))
-        return 0
-    print(f"Python {platform.python_version()}, {os.cpu_count()} cores, {figures.stages} stages")
-    print(f"all run after {figures.start:.2f} s; wanted: 200 within {START:g} s on two cores")
-    print(
-        f"private memory: source {figures.source:.1f} MiB, sinks {figures.sink:.1f} MiB at the"
-        f" median, {figures.worst_sink:.1f} MiB at most; wanted: {MEMORY:g} MiB"
+@dataclass(frozen=True, slots=True)
+class Floor:
+    """Bare forked children: how long until all say that they are there, and MiB of each."""
+
+    start: float
+    memory: float
+
+
+def run_forks(children: int) -> Floor:
+    """Fork so many, each of which says that it is there, and then waits."""
+    began = time.monotonic()
+    read, write = os.pipe()
+    pids = []
+    for _ in range(children):
+        pid = os.fork()
+        if not pid:
+            try:
+                os.write(write, b"!")
+                signal.pause()
+            finally:
+                os._exit(1)
+        pids.append(pid)
+    heard = 0
+    while heard < children:
+        heard += len(os.read(read, children))
+    started = time.monotonic() - began
+    memory = statistics.median(psutil.Process(pid).memory_full_info().uss for pid in pids)
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+    os.close(read)
+    os.close(write)
+    return Floor(started, memory / MIB)
+
+
+def measure(options: argparse.Namespace) -> Result:
+    """Each number of stages, beside as many bare children."""
+    rounds = 1 if options.quick else options.rounds
+    seconds = 1.0 if options.quick else options.seconds
+    counts = options.stages or ([2, WANTED] if options.quick else [2, 20, 50, WANTED])
+    floors = {count: [run_forks(count) for _ in range(rounds)] for count in counts}
+    found = {count: [run_stages(count, seconds) for _ in range(rounds)] for count in counts}
+    most = found[max(counts)]
+    return Result(
+        name="many_stages",
+        title="Many stages that have nothing to do",
+        measures="One source and many sinks, each a process and each with a link to the source: the"
+        " seconds until all of them run and are subscribed, the private memory of each (USS), and"
+        f" what they use of the processor while nothing flows for {seconds:g} s. The floor is as"
+        " many bare forked children.",
+        charts=(
+            Chart(
+                title="Until all of them run",
+                unit="s",
+                parameter="stages",
+                better="less",
+                series=(
+                    series("bare fork", "floor", _over(floors, "start")),
+                    series("actorflow", "actorflow", _over(found, "start")),
+                ),
+            ),
+            Chart(
+                title="Private memory of a process, median",
+                unit="MiB",
+                parameter="stages",
+                better="less",
+                series=(
+                    series("bare fork", "floor", _over(floors, "memory")),
+                    series("a sink", "actorflow", _over(found, "sink")),
+                    series("the source", "actorflow", _over(found, "source")),
+                ),
+            ),
+        ),
+        findings=(
+            *(
+                Finding(
+                    name=f"{WANTED} stages run after",
+                    rounds=tuple(each.start for each in found[count]),
+                    unit="s",
+                    better="less",
+                    targets=("many_stages_start",),
+                )
+                for count in counts
+                if count == WANTED
+            ),
+            Finding(
+                name="private memory of the largest sink",
+                rounds=tuple(each.worst_sink for each in most),
+                unit="MiB",
+                better="less",
+                targets=("stage_memory",),
+            ),
+            Finding(
+                name="clock ticks of all stages together while nothing flows",
+                rounds=tuple(each.idle_ticks for each in most),
+                unit="ticks",
+                better="less",
+            ),
+        ),
     )
-    print(f"idle for {figures.idle_seconds:g} s: {figures.idle_ticks} clock ticks, all together")
-    return 0
+
+
+def _over(found: dict[int, list[Any]], name: str) -> dict[float | str, list[float]]:
+    return {at: [getattr(each, name) for each in runs] for at, runs in found.items()}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Measure and print."""
+    options = parser(__doc__, rounds=3)
+    options.add_argument("--stages", type=at_least(2), action="append", help="may be repeated")
+    options.add_argument("--seconds", type=float, default=3.0, help="how long they do nothing")
+    return publish(measure, options.parse_args(argv))
 
 
 if __name__ == "__main__":

@@ -11,19 +11,15 @@ seen the death, until the successor is ready, until its first event.
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import platform
 import signal
 import socket
 import statistics
 import struct
-import sys
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +33,16 @@ from actorflow import (
     Topology,
 )
 from actorflow.supervision.events import ChildEnded, ChildReady
-
-TARGET = 0.05
-"""Seconds, at the median."""
+from benchmarks._suite import (
+    Chart,
+    Finding,
+    Result,
+    at_least,
+    distribution,
+    parser,
+    publish,
+    quotients,
+)
 
 WORD = "<dq"
 """When it was, and which process it was."""
@@ -118,7 +121,7 @@ class _Listener:
             raise AssertionError(f"after {ended} kills: {self.ended} {self.ready}")
 
 
-def measure(kills: int, *, max_demand: int, pause: float) -> list[Outage]:
+def kill_often(kills: int, *, max_demand: int, pause: float) -> list[Outage]:
     """Kill B so often, each time `pause` seconds after its successor's first event."""
     outages = []
     with tempfile.TemporaryDirectory() as folder:
@@ -159,48 +162,106 @@ def measure(kills: int, *, max_demand: int, pause: float) -> list[Outage]:
     return outages
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One part of an outage, in milliseconds."""
+def fork_again(kills: int) -> list[float]:
+    """The floor: kill a forked child, wait for its end, fork the next, and hear a byte of it."""
+    seconds = []
+    read, write = os.pipe()
+    pid = _forked(write)
+    os.read(read, 1)
+    for _ in range(kills):
+        killed = time.monotonic()
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        pid = _forked(write)
+        os.read(read, 1)
+        seconds.append(time.monotonic() - killed)
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    os.close(read)
+    os.close(write)
+    return seconds
 
-    part: str
-    median: float
-    p99: float
-    worst: float
+
+def _forked(write: int) -> int:
+    """A child that says that it is there, and then waits for its end."""
+    pid = os.fork()
+    if not pid:
+        try:
+            os.write(write, b"!")
+            signal.pause()
+        finally:
+            os._exit(1)
+    return pid
 
 
-def rows_of(outages: Sequence[Outage]) -> list[Row]:
-    """The parts of the outages, as figures."""
-    rows = []
-    for part in ("seen", "ready", "first_event"):
-        values = sorted(1000 * getattr(outage, part) for outage in outages)
-        p99 = values[min(len(values) - 1, int(len(values) * 0.99))]
-        rows.append(Row(part, statistics.median(values), p99, values[-1]))
-    return rows
+PARTS = {
+    "until the supervisor has seen it": "seen",
+    "until the successor is ready": "ready",
+    "until its first event": "first_event",
+}
 
 
-def main() -> int:
+def measure(options: argparse.Namespace) -> Result:
+    """Rounds of kills, each beside as many of bare children."""
+    kills = 10 if options.quick else options.kills
+    floors: list[list[float]] = []
+    rounds: list[list[Outage]] = []
+    for _ in range(options.rounds):
+        floors.append([1000 * each for each in fork_again(kills)])
+        rounds.append(kill_often(kills, max_demand=options.demand, pause=options.pause))
+    parts = {
+        name: [[1000 * getattr(each, part) for each in outages] for outages in rounds]
+        for name, part in PARTS.items()
+    }
+    medians = [statistics.median(found) for found in parts["until its first event"]]
+    return Result(
+        name="recovery",
+        title="How long an outage is",
+        measures=f"Three stages run at full speed, and the one between is killed with SIGKILL, "
+        f"{kills} times in each of {options.rounds} rounds. The time from the kill to its"
+        " successor's first event, and to what happens before. The floor is a bare forked child:"
+        " kill it, wait for its end, fork another, hear of it.",
+        charts=(
+            Chart(
+                title="From the kill",
+                unit="ms",
+                parameter="percentile",
+                kind="distribution",
+                better="less",
+                series=(
+                    distribution("bare fork", "floor", floors),
+                    *(distribution(name, "actorflow", found) for name, found in parts.items()),
+                ),
+            ),
+        ),
+        findings=(
+            Finding(
+                name="first event after the kill, median",
+                rounds=tuple(medians),
+                unit="ms",
+                better="less",
+                targets=("recovery",),
+            ),
+            Finding(
+                name="the same over a bare fork",
+                rounds=quotients(medians, [statistics.median(found) for found in floors]),
+                better="less",
+            ),
+        ),
+    )
+
+
+def main(argv: list[str] | None = None) -> int:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--kills", type=int, default=200)
-    parser.add_argument("--demand", type=int, default=1000, help="max_demand of both subscriptions")
-    parser.add_argument(
+    options = parser(__doc__, rounds=5)
+    options.add_argument("--kills", type=at_least(1), default=40, help="in each round (40)")
+    options.add_argument(
+        "--demand", type=at_least(1), default=1000, help="max_demand of both subscriptions (1000)"
+    )
+    options.add_argument(
         "--pause", type=float, default=0.05, help="seconds from a first event to the next kill"
     )
-    parser.add_argument("--quick", action="store_true", help="only to see that it works")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    options = parser.parse_args()
-    kills = 3 if options.quick else options.kills
-    rows = rows_of(measure(kills, max_demand=options.demand, pause=options.pause))
-    if options.json:
-        print(json.dumps({"python": sys.version, "rows": [asdict(row) for row in rows]}))
-        return 0
-    print(f"Python {platform.python_version()}, {os.cpu_count()} cores, {kills} kills")
-    print(f"{'until':>12} {'median ms':>10} {'p99 ms':>8} {'worst ms':>9}")
-    for row in rows:
-        print(f"{row.part:>12} {row.median:>10.1f} {row.p99:>8.1f} {row.worst:>9.1f}")
-    print(f"wanted: first_event at most {1000 * TARGET:.0f} ms at the median")
-    return 0
+    return publish(measure, options.parse_args(argv))
 
 
 if __name__ == "__main__":

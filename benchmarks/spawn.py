@@ -18,16 +18,13 @@ number of children under way. Sides alternate, so that a noisy machine is noisy 
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import platform
 import socket
-import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from actorflow import (
@@ -41,12 +38,18 @@ from actorflow import (
 )
 from benchmarks import _processes
 from benchmarks._fork_server import NUMBER
-
-FRESH_TARGET = 0.7
-"""Of what the bare fork server does."""
-
-WARM_TARGET = 20_000
-"""Events per second."""
+from benchmarks._suite import (
+    Chart,
+    Finding,
+    Result,
+    alternate,
+    at_least,
+    parser,
+    publish,
+    quotients,
+    series,
+)
+from benchmarks._suite.records import Role
 
 
 def double(number: int) -> int:
@@ -212,61 +215,83 @@ TIMES = {"worker": 40, "task": 10}
 """How many times the children a cheap side runs, to take a comparable time."""
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One side: children per second, and what that is of the bare fork server's, round by round.
-
-    Args:
-        side: its name.
-        rate: the median.
-        best: the highest.
-        ratio: the median of the rounds' ratios to the bare fork server; 0 when that did not run.
-    """
-
-    side: str
-    rate: float
-    best: float
-    ratio: float
+NAMES: dict[str, tuple[str, Role]] = {
+    "plain": ("os.fork", "floor"),
+    "server": ("bare fork server", "floor"),
+    "forkserver": ("multiprocessing forkserver", "peer"),
+    "process": ("actorflow, process", "actorflow"),
+    "worker": ("actorflow, warm worker", "actorflow"),
+    "thread": ("actorflow, thread", "actorflow"),
+    "task": ("actorflow, asyncio task", "actorflow"),
+}
 
 
-def compare(sides: list[str], *, children: int, window: int, rounds: int) -> list[Row]:
-    """Alternate the sides."""
-    rates: dict[str, list[float]] = {side: [] for side in sides}
-    for _ in range(rounds):
-        for side in sides:
-            count = children * TIMES.get(side, 1)
-            rates[side].append(SIDES[side](side, count, window))
-    servers = rates.get("server")
-    rows = []
-    for side, found in rates.items():
-        ratios = [a / b for a, b in zip(found, servers, strict=True)] if servers else [0.0]
-        rows.append(Row(side, statistics.median(found), max(found), statistics.median(ratios)))
-    return rows
-
-
-def main() -> int:
-    """Run the comparison and print it."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--side", action="append", choices=SIDES, help="may be repeated")
-    parser.add_argument("--children", type=int, default=1000, help="of each run; workers: 40 times")
-    parser.add_argument("--window", type=int, default=2 * (os.cpu_count() or 1))
-    parser.add_argument("--rounds", type=int, default=5, help="alternating runs of each")
-    parser.add_argument("--quick", action="store_true", help="only to see that it works")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    options = parser.parse_args()
-    children, rounds = (10, 1) if options.quick else (options.children, options.rounds)
-    rows = compare(
-        options.side or list(SIDES), children=children, window=options.window, rounds=rounds
+def compare(
+    sides: Sequence[str], *, children: int, window: int, rounds: int
+) -> dict[str, tuple[float, ...]]:
+    """Children per second of each side, in turns."""
+    return alternate(
+        {side: partial(SIDES[side], side, children * TIMES.get(side, 1), window) for side in sides},
+        rounds,
     )
-    if options.json:
-        print(json.dumps({"python": sys.version, "rows": [asdict(row) for row in rows]}))
-        return 0
-    print(f"Python {platform.python_version()}, {os.cpu_count()} cores, {options.window} at a time")
-    print(f"{'':>10} {'children/s':>12} {'best':>12} {'of the fork server':>20}")
-    for row in rows:
-        print(f"{row.side:>10} {row.rate:>12,.0f} {row.best:>12,.0f} {row.ratio:>20.2f}")
-    print(f"wanted: process at least {FRESH_TARGET} of the fork server, worker {WARM_TARGET:,}/s")
-    return 0
+
+
+def measure(options: argparse.Namespace) -> Result:
+    """The sides that are asked for, and what they are of the bare fork server."""
+    children = 100 if options.quick else options.children
+    rates = compare(
+        options.side or list(SIDES),
+        children=children,
+        window=options.window,
+        rounds=options.rounds,
+    )
+    findings = []
+    if "server" in rates and "process" in rates:
+        findings.append(
+            Finding(
+                name="fresh processes of the bare fork server",
+                rounds=quotients(rates["process"], rates["server"]),
+                targets=("child_start",),
+            )
+        )
+    if "worker" in rates:
+        findings.append(
+            Finding(
+                name="events through warm workers",
+                rounds=rates["worker"],
+                unit="events/s",
+                targets=("warm_children",),
+            )
+        )
+    return Result(
+        name="spawn",
+        title="A child for each event",
+        measures="Children per second, each of which gets a number and gives twice the number back,"
+        f" {options.window} under way at a time. The floors are os.fork with nothing to hand over,"
+        " and a fork server that does nothing but fork and reap.",
+        charts=(
+            Chart(
+                title="Children per second",
+                unit="children/s",
+                parameter="",
+                series=tuple(
+                    series(*NAMES[side], {"child": found}) for side, found in rates.items()
+                ),
+            ),
+        ),
+        findings=tuple(findings),
+    )
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the comparison and print it."""
+    options = parser(__doc__, rounds=5)
+    options.add_argument("--side", action="append", choices=SIDES, help="may be repeated")
+    options.add_argument(
+        "--children", type=at_least(1), default=1000, help="of each run; workers: 40 times"
+    )
+    options.add_argument("--window", type=at_least(1), default=2 * (os.cpu_count() or 1))
+    return publish(measure, options.parse_args(argv))
 
 
 if __name__ == "__main__":

@@ -11,15 +11,26 @@ which does not depend on what else runs, and events per second, which does.
 from __future__ import annotations
 
 import argparse
-import json
-import statistics
-import sys
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from actorflow import LocalRuntime, Run, SubscribeTo, Subscription, Topology
 from benchmarks import pipeline
+from benchmarks._suite import (
+    Chart,
+    Finding,
+    Result,
+    alternate,
+    at_least,
+    parser,
+    publish,
+    quotients,
+    series,
+)
+from benchmarks._suite.records import Better
 
 EVENTS = {1: 6_000, 10: 60_000, 100: 400_000, 1_000: 2_000_000}
 """How many events take about half a second."""
@@ -85,15 +96,17 @@ class Sample:
     """One run.
 
     Args:
+        events: how many went through.
         processor: seconds of the processor, of all stages together.
         seconds: from the first batch at the end of the pipeline to the last.
     """
 
+    events: int
     processor: float
     seconds: float
 
 
-def measure(events: int, max_demand: int, *, count_links: bool) -> Sample:
+def measure_once(events: int, max_demand: int, *, count_links: bool) -> Sample:
     """One run, with or without statistics of edges."""
     topology = (
         Topology("pipeline")
@@ -111,70 +124,102 @@ def measure(events: int, max_demand: int, *, count_links: bool) -> Sample:
     total, seconds, spent = results["total"]
     if total != events * (events - 1) or edges != 2 * count_links:
         raise AssertionError(f"wrong total {total} of {events} events, {edges} edges")
-    return Sample(results["numbers"] + results["double"] + spent, seconds)
+    return Sample(events, results["numbers"] + results["double"] + spent, seconds)
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """One `max_demand`.
+class Pair:
+    """One `max_demand`: the runs with statistics, and their neighbours without."""
 
-    Args:
-        max_demand: the window.
-        events: how many went through, in each run.
-        processor_without: microseconds of the processor per event without, the median.
-        processor: the median of the rounds' ratios: processor's time with, over without.
-        throughput: the median of the rounds' ratios: events per second with, over without.
-    """
-
-    max_demand: int
-    events: int
-    processor_without: float
-    processor: float
-    throughput: float
+    counted: tuple[Sample, ...]
+    uncounted: tuple[Sample, ...]
 
 
-def compare(max_demand: int, *, events: int, rounds: int) -> Row:
+def compare(max_demand: int, *, events: int, rounds: int) -> Pair:
     """Alternate both on as many events."""
-    without, processor, throughput = [], [], []
-    for number in range(rounds):
-        order = (True, False) if number % 2 else (False, True)
-        samples = {counted: measure(events, max_demand, count_links=counted) for counted in order}
-        without.append(samples[False].processor / events * 1e6)
-        processor.append(samples[True].processor / samples[False].processor)
-        throughput.append(samples[False].seconds / samples[True].seconds)
-    return Row(
-        max_demand,
-        events,
-        statistics.median(without),
-        statistics.median(processor),
-        statistics.median(throughput),
+    run = partial(measure_once, events, max_demand)
+    found = alternate(
+        {
+            "uncounted": partial(run, count_links=False),
+            "counted": partial(run, count_links=True),
+        },
+        rounds,
+    )
+    return Pair(**found)
+
+
+def measure(options: argparse.Namespace) -> Result:
+    """The cost over `max_demand`."""
+    found: dict[int, Pair] = {}
+    for max_demand in options.demand or ([1, 1_000] if options.quick else [1, 100, 1_000]):
+        events = options.events or EVENTS.get(max_demand, 100_000)
+        found[max_demand] = compare(
+            max_demand, events=events // 4 if options.quick else events, rounds=options.rounds
+        )
+    return Result(
+        name="statistics",
+        title="What the statistics of edges cost",
+        measures="The pipeline of integers with the counters of its edges and without them."
+        " Processor time is that of the three stages between their first event and their last.",
+        charts=(
+            _chart("Processor time", "µs/event", "less", found, _processor),
+            _chart("Throughput", "events/s", "more", found, _rate),
+        ),
+        findings=tuple(_findings(found)),
     )
 
 
-def main() -> int:
+def _processor(sample: Sample) -> float:
+    return sample.processor / sample.events * 1e6
+
+
+def _rate(sample: Sample) -> float:
+    return sample.events / sample.seconds
+
+
+def _chart(
+    title: str,
+    unit: str,
+    better: Better,
+    found: dict[int, Pair],
+    value: Callable[[Sample], float],
+) -> Chart:
+    counted = {at: [value(each) for each in pair.counted] for at, pair in found.items()}
+    uncounted = {at: [value(each) for each in pair.uncounted] for at, pair in found.items()}
+    return Chart(
+        title=title,
+        unit=unit,
+        parameter="max_demand",
+        better=better,
+        series=(
+            series("without statistics", "floor", uncounted),
+            series("with statistics", "actorflow", counted),
+        ),
+    )
+
+
+def _findings(found: dict[int, Pair]) -> Iterator[Finding]:
+    for max_demand, pair in found.items():
+        yield Finding(
+            name=f"throughput of that without, max_demand {max_demand:,}",
+            rounds=quotients([*map(_rate, pair.counted)], [*map(_rate, pair.uncounted)]),
+            targets=("scoreboard",),
+        )
+        yield Finding(
+            name=f"processor time over that without, max_demand {max_demand:,}",
+            rounds=quotients([*map(_processor, pair.counted)], [*map(_processor, pair.uncounted)]),
+            better="less",
+        )
+
+
+def main(argv: list[str] | None = None) -> int:
     """Run the comparison and print it."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--demand", type=int, action="append", help="a max_demand; may be repeated")
-    parser.add_argument("--rounds", type=int, default=15, help="alternating runs of each")
-    parser.add_argument("--events", type=int, help="how many events in each run")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    options = parser.parse_args()
-    rows = []
-    if not options.json:
-        print(f"{'max_demand':>10} {'µs/event':>9} {'processor':>9} {'throughput':>10}")
-    for max_demand in options.demand or [1, 100, 1_000]:
-        events = options.events or EVENTS.get(max_demand, 100_000)
-        row = compare(max_demand, events=events, rounds=options.rounds)
-        rows.append(row)
-        if not options.json:
-            print(
-                f"{row.max_demand:>10,} {row.processor_without:>9.2f} {row.processor:>9.3f}"
-                f" {row.throughput:>10.3f}",
-                flush=True,
-            )
-    if options.json:
-        print(json.dumps({"python": sys.version, "rows": [asdict(row) for row in rows]}))
-    return 0
+    options = parser(__doc__, rounds=15)
+    options.add_argument(
+        "--demand", type=at_least(1), action="append", help="a max_demand; may be repeated"
+    )
+    options.add_argument("--events", type=at_least(4), help="how many events in each run")
+    return publish(measure, options.parse_args(argv))
 
 
 if __name__ == "__main__":

@@ -41,6 +41,25 @@ Check a topology without running it: every mistake at once, as file:line:column,
 what was expected, what was given and the nearest valid name.
 """
 
+_BENCH = """\
+Run the benchmarks, all or those that are named, one after the other, each in a process of its own:
+actorflow beside the same work on bare pipes, forks or memory, and beside what one would use
+instead. Progress goes to standard error, the figures to standard output.
+
+examples:
+  actorflow bench --quick
+  actorflow bench pipeline recovery --output report
+  actorflow bench --compare report/results.json
+"""
+
+_BENCH_EXIT_CODES = """\
+exit codes:
+  0    every benchmark gave its figures, and with --compare nothing became worse
+  1    one failed, or something became worse beyond the spread
+  2    a mistake in the command; nothing was run
+  130  interrupted: Ctrl-C ends the benchmark that runs; those that are done are reported
+"""
+
 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse the command line; exits with code 2 when it is wrong, with 0 for ``--help``."""
@@ -54,6 +73,7 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_run(commands)
     _add_check(commands)
+    _add_bench(commands)
     return parser.parse_args(argv)
 
 
@@ -118,6 +138,56 @@ def _add_check(commands: Any) -> None:
     check.set_defaults(command=_check)
 
 
+def _add_bench(commands: Any) -> None:
+    bench = commands.add_parser(
+        "bench",
+        help="run the benchmarks",
+        description=_BENCH,
+        epilog=_BENCH_EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    bench.add_argument("names", metavar="NAME", nargs="*", help="a benchmark; all when none")
+    bench.add_argument("--list", action="store_true", help="show which there are, and run none")
+    bench.add_argument(
+        "--quick", action="store_true", help="all of it within two minutes: rough figures"
+    )
+    bench.add_argument(
+        "--rounds",
+        type=_count,
+        metavar="N",
+        help="alternating turns of each side; a number of its own for each benchmark",
+    )
+    bench.add_argument(
+        "--time-limit",
+        type=_seconds,
+        default=600.0,
+        metavar="SECONDS",
+        help="how long one benchmark may take before it is ended and counts as failed"
+        " (default: 600)",
+    )
+    bench.add_argument(
+        "--output",
+        metavar="DIR",
+        help="write results.json and report.html there, anew after each benchmark",
+    )
+    bench.add_argument(
+        "--compare",
+        metavar="OLD.json",
+        help="say what became better and worse, beyond the spread, since these results",
+    )
+    bench.add_argument(
+        "--directory",
+        metavar="DIR",
+        help="where the folder benchmarks is (default: beside the package, or here)",
+    )
+    bench.add_argument(
+        "--json",
+        action="store_true",
+        help="print all results as one JSON object, and nothing else, on standard output",
+    )
+    bench.set_defaults(command=_bench)
+
+
 def _add_topology(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", metavar="FILE", help="the topology, a YAML file")
     parser.add_argument(
@@ -140,6 +210,22 @@ def _check(options: argparse.Namespace) -> int:
     from actorflow.cli.check import check
 
     return check(options)
+
+
+def _bench(options: argparse.Namespace) -> int:
+    from actorflow.cli.bench import bench
+
+    return bench(options)
+
+
+def _count(text: str) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1, got {text!r}")
+    return value
 
 
 def _seconds(text: str) -> float:

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import os
-import select
-import signal
 import sys
 import threading
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, redirect_stdout, suppress
+from contextlib import nullcontext, redirect_stdout
 from dataclasses import replace
-from types import FrameType
 from typing import Any, TextIO
 
 from actorflow.cli.check import MISTAKE, show_problems
+from actorflow.cli.interrupts import Interrupts
 from actorflow.cli.logs import configure_logs
 from actorflow.cli.output import Unbreakable, print_out
 from actorflow.cli.progress import Progress
@@ -61,51 +57,6 @@ class _Console:
         self.log.write(f"actorflow: {text}\n")
 
 
-class _Interrupts:
-    """Counts SIGINT and SIGTERM, and wakes the main thread.
-
-    The handler only counts and writes a byte. It raises nothing, and takes no lock, which the code
-    that it interrupts might hold.
-    """
-
-    def __init__(self) -> None:
-        self.count = 0
-        self._read, self._write = os.pipe()
-        os.set_blocking(self._read, False)
-        os.set_blocking(self._write, False)
-
-    @contextmanager
-    def caught(self) -> Iterator[None]:
-        """Handle the signals while the block runs."""
-        before = {
-            number: signal.signal(number, self._handle)
-            for number in (signal.SIGINT, signal.SIGTERM)
-        }
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-            os.close(self._read)
-            os.close(self._write)
-
-    def wake(self) -> None:
-        """End `wait`, from any thread."""
-        with suppress(BlockingIOError):  # it is full of reasons to wake up
-            os.write(self._write, b"\0")
-
-    def wait(self, seconds: float | None) -> None:
-        """Wait for a signal or `wake`."""
-        poller = select.poll()
-        poller.register(self._read, select.POLLIN)
-        if poller.poll(None if seconds is None else seconds * 1000):
-            os.read(self._read, 4096)
-
-    def _handle(self, number: int, frame: FrameType | None) -> None:
-        self.count += 1
-        self.wake()
-
-
 def run(options: argparse.Namespace) -> int:
     """Run a topology; returns the exit code."""
     output = sys.stdout
@@ -126,13 +77,13 @@ def run(options: argparse.Namespace) -> int:
         shown = options.progress == "always" or (options.progress == "auto" and errors.isatty())
         console = _Console(output, errors, Progress(errors) if shown else None)
         configure_logs(options.log_level, options.log_format, console.log)
-        interrupts = _Interrupts()
+        interrupts = Interrupts()
         with interrupts.caught():
             return _started(topology, options, interrupts, console)
 
 
 def _started(
-    topology: Topology, options: argparse.Namespace, interrupts: _Interrupts, console: _Console
+    topology: Topology, options: argparse.Namespace, interrupts: Interrupts, console: _Console
 ) -> int:
     try:
         # Nobody else is there who could start or subscribe another stage.
@@ -155,7 +106,7 @@ def _started(
 
 
 def _watch(
-    started: Run, interrupts: _Interrupts, console: _Console, drain_timeout: float
+    started: Run, interrupts: Interrupts, console: _Console, drain_timeout: float
 ) -> Outcome:
     """Wait for the end; the first interrupt drains, the second stops, the third kills."""
     progress = console.progress

@@ -162,6 +162,7 @@ class Result:
         charts: the figures.
         findings: what they say, with targets.
         missing: sides that were not measured.
+        notes: what else there is to say, a sentence each.
         broken: what is wrong and not merely slow (an event lost, a process left behind), a sentence
             each. With any of them the benchmark fails.
     """
@@ -172,6 +173,7 @@ class Result:
     charts: tuple[Chart, ...]
     findings: tuple[Finding, ...] = ()
     missing: tuple[Missing, ...] = ()
+    notes: tuple[str, ...] = ()
     broken: tuple[str, ...] = ()
 
 

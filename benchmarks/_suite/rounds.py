@@ -13,6 +13,7 @@ __all__ = ["alternate", "distribution", "percentiles", "quotients", "series", "t
 PERCENTILES = (50.0, 90.0, 99.0, 99.9, 100.0)
 
 Measured = TypeVar("Measured")
+At = TypeVar("At", bound=float | str)
 
 
 def alternate(
@@ -49,7 +50,7 @@ def quotients(ours: Sequence[float], theirs: Sequence[float]) -> tuple[float, ..
     return tuple(mine / other for mine, other in zip(ours, theirs, strict=True))
 
 
-def series(side: str, role: Role, values: Mapping[float | str, Iterable[float]]) -> Series:
+def series(side: str, role: Role, values: Mapping[At, Iterable[float]]) -> Series:
     """A side's values: for each parameter what the rounds found."""
     points = tuple(Point(at=at, rounds=tuple(rounds)) for at, rounds in values.items())
     return Series(side=side, role=role, points=points)

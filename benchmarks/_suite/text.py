@@ -1,13 +1,22 @@
-"""A report as text, for a terminal."""
+"""Reports, verdicts and comparisons as text, for a terminal."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from benchmarks._suite.records import Chart, Finding, Point, Report, Series
+from benchmarks._suite.compare import Change, Comparison
+from benchmarks._suite.records import Chart, Failure, Finding, Point, Report, Series
 from benchmarks._suite.targets import target
+from benchmarks._suite.verdicts import Verdict
 
-__all__ = ["number", "render", "table"]
+__all__ = [
+    "number",
+    "render",
+    "render_comparison",
+    "render_failures",
+    "render_verdicts",
+    "table",
+]
 
 WIDE = 4
 """With more sides than these a table has a line for each side instead of a column."""
@@ -26,16 +35,22 @@ def number(value: float) -> str:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Columns, each as wide as its longest cell; the first to the left, the others to the right."""
-    lines = [list(head), *map(list, rows)]
-    widths = [max(len(line[n]) for line in lines) for n in range(len(head))]
-    return "\n".join(
-        "  ".join(
-            cell.ljust(width) if n == 0 else cell.rjust(width)
-            for n, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in lines
-    )
+    """Columns, each as wide as its longest cell; numbers stand to the right.
+
+    Args:
+        head: a name for each column; without any there is no line of names.
+        rows: as many cells in each as there are names.
+    """
+    lines = list(rows)
+    columns = [_aligned(name, [line[n] for line in lines]) for n, name in enumerate(head)]
+    written = ["  ".join(cells).rstrip() for cells in zip(*columns, strict=True)]
+    return "\n".join(written if any(head) else written[1:])
+
+
+def _aligned(name: str, cells: Sequence[str]) -> list[str]:
+    width = max(len(cell) for cell in [name, *cells])
+    numbers = all(cell[:1].isdigit() or cell[:1] in {"", "-", "+", "≥", "≤"} for cell in cells)
+    return [cell.rjust(width) if numbers else cell.ljust(width) for cell in [name, *cells]]
 
 
 def render(report: Report) -> str:
@@ -50,7 +65,10 @@ def render(report: Report) -> str:
     parts += [f"{chart.title}, {chart.unit}\n{_chart(chart)}" for chart in result.charts]
     if result.findings:
         parts.append(_findings(result.findings))
-    parts += [f"{each.side}: {each.why}" for each in result.missing]
+    remarks = [f"{each.side}: {each.why}" for each in result.missing]
+    remarks += result.notes
+    if remarks:
+        parts.append("\n".join(remarks))
     parts += [f"BROKEN: {each}" for each in result.broken]
     return "\n\n".join(parts)
 
@@ -101,3 +119,60 @@ def _verdicts(finding: Finding) -> str:
     return ", ".join(
         f"{bound} {'met' if bound.met_by(finding.median) else 'NOT MET'}" for bound in bounds
     )
+
+
+# --- the whole suite ------------------------------------------------------------------------------
+
+
+def render_verdicts(verdicts: Iterable[Verdict]) -> str:
+    """A line for each target of the benchmarks that were to run, and the reasons below."""
+    rows, reasons = [], []
+    not_run = 0
+    for each in verdicts:
+        if each.state == "not run":
+            not_run += 1
+            continue
+        measured = f"{number(each.worst.median)} {each.worst.unit}" if each.worst else ""
+        against = f", against {each.target.against}" if each.target.against else ""
+        name = f"{each.target.what}{against}"
+        rows.append([each.state.upper(), str(each.target), measured, name])
+        if each.why:
+            reasons.append(f"{name}: {each.why}")
+    lines = [table(["", "wanted", "measured", "target"], rows)] if rows else []
+    lines += reasons
+    if not_run:
+        lines.append(f"{not_run} more targets are of benchmarks that were not run")
+    return "\n".join(lines)
+
+
+def render_failures(failures: Iterable[Failure]) -> str:
+    """Each with its last words."""
+    parts = []
+    for each in failures:
+        words = "".join(f"\n    {line}" for line in each.last_words.splitlines())
+        parts.append(f"{each.benchmark} failed: {each.reason}{words}")
+    return "\n".join(parts)
+
+
+def render_comparison(comparison: Comparison) -> str:
+    """What changed, and how much did not."""
+    changed = [each for each in comparison.changes if each.verdict != "same"]
+    same = len(comparison.changes) - len(changed)
+    lines = [f"{len(changed)} figures changed beyond the spread, {same} did not"]
+    if changed:
+        head = ["", "old", "new", "by", ""]
+        lines.append(table(head, [_change(each) for each in changed]))
+    return "\n".join([*lines, *(f"not compared: {each}" for each in comparison.passed_over)])
+
+
+def _change(change: Change) -> list[str]:
+    figure = change.figure
+    by = change.new.median / change.old.median - 1 if change.old.median else float("inf")
+    excuse = f" ({change.excuse})" if change.excuse else ""
+    return [
+        f"{figure.benchmark}: {figure}",
+        f"{number(change.old.median)} {figure.unit}",
+        f"{number(change.new.median)} {figure.unit}",
+        f"{by:+.0%}",
+        f"{change.verdict}{excuse}",
+    ]

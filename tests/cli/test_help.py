@@ -12,7 +12,9 @@ import actorflow
 from tests.cli.conftest import Command
 
 
-@pytest.mark.parametrize("name", [[], ["run"], ["check"]], ids=lambda name: " ".join(name) or "-")
+@pytest.mark.parametrize(
+    "name", [[], ["run"], ["check"], ["bench"]], ids=lambda name: " ".join(name) or "-"
+)
 def test_the_help_of_each_command_teaches_it(name: list[str], command: Command) -> None:
     """`--help` says what the command does, each option, and what each exit code means."""
     code, output, errors = command(*name, "--help")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
+from actorflow.stage.options import DELIVERY_MODES
 from benchmarks import (
     batcher,
     buffered,
@@ -18,7 +20,11 @@ from benchmarks import (
     spawn,
     stalled,
 )
-from benchmarks.__main__ import main as run_benchmarks
+
+
+def result_of(capsys: pytest.CaptureFixture[str]) -> Any:
+    """What a benchmark printed with ``--json``."""
+    return json.loads(capsys.readouterr().out)["result"]
 
 
 @pytest.mark.processes
@@ -30,41 +36,31 @@ def test_floor_and_actorflow_agree(max_demand: int) -> None:
     assert rates.actorflow[0] > 0
 
 
-def test_an_unknown_benchmark_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    """The error names the mistake and what there is."""
-    with pytest.raises(SystemExit):
-        run_benchmarks(["pipelin"])
-    assert "unknown benchmark 'pipelin'; there are batcher" in capsys.readouterr().err
-
-
 @pytest.mark.processes
 def test_json(capsys: pytest.CaptureFixture[str]) -> None:
     """``--json`` prints one object with a point for each `max_demand`."""
     arguments = ["--demand", "10", "--seconds", "0.01", "--rounds", "1", "--json"]
     assert pipeline.main(arguments) == 0
-    (chart,) = json.loads(capsys.readouterr().out)["result"]["charts"]
+    (chart,) = result_of(capsys)["charts"]
     assert [[point["at"] for point in side["points"]] for side in chart["series"]] == [[10], [10]]
 
 
 @pytest.mark.processes
-def test_spawn(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_spawn(capsys: pytest.CaptureFixture[str]) -> None:
     """Every side runs its children and adds up what they say."""
-    monkeypatch.setattr("sys.argv", ["spawn", "--quick", "--json"])
-    assert spawn.main() == 0
-    rows = json.loads(capsys.readouterr().out)["rows"]
-    assert [row["side"] for row in rows] == list(spawn.SIDES)
-    assert all(row["rate"] > 0 for row in rows)
+    assert spawn.main(["--children", "10", "--rounds", "1", "--json"]) == 0
+    (chart,) = result_of(capsys)["charts"]
+    assert len(chart["series"]) == len(spawn.SIDES)
 
 
 @pytest.mark.processes
-def test_recovery(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_recovery(capsys: pytest.CaptureFixture[str]) -> None:
     """Each kill is seen, followed by a successor, and by its first event, in this order."""
-    monkeypatch.setattr("sys.argv", ["recovery", "--quick", "--json"])
-    assert recovery.main() == 0
-    rows = json.loads(capsys.readouterr().out)["rows"]
-    assert [row["part"] for row in rows] == ["seen", "ready", "first_event"]
-    assert 0 < rows[0]["median"] <= rows[1]["median"]
-    assert rows[2]["median"] > 0
+    assert recovery.main(["--kills", "3", "--rounds", "1", "--json"]) == 0
+    (chart,) = result_of(capsys)["charts"]
+    medians = [side["points"][0]["median"] for side in chart["series"]]
+    assert 0 < medians[1] <= medians[2]
+    assert medians[0] > 0 < medians[3]
 
 
 @pytest.mark.processes
@@ -84,13 +80,12 @@ def test_a_peer_that_is_not_installed_is_said_to_be() -> None:
 
 
 @pytest.mark.processes
-def test_delivery(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_delivery(capsys: pytest.CaptureFixture[str]) -> None:
     """Every mode moves every event once."""
-    monkeypatch.setattr("sys.argv", ["delivery", "--quick", "--json"])
-    assert delivery.main() == 0
-    rows = json.loads(capsys.readouterr().out)["rows"]
-    assert {row["delivery"] for row in rows} == {"at_least_once", "at_most_once", "exactly_once"}
-    assert all(row["ratio"] > 0 for row in rows)
+    assert delivery.main(["--events", "20000", "--rounds", "1", "--json"]) == 0
+    found = result_of(capsys)
+    assert [side["side"] for side in found["charts"][0]["series"]] == list(DELIVERY_MODES)
+    assert len(found["findings"]) == 2
 
 
 @pytest.mark.processes
