@@ -10,12 +10,12 @@ import msgpack
 
 from actorflow.errors import OptionError
 from actorflow.protocol.messages import MAX_COUNT
+from actorflow.protocol.pace import Pace
 from actorflow.protocol.rate import RateLimit
 from actorflow.protocol.reasons import CANCEL_MODES
 from actorflow.records import dataclass
 
 __all__ = [
-    "MAX_AUTO",
     "AutoWindow",
     "Batch",
     "ManualWindow",
@@ -23,10 +23,6 @@ __all__ = [
     "Window",
     "window_for",
 ]
-
-MAX_AUTO = 10_000
-"""The widest window that ``max_demand: auto`` opens, in events."""
-
 
 _ON_THE_WIRE = ("max_demand", "min_demand", "cancel", "rate", "burst")
 
@@ -241,21 +237,17 @@ class Window:
 class AutoWindow(Window):
     """A window that follows the time per event, so that no option has to be set.
 
-    It starts at one event, so that a few long jobs spread over all consumers. While a window's work
-    takes less than `HORIZON` seconds it doubles; when events turn out slower it shrinks.
+    It starts at one event, so that a few long jobs spread over all consumers; `Pace` has the rule.
     """
 
-    __slots__ = ("_in_hand", "_per_event")
+    __slots__ = ("_in_hand", "_pace")
 
     adapts = True
-
-    HORIZON = 0.01
-    """Seconds of work that a window should hold: long against a round trip, short for a person."""
 
     def __init__(self) -> None:
         super().__init__(1, 0)
         self._in_hand = 0
-        self._per_event = 0.0
+        self._pace = Pace()
 
     def take(self, count: int) -> int | None:
         """As `Window.take`."""
@@ -286,15 +278,7 @@ class AutoWindow(Window):
 
     def learn(self, events: int, seconds: float) -> int:
         """As `Window.learn`."""
-        sample = seconds / events
-        # A slow event counts at once, a fast one little by little: a wide window in front of slow
-        # events holds work back from idle consumers, a narrow one before fast events costs little.
-        known = self._per_event
-        self._per_event = sample if sample > known else known + (sample - known) * 0.25
-        # Multiplied and not divided: times without measure make the mean as small as floats go.
-        fits = self._per_event * MAX_AUTO <= self.HORIZON
-        fitting = MAX_AUTO if fits else int(self.HORIZON / self._per_event)
-        target = max(1, min(MAX_AUTO, self.max_demand * 2, fitting))
+        target = self._pace.wider(self.max_demand, events, seconds)
         grown = target - self.max_demand
         self.max_demand = target
         self.min_demand = target // 2

@@ -8,7 +8,8 @@ more than `min_demand` events are asked for or being worked on, ask for what mak
 
 from __future__ import annotations
 
-from actorflow.protocol.demand import MAX_AUTO, AutoWindow, Batch, SubscriptionOptions, Window
+from actorflow.protocol.demand import Batch, SubscriptionOptions, Window
+from actorflow.protocol.pace import Pace
 
 __all__ = ["FinishedInOrder", "HeldAutoWindow", "HeldWindow", "held_window_for"]
 
@@ -82,8 +83,7 @@ class HeldAutoWindow(HeldWindow):
     """A held window that follows the time per event.
 
     It begins with one event for each place where one can be worked on, so that long jobs are not
-    taken from other consumers only to wait here. While a window's work takes less than
-    `AutoWindow.HORIZON` seconds it doubles.
+    taken from other consumers only to wait here; `Pace` has the rule.
 
     Args:
         at_once: how many events are worked on at the same time, from 1.
@@ -94,23 +94,15 @@ class HeldAutoWindow(HeldWindow):
         (2, 0, 3, 4)
     """
 
-    __slots__ = ("_at_once", "_per_event")
+    __slots__ = ("_pace",)
 
     def __init__(self, at_once: int) -> None:
         super().__init__(at_once, at_once // 2)
-        self._at_once = at_once
-        self._per_event = 0.0
+        self._pace = Pace(at_once)
 
     def finished(self, count: int, seconds: float) -> int:
         """As `HeldWindow.finished`, after learning from the time it took."""
-        sample = seconds / count / self._at_once
-        # A slow event counts at once, a fast one little by little, as in `AutoWindow`.
-        known = self._per_event
-        self._per_event = sample if sample > known else known + (sample - known) * 0.25
-        horizon = AutoWindow.HORIZON
-        fits = self._per_event * MAX_AUTO <= horizon
-        fitting = MAX_AUTO if fits else int(horizon / self._per_event)
-        self.max_demand = max(self._at_once, min(MAX_AUTO, self.max_demand * 2, fitting))
+        self.max_demand = self._pace.wider(self.max_demand, count, seconds)
         self.min_demand = self.max_demand // 2
         return super().finished(count, seconds)
 

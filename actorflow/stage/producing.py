@@ -20,9 +20,10 @@ from actorflow.dispatch.guard import guarded
 from actorflow.errors import CannotServe, EventNotEncodable, PartitionError
 from actorflow.protocol.codec import Encoder, encode_value
 from actorflow.protocol.delivery import Attempt, Unfinished, UnfinishedBatch, Unkept
-from actorflow.protocol.demand import MAX_AUTO, SubscriptionOptions
+from actorflow.protocol.demand import SubscriptionOptions
 from actorflow.protocol.identity import Incarnation
 from actorflow.protocol.messages import Ask
+from actorflow.protocol.pace import MAX_AUTO
 from actorflow.records import dataclass
 from actorflow.stage import subscribers
 from actorflow.stage.behaviour import Subscription

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actorflow import OptionError, SubscriptionOptions
-from actorflow.protocol.demand import MAX_AUTO, AutoWindow, Batch, Window, window_for
+from actorflow.protocol.demand import AutoWindow, Batch, Window, window_for
+from actorflow.protocol.pace import MAX_AUTO
 
 windows = st.integers(1, 60).flatmap(
     lambda largest: st.tuples(st.just(largest), st.integers(0, largest - 1))
@@ -112,14 +113,14 @@ def test_an_adaptive_window_keeps_its_books(rounds: list[tuple[int, float]], sho
 
 
 def test_an_adaptive_window_opens_for_cheap_events() -> None:
-    """With events of a microsecond the window is full after a few of its own widths."""
+    """With events of a tenth of a microsecond it is full after some hundred batches."""
     window = AutoWindow()
-    credit, handled = window.open(), 0
+    credit, batches = window.open(), 0
     while window.max_demand < MAX_AUTO:
         for batch in window.split(credit):
-            handled += batch.size
-            credit += batch.ask - batch.size + window.measured(batch.size, batch.size * 1e-6)
-    assert handled < 3 * MAX_AUTO
+            batches += 1
+            credit += batch.ask - batch.size + window.measured(batch.size, batch.size * 1e-7)
+    assert batches < 400
 
 
 def test_an_adaptive_window_stays_at_1_for_long_jobs() -> None:
@@ -136,10 +137,9 @@ def test_an_adaptive_window_shrinks_when_events_turn_out_slow() -> None:
     """One slow batch counts at once."""
     window = AutoWindow()
     credit = window.open()
-    for _ in range(20):
+    while window.max_demand < MAX_AUTO:
         for batch in window.split(credit):
             credit += batch.ask - batch.size + window.measured(batch.size, 0.0)
-    assert window.max_demand == MAX_AUTO
     window.split(1)
     window.measured(1, 1.0)
     assert window.max_demand == 1
@@ -152,8 +152,8 @@ def test_an_adaptive_window_survives_times_too_small_to_divide_by() -> None:
     window.split(1)
     window.measured(1, 1e-9)
     for _ in range(5000):
-        window.split(1)
-        window.measured(1, 0.0)
+        window.split(40)
+        window.measured(40, 0.0)
     assert window.max_demand == MAX_AUTO
 
 

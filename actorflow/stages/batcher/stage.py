@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from actorflow.dispatch.functions import function_of
 from actorflow.errors import BatchError, OptionError
-from actorflow.protocol.demand import MAX_AUTO
+from actorflow.protocol.pace import MAX_AUTO
 from actorflow.protocol.reasons import DONE
 from actorflow.records import dataclass
 from actorflow.stage.behaviour import ProducerConsumer, Subscription

@@ -1,0 +1,68 @@
+"""How wide the window of ``max_demand: auto`` may be: the rule, learned from what batches took.
+
+Pure. A wide window saves messages. But what is in one consumer's window no other consumer can have,
+and nobody knows what the next events take. So a window is as wide as pays, and no wider.
+"""
+
+from __future__ import annotations
+
+__all__ = ["HORIZON", "MAX_AUTO", "Pace"]
+
+MAX_AUTO = 10_000
+"""The widest window that ``max_demand: auto`` opens, in events."""
+
+HORIZON = 0.002
+"""Seconds of work that a window holds. A batch is half of it: thirty times what a message costs."""
+
+SHARE = 16
+"""A window holds no more than this part of the events that have been handled before: the wider the
+window, the more is known of what comes."""
+
+FADING = 0.95
+"""How much each batch counts of what is remembered when the next one is over: as far as costs are
+alike, what is known is the mean of the last twenty."""
+
+
+class Pace:
+    """What one subscription's batches have taken, and how wide its window may be.
+
+    Args:
+        at_once: how many events are worked on at the same time, from 1.
+
+    Example:
+        >>> pace = Pace()
+        >>> width = 1
+        >>> for _ in range(300):
+        ...     batch = max(1, width // 2)
+        ...     width = pace.wider(width, batch, seconds=batch * 1e-6)
+        >>> width, pace.wider(width, events=500, seconds=0.5)
+        (2000, 2)
+    """
+
+    __slots__ = ("_at_once", "_events", "_handled", "_seconds")
+
+    def __init__(self, at_once: int = 1) -> None:
+        self._at_once = at_once
+        self._handled = 0
+        self._events = self._seconds = 0.0
+        """Of the last batches, each counting less than the one after it."""
+
+    def wider(self, width: int, events: int, seconds: float) -> int:
+        """Learn from a batch; returns how wide the window may be now.
+
+        Args:
+            width: how wide it is, in events.
+            events: how many the batch had, from 1.
+            seconds: how long it took; for events that were worked on at the same time, the sum.
+        """
+        at_once = self._at_once
+        self._handled += events
+        self._events = self._events * FADING + events
+        self._seconds = self._seconds * FADING + seconds / at_once
+        # A slow batch counts at once, a fast one by its events: a wide window before slow events
+        # holds work back from idle consumers, a narrow one before fast events costs little.
+        per_event = max(seconds / at_once / events, self._seconds / self._events)
+        # Multiplied first: times without measure make the mean as small as floats go.
+        fitting = MAX_AUTO if per_event * MAX_AUTO <= HORIZON else int(HORIZON / per_event)
+        known = 2 * at_once + self._handled // SHARE
+        return max(at_once, min(MAX_AUTO, 2 * width, known, fitting))
