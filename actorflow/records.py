@@ -2,9 +2,10 @@
 
 The standard decorator writes and compiles six functions for each frozen class. A stage's process
 has more than a hundred such classes, and compiling them took two fifths of the time in which the
-first process of a run gets ready. This decorator compiles one, the constructor, and makes the
-others with what the `operator` module has in C. The constructor of a frozen class is faster, too:
-it fills the slots directly, where the standard one calls `object.__setattr__` by name.
+first process of a run gets ready. This decorator compiles one, the constructor, and that once for
+all classes of one shape; the others it makes with what the `operator` module has in C. The
+constructor of a frozen class is faster, too: it fills the slots directly, where the standard one
+calls `object.__setattr__` by name.
 
 To type checkers it is the standard decorator. `fields`, `replace`, `asdict` and pattern matching
 know its classes. They always have slots.
@@ -13,8 +14,10 @@ know its classes. They always have slots.
 from __future__ import annotations
 
 from dataclasses import MISSING, FrozenInstanceError, fields
+from functools import cache
 from operator import attrgetter, ge, gt, le, lt
 from reprlib import recursive_repr
+from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -52,31 +55,33 @@ else:
             own = frozenset(cls.__dict__)
             if cls.__doc__ is None:
                 cls.__doc__ = cls.__name__  # or the standard decorator makes one of the signature
-            made = dataclasses.dataclass(
+            dataclasses.dataclass(
                 init=False,
                 repr=False,
                 eq=False,
-                slots=True,
                 kw_only=kw_only,
                 # It compiles two functions, and a class that derives from no frozen one does
                 # without; one that does has to say so.
                 frozen=frozen and any(map(_is_frozen, cls.__mro__)),
             )(cls)
-            known = fields(made)
+            known = fields(cls)
+            late: dict[str, Any] = {}
             methods = {"__repr__": _represent}
             if init:
-                methods["__init__"] = _constructor(made, known, frozen)
+                methods["__init__"] = _constructor(cls, known, frozen, late)
             if eq:
                 methods |= _comparisons(known, order, frozen)
             if frozen:
-                methods |= _refusals(made) | _states(made, known)
-                made.__dataclass_params__.frozen = True
+                methods |= _refusals(frozenset(each.name for each in known), late)
+                methods |= _states([each.name for each in known], late)
             # Whoever defines equality alone has a __hash__ of None without having written it.
-            if "__eq__" in own and made.__dict__.get("__hash__") is None:
+            if "__eq__" in own and cls.__dict__.get("__hash__") is None:
                 own -= {"__hash__"}
-            for name, method in methods.items():
-                if name not in own:
-                    setattr(made, name, method)
+            members = {name: method for name, method in methods.items() if name not in own}
+            made = _with_slots(cls, members, [each.name for each in known])
+            made.__dataclass_params__.frozen = frozen  # type: ignore[attr-defined]
+            late["_class"] = made
+            late |= {f"_set{place}": getattr(made, e.name).__set__ for place, e in enumerate(known)}
             return made
 
         return make
@@ -100,43 +105,83 @@ class _Factory:
 _FACTORY = _Factory()
 
 
-def _constructor(cls: type, known: Sequence[Field[Any]], frozen: bool) -> Callable[..., None]:
-    """The one function that is compiled: its signature, and its speed, are not to be had else."""
-    scope: dict[str, Any] = {"_factory": _FACTORY}
+def _with_slots(cls: type, members: dict[str, Any], names: Sequence[str]) -> type:
+    """The class once more, with slots for its fields, and with these members."""
+    if "__slots__" in cls.__dict__:
+        raise TypeError(f"{cls.__name__} already specifies __slots__")
+    body = {**cls.__dict__, **members}
+    for name in (*names, "__dict__", "__weakref__"):
+        body.pop(name, None)  # a field's default has its place in the constructor
+    above = {slot for base in cls.__mro__[1:-1] for slot in _slots_of(base)}
+    body["__slots__"] = tuple(name for name in names if name not in above)
+    made = type(cls)(cls.__name__, cls.__bases__, body)
+    made.__qualname__ = cls.__qualname__
+    return made
+
+
+def _slots_of(cls: type) -> Sequence[str]:
+    slots = cls.__dict__.get("__slots__", ())
+    return (slots,) if isinstance(slots, str) else tuple(slots)
+
+
+def _constructor(
+    cls: type, known: Sequence[Field[Any]], frozen: bool, late: dict[str, Any]
+) -> FunctionType:
+    """The one function that is compiled: its signature, and its speed, are not to be had else.
+
+    Args:
+        cls: whose it is.
+        known: its fields.
+        frozen: whether it fills the slots directly.
+        late: the function's globals, to which the slots are added when the class is made.
+    """
+    late["_factory"] = _FACTORY
+    names = {"self": "self"}
     positional, keywords, body = ["self"], ["*"], []
-    for each in known:
-        name, made = each.name, f"_default_{each.name}"
+    defaults: dict[bool, dict[str, Any]] = {False: {}, True: {}}  # of keywords alone: True
+    for place, each in enumerate(known):
+        # Not the field's own name, but its place: so classes of one shape share one code.
+        argument, made = f"_{place}", f"_default{place}"
+        names[argument] = each.name
+        late[made] = given = each.default
+        value = argument
         if each.default_factory is not MISSING:
-            scope[made] = each.default_factory
-            default, value = "=_factory", f"{made}() if {name} is _factory else {name}"
-            made += "()"
-        elif each.default is not MISSING:
-            scope[made] = each.default
-            default, value = f"={made}", name
-        else:
-            default, value, made = "", name, ""
+            late[made], given, made = each.default_factory, _FACTORY, f"{made}()"
+            value = f"{made} if {argument} is _factory else {argument}"
         if each.init:
-            (keywords if each.kw_only else positional).append(name + default)
-        elif made:
+            (keywords if each.kw_only else positional).append(argument)
+            if given is not MISSING:
+                defaults[bool(each.kw_only)][each.name] = given
+            elif defaults[False] and not each.kw_only:
+                raise TypeError(f"non-default argument {each.name!r} follows default argument")
+        elif given is not MISSING:
             value = made
         else:
             continue
-        if frozen:
-            scope[f"_set_{name}"] = getattr(cls, name).__set__
-            body.append(f" _set_{name}(self, {value})")
-        else:
-            body.append(f" self.{name} = {value}")
+        body.append(f" _set{place}(self, {value})" if frozen else f" self.{argument} = {value}")
     if hasattr(cls, "__post_init__"):
         body.append(" self.__post_init__()")
     parameters = positional + (keywords if len(keywords) > 1 else [])
-    source = f"def __init__({', '.join(parameters)}):\n" + ("\n".join(body) or " pass")
-    exec(source, scope)  # noqa: S102 - the names of fields alone, as in the standard library
-    constructor: Callable[..., None] = scope["__init__"]
+    code = _compiled(f"def __init__({', '.join(parameters)}):\n" + ("\n".join(body) or " pass"))
+    code = code.replace(
+        co_varnames=tuple(names[name] for name in code.co_varnames),
+        co_names=tuple(names.get(name, name) for name in code.co_names),
+    )
+    constructor = FunctionType(code, late, "__init__", tuple(defaults[False].values()))
+    constructor.__kwdefaults__ = defaults[True]
     constructor.__qualname__ = f"{cls.__qualname__}.__init__"
     constructor.__module__ = cls.__module__
     constructor.__annotations__ = {each.name: each.type for each in known if each.init}
     constructor.__annotations__["return"] = None
     return constructor
+
+
+@cache
+def _compiled(source: str) -> CodeType:
+    """The code of the one function that this defines."""
+    constants = compile(source, "<records>", "exec").co_consts
+    (code,) = [each for each in constants if isinstance(each, CodeType)]
+    return code
 
 
 @recursive_repr()
@@ -179,33 +224,30 @@ def _values(names: Sequence[str]) -> Callable[[Any], Any]:
     return attrgetter(*names) if names else lambda _: ()
 
 
-def _refusals(cls: type) -> dict[str, Any]:
+def _refusals(names: frozenset[str], late: dict[str, Any]) -> dict[str, Any]:
     """What keeps the fields of a frozen object, and every attribute of one that is not derived."""
-    names = frozenset(cls.__dataclass_fields__)  # type: ignore[attr-defined]
 
     def __setattr__(self: Any, name: str, value: object) -> None:  # noqa: N807
-        if type(self) is cls or name in names:
+        if type(self) is late["_class"] or name in names:
             raise FrozenInstanceError(f"cannot assign to field {name!r}")
-        super(cls, self).__setattr__(name, value)  # type: ignore[arg-type]
+        super(late["_class"], self).__setattr__(name, value)
 
     def __delattr__(self: Any, name: str) -> None:  # noqa: N807
-        if type(self) is cls or name in names:
+        if type(self) is late["_class"] or name in names:
             raise FrozenInstanceError(f"cannot delete field {name!r}")
-        super(cls, self).__delattr__(name)  # type: ignore[arg-type]
+        super(late["_class"], self).__delattr__(name)
 
     return {"__setattr__": __setattr__, "__delattr__": __delattr__}
 
 
-def _states(cls: type, known: Sequence[Field[Any]]) -> dict[str, Any]:
+def _states(names: Sequence[str], late: dict[str, Any]) -> dict[str, Any]:
     """How a frozen object is pickled: a list of its values, as in the standard library."""
-    names = [each.name for each in known]
-    setters = [getattr(cls, name).__set__ for name in names]
 
     def __getstate__(self: Any) -> list[Any]:  # noqa: N807
         return [getattr(self, name) for name in names]
 
     def __setstate__(self: Any, state: Sequence[Any]) -> None:  # noqa: N807
-        for put, value in zip(setters, state, strict=True):
-            put(self, value)
+        for place, (_, value) in enumerate(zip(names, state, strict=True)):
+            late[f"_set{place}"](self, value)
 
     return {"__getstate__": __getstate__, "__setstate__": __setstate__}

@@ -223,3 +223,46 @@ def test_no_process_of_a_run_has_a_class_of_the_standard_decorator() -> None:
     assert len(paths) > 50
     using = re.compile(r"from dataclasses import .*\bdataclass\b|@dataclasses\.dataclass")
     assert [path.name for path in paths if using.search(path.read_text())] == ["records.py"]
+
+
+def test_a_field_without_a_default_behind_one_that_has_one_is_refused() -> None:
+    """As the standard decorator has it; behind a keyword's it may stand."""
+
+    def late(decorator: Decorator) -> Any:
+        @decorator(slots=True)
+        class Late:
+            x: int = 1
+            y: int
+
+        return Late
+
+    assert seen(lambda: late(records.dataclass)) == seen(lambda: late(dataclasses.dataclass))
+
+    @records.dataclass(slots=True, kw_only=True)
+    class Keywords:
+        x: int = 1
+        y: int
+
+    assert repr(Keywords(y=2)).endswith("Keywords(x=1, y=2)")
+
+
+def test_slots_of_a_base_are_not_made_again() -> None:
+    """Whether a base names one of them or several; a class with slots of its own is refused."""
+
+    class Base:
+        __slots__ = "x"  # noqa: PLC0205 - that is what is asked
+
+    @records.dataclass(slots=True)
+    class Derived(Base):
+        x: int
+        y: int
+
+    assert Derived.__slots__ == ("y",)
+    assert (Derived(1, 2).x, Derived(1, 2).y) == (1, 2)
+
+    class Slotted:
+        __slots__ = ("x",)
+        x: int
+
+    refused = seen(lambda: records.dataclass(slots=True)(Slotted))
+    assert refused == seen(lambda: dataclasses.dataclass(slots=True)(Slotted))

@@ -34,7 +34,7 @@ def imported_by(code: str) -> set[str]:
     [
         (
             EVERY_PROCESS,
-            "psutil pykka yaml structlog cloudpickle asyncio tempfile decimal uuid",
+            "psutil pykka yaml structlog cloudpickle asyncio tempfile decimal uuid random",
             100,
         ),
         (EVERY_PROGRAM, "structlog asyncio yaml", 170),

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from actorflow.dispatch.base import Delivery, Dispatched, Dispatcher
 from actorflow.errors import OptionError
 from actorflow.protocol.delivery import UnfinishedBatch
 from actorflow.records import dataclass
+
+if TYPE_CHECKING:
+    from random import Random
 
 __all__ = ["DemandDispatcher"]
 
@@ -77,7 +79,7 @@ class DemandDispatcher(Dispatcher):
         self._entries: list[_Entry] = []
         """The largest credit first; with turns, whose turn is next first."""
         self.capacity = 0
-        self._shuffle = Random(seed) if shuffle_demands_on_first_dispatch else None
+        self._shuffle = _generator(seed) if shuffle_demands_on_first_dispatch else None
 
     def subscribe(self, ref: int, consumer: str, options: Mapping[str, Any]) -> None:
         """Admit anyone; a consumer may subscribe more than once."""
@@ -191,3 +193,10 @@ class DemandDispatcher(Dispatcher):
                 entries.insert(index, entry)
                 return
         entries.append(entry)
+
+
+def _generator(seed: int | None) -> Random:
+    """Imported here: every process that is forked from one that has it makes a new seed for it."""
+    from random import Random
+
+    return Random(seed)

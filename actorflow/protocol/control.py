@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import field, fields
 from types import UnionType
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, get_args, get_origin
 
 import msgpack
 
@@ -513,7 +513,26 @@ def decode_control(message: Cast) -> Control:
 
 
 _REFS = ("ref", "replaces")
-_ANNOTATIONS = {name: get_type_hints(record) for name, record in _RECORDS.items()}
+_KINDS: dict[Any, Any] = {
+    "Any": Any,
+    "bool": bool,
+    "bytes": bytes,
+    "bytes | None": bytes | None,
+    "dict[str, Any]": dict[str, Any],
+    "dict[str, Any] | None": dict[str, Any] | None,
+    "float | int | None": float | int | None,
+    "int": int,
+    "int | None": int | None,
+    "list[dict[str, Any]]": list[dict[str, Any]],
+    "list[str]": list[str],
+    "str": str,
+}
+"""What the fields of records are declared to be. `typing.get_type_hints` would find it out, and
+compile each field's annotation at every start of a process."""
+_ANNOTATIONS = {
+    name: {item.name: _KINDS[item.type] for item in fields(record)}
+    for name, record in _RECORDS.items()
+}
 
 
 def _is_ref(value: int | None) -> bool:
