@@ -47,7 +47,8 @@ class Calls(Counter[str]):
     """What a stage has called by now, by name.
 
     The system's functions by their own, ``encode events`` and the like for what makes bytes of
-    something or the reverse, and ``woken`` for each time that it had nothing to do and waited.
+    something or the reverse, ``pickle`` for the module's functions both ways, and ``woken`` for
+    each time that it had nothing to do and waited.
     """
 
     def watch(self, frame: FrameType, event: str, called: Any) -> None:
@@ -55,13 +56,19 @@ class Calls(Counter[str]):
         code = frame.f_code
         if event == "call":
             what = _ENCODES.get(code.co_name.partition("_")[0])
-            if what and code.co_filename in _CODECS:
+            if what and code.co_filename in _CODECS and not _within_codecs(frame.f_back):
                 self[f"{what} {_CODECS[code.co_filename]}"] += 1
         elif event == "c_call" and code.co_filename != __file__:
             # A function knows its module, a method the object whose class does.
             owner = called.__module__ or type(called.__self__).__module__
             if owner in _SYSTEM:
                 self[called.__name__] += 1
+            elif owner == "_pickle":
+                self["pickle"] += 1
+
+
+def _within_codecs(frame: FrameType | None) -> bool:
+    return frame is not None and frame.f_code.co_filename in _CODECS
 
 
 class _Clock:
