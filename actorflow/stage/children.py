@@ -47,11 +47,14 @@ class ChildKind:
         workers: how many worker processes there are, for ``"worker"``.
         ahead: whether some children may wait in a worker's pipe, where they are stuck behind one
             that turns out slow, while children are quick on average.
+        waiting: how many may wait there however long they take, from 0: for a stage that sees to
+            that itself.
     """
 
     name: str
     workers: int = 1
     ahead: bool = True
+    waiting: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -56,6 +56,9 @@ class PoolPlayer:
         self.seconds = seconds
         self.credit = credit
         self.in_hand: dict[int, tuple[bytes, Slice]] = {}
+        """What each worker has begun with."""
+        self.ahead: dict[int, tuple[bytes, Slice]] = {}
+        """What waits behind that."""
         self.outputs: list[Any] = []
         self.results: dict[str, QueryResult] = {}
         self.endings: list[str] = []
@@ -70,7 +73,7 @@ class PoolPlayer:
             now=self.clock,
             after=self._after,
             run=self._run,
-            kill=self.killed.append,
+            kill=self._kill,
             emit=self._emit,
             spill=self.spill,
             log=lambda level, event, values: self.log.append((level, event)),
@@ -111,7 +114,7 @@ class PoolPlayer:
             return False
         # In turns, so that no worker is forgotten.
         chosen = min(self.in_hand, key=lambda at: self.in_hand[at][1].number)
-        definition, slice_ = self.in_hand.pop(chosen if worker is None else worker)
+        definition, slice_ = self._take(chosen if worker is None else worker)
         report = run_slice(definition, slice_.to_wire(), self._tick)
         self.slices += 1
         self.core.reported(slice_.number, report)
@@ -148,8 +151,8 @@ class PoolPlayer:
         return fired
 
     def kill(self, worker: int = 0) -> None:
-        """A worker dies with what it has in hand."""
-        _, slice_ = self.in_hand.pop(worker)
+        """A worker dies with what it has in hand; what waits behind that goes to its successor."""
+        _, slice_ = self._take(worker)
         self.core.crashed(slice_.number, "['signal', 9]")
 
     def take_outputs(self, run: QueryRun) -> None:
@@ -163,8 +166,19 @@ class PoolPlayer:
         return self.clock()
 
     def _run(self, worker: int, definition: bytes, slice_: Slice) -> None:
-        assert worker not in self.in_hand, "a worker has one slice at a time"
-        self.in_hand[worker] = definition, slice_
+        place = self.ahead if worker in self.in_hand else self.in_hand
+        assert worker not in place, "a worker has one slice in hand, and one behind that"
+        place[worker] = definition, slice_
+
+    def _take(self, worker: int) -> tuple[bytes, Slice]:
+        taken = self.in_hand.pop(worker)
+        if worker in self.ahead:
+            self.in_hand[worker] = self.ahead.pop(worker)
+        return taken
+
+    def _kill(self, number: int) -> None:
+        hands = self.in_hand.items()
+        self.killed += [worker for worker, (_, slice_) in hands if slice_.number == number]
 
     def _after(self, seconds: float, callback: Callable[[], None]) -> None:
         self._number += 1

@@ -268,6 +268,7 @@ def test_b_22_a_dead_worker_fails_the_query_whose_tasks_it_had() -> None:
     assert slice_.query == run.number
     assert first.said == ["admitted", "done"]
     assert [each.said[-1] for each in asked] == ["failed"] * 5
+    pool.run()  # what waited behind that, at the worker
     result = pool.results["q"]
     assert (result.state, result.pending, result.executed, result.expired) == ("failed", 0, 1, 5)
     assert "a worker that had tasks of 'q' ended: ['signal', 9]" in result.reason

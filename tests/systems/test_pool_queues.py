@@ -210,3 +210,77 @@ def looks(left: int, context: pool_tasks.TaskContext) -> None:
     RAN.append(("a", (left, context.must_yield)))
     if left:
         context.emit(left - 1)
+
+
+def with_known_tasks(pool: PoolPlayer, name: str = "q") -> QueryRun:
+    """A query of which the pool knows how long its tasks take."""
+    run = pool.start(query(name, a=pool_tasks.note))
+    for number in range(2 * pool.core.stats().workers):
+        pool.submit(run, [name, number])
+    pool.run()
+    return run
+
+
+def test_a_busy_worker_has_a_little_more_while_tasks_are_short() -> None:
+    """So it is not idle while its report is read; an idle one comes first."""
+    pool = PoolPlayer(workers=2, seconds=0.001)
+    run = with_known_tasks(pool)
+    pool.submit(run, 1)
+    assert (len(pool.in_hand), len(pool.ahead)) == (1, 0)
+    for number in range(2, 60):
+        pool.submit(run, number)
+    pool.step()
+    assert (len(pool.in_hand), len(pool.ahead)) == (2, 2)
+    assert all(slice_.count * run.each <= 0.01 for _, slice_ in pool.ahead.values())
+    pool.run()
+    assert sorted(item for _, item in RAN if isinstance(item, int)) == list(range(1, 60))
+
+
+def test_nothing_waits_behind_what_may_take_long() -> None:
+    """Neither behind tasks that are long or unknown, nor behind a start or a stop."""
+    for seconds, known in ((0.02, True), (0.001, False)):
+        pool = PoolPlayer(workers=1, seconds=seconds)
+        run = with_known_tasks(pool) if known else pool.start(query("q", a=pool_tasks.note))
+        for number in range(20):
+            pool.submit(run, number)
+        assert (len(pool.in_hand), pool.ahead) == (1, {})
+    pool = PoolPlayer(workers=1, seconds=0.001)
+    run = with_known_tasks(pool)
+    pool.start(query("other", a=pool_tasks.Pipeline(run=pool_tasks.note, start=print)))
+    for number in range(20):
+        pool.submit(run, number)
+    assert (len(pool.in_hand), pool.ahead) == (1, {})
+
+
+def test_a_start_or_a_stop_does_not_wait_behind_what_is_given_ahead() -> None:
+    """While one waits, workers get nothing more; so it has the first that is idle."""
+    pool = PoolPlayer(workers=1, seconds=0.001)
+    run = with_known_tasks(pool)
+    for number in range(100):
+        pool.submit(run, number)
+    pool.start(query("other", a=pool_tasks.Pipeline(run=pool_tasks.note, start=print)))
+    pool.step()
+    pool.step()
+    ((_, slice_),) = pool.in_hand.values()
+    assert (slice_.verb, pool.ahead) == ("start", {})
+
+
+def test_memory_is_not_set_aside_ahead() -> None:
+    """With a budget, a worker has one slice at a time."""
+    pool = PoolPlayer(workers=1, seconds=0.001, memory={"limit": 100})
+    run = with_known_tasks(pool)
+    for number in range(100):
+        pool.submit(run, number)
+    assert (len(pool.in_hand), pool.ahead) == (1, {})
+
+
+def test_a_long_task_among_short_ones_is_believed_at_once() -> None:
+    """A slice that takes a little longer than usual is not."""
+    pool = PoolPlayer(workers=1, seconds=0.001)
+    run = with_known_tasks(pool)
+    usual = run.each
+    for seconds, least, most in ((0.0015, usual, 1.3 * usual), (1.0, 1.0, 5.0)):
+        pool.seconds = seconds
+        pool.submit(run, "more")
+        pool.step()
+        assert least < run.each < most

@@ -107,7 +107,7 @@ class WarmWorkers(ChildRuntime):
         self._doomed: dict[int, str] = {}
         self._templates: list[ChildTemplate] = []
         self._given = 0
-        self._ahead = 1
+        self._fewest = self._ahead = 1 + kind.waiting
         self._most_ahead = MOST_AHEAD if kind.ahead else 1
         self._per_child = 0.0
         self._closed = False
@@ -263,7 +263,7 @@ class WarmWorkers(ChildRuntime):
         self._per_child = seconds if seconds > known else known + (seconds - known) * 0.05
         most = self._most_ahead
         fits = self._per_child * most <= AHEAD
-        self._ahead = most if fits else max(1, int(AHEAD / self._per_child))
+        self._ahead = most if fits else max(self._fewest, int(AHEAD / self._per_child))
 
     def _tell(self) -> None:
         ends, self._ends = self._ends, []

@@ -32,6 +32,10 @@ ATTEMPTS = 3
 """How many workers may die with the tasks of an idempotent query before it fails."""
 
 
+MUCH_LONGER = 3
+"""How many times as long as usual tasks must take that it is believed at once."""
+
+
 @dataclass(frozen=True, slots=True)
 class PoolOwner:
     """What the core needs from the stage around it.
@@ -40,7 +44,7 @@ class PoolOwner:
         now: the clock, seconds.
         after: have something called in so many seconds.
         run: have an idle worker run a slice of a query: worker, definition, slice.
-        kill: end a worker, whatever it does.
+        kill: end the worker that has this slice, whatever it does.
         emit: events leave: query, events.
         spill: where tasks go that there is no memory for.
         log: write a log line.
@@ -332,8 +336,10 @@ class PoolCore:
     def _learn(self, run: QueryRun, report: SliceReport) -> None:
         if report.executed:
             each = report.seconds / report.executed
-            # Up at once, so that long tasks are not given in batches; down slowly.
-            run.each = max(each, run.each + (each - run.each) * 0.2)
+            # Far up at once, so that long tasks are not given in batches; a busy machine makes
+            # some slices take longer, which is no news of the tasks.
+            known = each if each > MUCH_LONGER * run.each else run.each
+            run.each = known + (each - known) * 0.2
         run.shipping = report.shipping
 
     def _count_roots(self, run: QueryRun, report: SliceReport) -> None:
@@ -408,8 +414,8 @@ class PoolCore:
             self._owner.after(deadline, lambda: self._overdue(run, "hard", deadline))
             self._deal()
             return
-        for worker in self._scheduler.workers_of(run):
-            self._owner.kill(worker)
+        for number in self._scheduler.slices_of(run):
+            self._owner.kill(number)
 
     # --- memory -----------------------------------------------------------------------------------
 

@@ -23,6 +23,10 @@ SLICE = 0.01
 SHARING = 0.002
 """The same while other workers have nothing to do."""
 
+AHEAD = 0.01
+"""Seconds of work that wait at a worker while it has a slice in hand, so that it is not idle while
+what it has made of that is counted. They cannot be taken back."""
+
 MOST_TASKS = 1000
 """How many admitted tasks a worker is given at once, at most."""
 
@@ -51,7 +55,7 @@ class SchedulerOwner:
     """What a scheduler needs from the pool around it.
 
     Args:
-        run: have an idle worker run a slice of a query: worker, definition, slice.
+        run: have a worker run a slice of a query, behind what it has: worker, definition, slice.
         admitted: a submission that waited is admitted: its task is to be added.
         fail: end a query with an error.
     """
@@ -101,6 +105,8 @@ class Scheduler:
         self, workers: int, options: PoolOptions, stores: Stores, owner: SchedulerOwner
     ) -> None:
         self.idle = list(range(workers))
+        """Those that have nothing."""
+        self._slices_at = [0] * workers
         self.in_hand: dict[int, InHand] = {}
         self.control: deque[Job] = deque()
         """Starts and stops: a lane of their own, which no data can fill."""
@@ -125,13 +131,15 @@ class Scheduler:
     def returned(self, number: int) -> InHand:
         """A worker has done with a slice, or has died with it: its place is idle."""
         hand = self.in_hand.pop(number)
-        self.idle.append(hand.worker)
+        self._slices_at[hand.worker] -= 1
+        if not self._slices_at[hand.worker]:
+            self.idle.append(hand.worker)
         hand.run.slices -= 1
         return hand
 
-    def workers_of(self, run: QueryRun) -> list[int]:
-        """Who has something of a query in hand."""
-        return [hand.worker for hand in self.in_hand.values() if hand.run is run]
+    def slices_of(self, run: QueryRun) -> list[int]:
+        """What workers have of a query."""
+        return [number for number, hand in self.in_hand.items() if hand.run is run]
 
     def again(self, chunks: Iterable[Chunk]) -> None:
         """Tasks that lay beside the queues may be run."""
@@ -150,13 +158,17 @@ class Scheduler:
     # --- dealing ----------------------------------------------------------------------------------
 
     def deal(self) -> None:
-        """Give every idle worker something to do, as long as there is something."""
+        """Give every idle worker something to do, and then a little to be done next."""
         if self._dealing:
             return  # what it has just begun calls from within
         self._dealing = True
         try:
             while any(self._give(worker) for worker in list(self.idle)):
                 continue
+            if not self.idle and self._all_are_short:
+                for worker, slices in enumerate(self._slices_at):
+                    if slices == 1:
+                        self._give_ahead(worker)
         finally:
             self._dealing = False
 
@@ -169,12 +181,32 @@ class Scheduler:
                 return True
         return any(self._give_tasks(worker, steal) for steal in (False, True))
 
+    @property
+    def _all_are_short(self) -> bool:
+        """Whether nothing in hand may keep what waits behind it for long, as far as is known."""
+        if self.control or self._options.memory is not None:
+            return False
+        return all(hand.job is None and _is_short(hand.run) for hand in self.in_hand.values())
+
+    def _give_ahead(self, worker: int) -> None:
+        """Give a worker that is busy what it is to do next, of the query whose turn it is."""
+        run = self._turns[0]
+        self._turns.rotate(-1)
+        if not run.works or not _is_short(run):
+            return
+        chunks = self._find(worker, run, AHEAD)
+        if chunks:
+            slice_ = self._slice(run, RUN)
+            slice_.chunks = chunks
+            self._hand_over(worker, run, slice_, None)
+
     def _give_tasks(self, worker: int, steal: bool) -> bool:
         for _ in range(len(self._turns)):
             run = self._turns[0]
             self._turns.rotate(-1)
-            find = self._steal if steal else self._find
-            chunks = find(worker, run) if run.works else []
+            if not run.works:
+                continue
+            chunks = self._steal(worker, run) if steal else self._find(worker, run)
             if chunks:
                 slice_ = self._slice(run, RUN)
                 slice_.chunks = chunks
@@ -187,9 +219,9 @@ class Scheduler:
         stolen = self._queues.steal(worker, run.number)
         return [] if stolen is None else self._overflow.back(run, [stolen], self._owner.fail)
 
-    def _find(self, worker: int, run: QueryRun) -> list[Chunk]:
+    def _find(self, worker: int, run: QueryRun, seconds: float | None = None) -> list[Chunk]:
         """Tasks of one query for a worker: those made inside before those from outside."""
-        most = self._fitting(run)
+        most = self._fitting(run, self._seconds(run) if seconds is None else seconds)
         found: list[Chunk] = []
         while sum(chunk.count for chunk in found) < most:
             chunk = self._queues.take(worker, run.number)
@@ -209,7 +241,7 @@ class Scheduler:
 
     def _from_outside(self, run: QueryRun, most: int) -> list[Chunk]:
         waiting = self._admission.count_of(run.number)
-        fair = -(-waiting // len(self.idle))
+        fair = -(-waiting // max(1, len(self.idle)))
         tasks = self._admission.take(run.number, min(most, fair))
         while (submission := self._admission.next_waiting(run.number)) is not None:
             self._owner.admitted(run, submission)
@@ -227,11 +259,11 @@ class Scheduler:
         """As a worker wants it: what it is to run first last, unless it takes the oldest first."""
         return first_first if self._oldest_first else first_first[::-1]
 
-    def _fitting(self, run: QueryRun) -> int:
-        """How many tasks of a query fill a slice, by what they took lately."""
+    def _fitting(self, run: QueryRun, seconds: float) -> int:
+        """How many tasks of a query fill so much time, by what they took lately."""
         if not run.each:
             return 1
-        return min(MOST_TASKS, max(1, int(self._seconds(run) / run.each)))
+        return min(MOST_TASKS, max(1, int(seconds / run.each)))
 
     def _seconds(self, run: QueryRun) -> float:
         """How long a slice is: ten times what it takes to give back what it leaves, at least."""
@@ -253,8 +285,15 @@ class Scheduler:
 
     def _hand_over(self, worker: int, run: QueryRun, slice_: Slice, job: Job | None) -> None:
         memory = sum(chunk.held for chunk in slice_.chunks) + max(0, slice_.grant)
-        self.idle.remove(worker)
+        if not self._slices_at[worker]:
+            self.idle.remove(worker)
+        self._slices_at[worker] += 1
         self.in_hand[slice_.number] = InHand(worker, run, slice_, job, memory)
         run.slices += 1
         run.given += 1
         self._owner.run(worker, run.definition, slice_)
+
+
+def _is_short(run: QueryRun) -> bool:
+    """Whether the tasks of a query take so little that others may wait behind them."""
+    return 0 < run.each <= AHEAD

@@ -80,7 +80,6 @@ class _Pool(Consumer):
         self._queries: dict[str, QueryRun] = {}
         """Those that have not ended, by name."""
         self._outcomes = Outcomes()
-        self._lives: dict[int, int] = {}
         self._end: HeldBatch | None = None
 
     @classmethod
@@ -100,7 +99,7 @@ class _Pool(Consumer):
         """Fork the workers, and start the queries that were declared."""
         running = self._running()
         workers = self._template.at_once
-        self._children = running.children(ChildKind("worker", workers), self._observe)
+        self._children = running.children(ChildKind("worker", workers, waiting=1), self._observe)
         owner = PoolOwner(
             now=running.now,
             after=self._after,
@@ -254,11 +253,10 @@ class _Pool(Consumer):
         self._core.outputs_left(self._core.queries[query], len(events))
 
     def _run_slice(self, worker: int, definition: bytes, slice_: Slice) -> None:
-        self._lives[worker] = slice_.number
         self._children.start(slice_.number, self._template, (definition, slice_.to_wire()))
 
-    def _kill(self, worker: int) -> None:
-        self._children.signal(self._lives[worker], "kill")
+    def _kill(self, number: int) -> None:
+        self._children.signal(number, "kill")
 
     def _observe(self, endings: Sequence[ChildEnded]) -> None:
         for each in endings:
