@@ -118,6 +118,7 @@ if TYPE_CHECKING:
     from actorflow.supervision.letters import DeadLetter as DeadLetter
     from actorflow.supervision.letters import read_letters as read_letters
     from actorflow.supervision.operations import ChildCounts as ChildCounts
+    from actorflow.supervision.remains import Remains as Remains
     from actorflow.supervision.specs import ChildSpec as ChildSpec
     from actorflow.supervision.specs import DynamicSupervisorSpec as DynamicSupervisorSpec
     from actorflow.supervision.specs import Intensity as Intensity
@@ -233,6 +234,7 @@ _HOMES = {
     "actorflow.supervision.joining": ("RouterInfo",),
     "actorflow.supervision.letters": ("DeadLetter", "read_letters"),
     "actorflow.supervision.operations": ("ChildCounts",),
+    "actorflow.supervision.remains": ("Remains",),
     "actorflow.supervision.specs": (
         "ChildSpec",
         "DynamicSupervisorSpec",

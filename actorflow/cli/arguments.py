@@ -96,7 +96,8 @@ def _add_run(commands: Any) -> None:
         type=_seconds,
         default=30.0,
         metavar="SECONDS",
-        help="how long Ctrl-C or SIGTERM lets what is in flight be processed (default: 30)",
+        help="within how long of Ctrl-C or SIGTERM all has ended; what is in flight is processed"
+        " until shortly before, then what still runs is stopped (default: 30)",
     )
     run.add_argument(
         "--retry-dead-letters",

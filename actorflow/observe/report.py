@@ -14,6 +14,7 @@ from actorflow.observe.statistics import RunStatistics, StageStatistics
 from actorflow.protocol.failure import Failure
 from actorflow.records import dataclass
 from actorflow.supervision.events import Outcome
+from actorflow.supervision.remains import Remains
 
 __all__ = ["Report", "table"]
 
@@ -34,7 +35,7 @@ class Report:
     outcome: Outcome
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain data for JSON: name, status, error, seconds, stages and results."""
+        """Plain data for JSON: how it ended, stages, edges, what remains of them, and results."""
         error = self.outcome.root_cause
         failure = Failure.of(error) if error is not None else None
         given_up = isinstance(self.outcome.error, IntensityExceeded)
@@ -57,6 +58,7 @@ class Report:
                 for stage in self.statistics.stages
             ],
             "edges": [asdict(edge) for edge in self.statistics.edges],
+            "remains": [asdict(left) for left in self.outcome.remains],
             "results": self.outcome.results,
         }
 
@@ -89,6 +91,7 @@ class Report:
         if self.statistics.edges:
             parts.append(_edges_text(self.statistics.edges))
         missing = [line for stage in self.statistics.stages for line in _missing(stage)]
+        missing += [line for left in self.outcome.remains for line in _remaining(left)]
         if missing:
             parts.append("\n".join(missing))
         parts.append(f"{self.statistics.name}: {self.outcome.status} in {seconds:.2f} s")
@@ -147,6 +150,18 @@ def _missing(stage: StageStatistics) -> list[str]:
         for what, number in counted.items()
         if number
     ]
+
+
+def _remaining(left: Remains) -> list[str]:
+    """What a stage had not finished when the run was made to end, and what becomes of it."""
+    parts = {"emitted, and not finished": left.unfinished, "taken, and not handled": left.unhandled}
+    said = [f"{number:,} {_events(number)} {what}" for what, number in parts.items() if number]
+    where = "kept in the checkpoint" if left.kept else "handed back"
+    if left.lost == left.unfinished + left.unhandled:
+        where = "lost, under at_most_once"
+    elif left.lost:
+        where += f", but for {left.lost:,} that are lost, under at_most_once"
+    return [f"{left.stage}: {'; '.join(said)}: {where}"]
 
 
 def _events(number: int) -> str:

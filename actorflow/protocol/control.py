@@ -277,11 +277,14 @@ class Exiting:
         reason: why it ends.
         failure: the encoded exception (see `protocol.failure`) when it ends badly, else None.
         result: what `set_result` was given, pickled, else None.
+        unhandled: how many events it had taken and not begun to handle when it was made to stop, by
+            the stage that had sent them.
     """
 
     reason: Any
     failure: dict[str, Any] | None = None
     result: bytes | None = None
+    unhandled: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -520,6 +523,7 @@ _KINDS: dict[Any, Any] = {
     "bytes | None": bytes | None,
     "dict[str, Any]": dict[str, Any],
     "dict[str, Any] | None": dict[str, Any] | None,
+    "dict[str, int]": dict[str, int],
     "float | int | None": float | int | None,
     "int": int,
     "int | None": int | None,
@@ -551,5 +555,8 @@ def _fits(value: object, annotation: Any) -> bool:
     if kind is list:
         (inner,) = get_args(annotation)
         return all(_fits(each, inner) for each in value)  # type: ignore[attr-defined]
-    # Every map in a record is one by name.
-    return kind is not dict or all(type(key) is str for key in value)  # type: ignore[attr-defined]
+    if kind is dict:
+        # Every map in a record is one by name.
+        name, inner = get_args(annotation)
+        return all(type(key) is name and _fits(each, inner) for key, each in value.items())  # type: ignore[attr-defined]
+    return True

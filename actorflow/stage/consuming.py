@@ -239,6 +239,15 @@ class ConsumingHalf:
             incoming.open_batches -= 1
         return sum(len(item.events) for item in mine)
 
+    def unhandled(self) -> dict[str, int]:
+        """How many events wait here to be handled, by the stage that sent them."""
+        counts: dict[str, int] = {}
+        waiting: list[_Message | Taken] = [i for i in self.inbound if isinstance(i, _Message)]
+        for item in (*waiting, *self._owner.in_hand()):
+            peer = str(item.incoming.handle.peer.stage)
+            counts[peer] = counts.get(peer, 0) + len(item.events)
+        return counts
+
     @property
     def idle(self) -> bool:
         """Whether no message is waiting, in hand, or unfinished."""

@@ -79,6 +79,7 @@ class StageMachine:
         self._has_last_events = ends_with_events(spec.behaviour)
         self._context = RunningStage(self, spec.replicas)
         self._stop_reason: Any = None
+        self._unhandled: dict[str, int] = {}
         halves = Halves(self, spec, port, counters)
         self._callbacks = halves.callbacks
         self._orders = Orders(self, self._callbacks, port)
@@ -212,6 +213,8 @@ class StageMachine:
             return
         self.stopping = True
         self._stop_reason = plain(reason)
+        if self.consuming is not None:
+            self._unhandled = self.consuming.unhandled()
         if self.behaviour is None:
             self._stopped()
         else:
@@ -421,7 +424,7 @@ class StageMachine:
         self.ended = True
         self.exit_status = status
         self._counters[Counter.ENDED] = 1
-        self.tell(control.Exiting(reason, failure, self.result))
+        self.tell(control.Exiting(reason, failure, self.result, self._unhandled))
 
     # --- within -----------------------------------------------------------------------------------
 

@@ -113,6 +113,8 @@ class Child:
     """What it has left for its successors."""
     buried: deque[Batch] = field(default_factory=lambda: deque(maxlen=1000))
     """What this incarnation gave up last, with dead letters; whatever is older is finished."""
+    unhandled: Mapping[str, int] = field(default_factory=dict)
+    """Events that this incarnation had taken and not handled at its end, by who had sent them."""
     fault: str = ""
     """What it sent that a stage may not send, for which it is killed."""
     terminated: bool = False

@@ -15,10 +15,12 @@ from actorflow.protocol import control
 from actorflow.protocol.identity import Incarnation
 from actorflow.protocol.messages import Cast, Message, Reply
 from actorflow.protocol.reasons import DONE
+from actorflow.stage.behaviour import kind_of, takes_snapshots
+from actorflow.stage.options import EXACTLY_ONCE
 from actorflow.supervision.checkpoint import Kept
 from actorflow.supervision.children import Child, ChildInfo, ChildState, End
 from actorflow.supervision.dead_letters import DeadLetters, LetterBox
-from actorflow.supervision.draining import Drain
+from actorflow.supervision.draining import Drain, stops_after
 from actorflow.supervision.ends import Ends
 from actorflow.supervision.events import ChildReady, Outcome, StageLogged, SupervisorEvent
 from actorflow.supervision.idleness import is_idle
@@ -27,6 +29,7 @@ from actorflow.supervision.linking import Linking
 from actorflow.supervision.lives import Lives
 from actorflow.supervision.recovery import InMemory, Recovery, SnapshotStore
 from actorflow.supervision.redirecting import Redirecting
+from actorflow.supervision.remains import Remains, StageEnd, remains_of
 from actorflow.supervision.replacing import Replacing
 from actorflow.supervision.revivals import Revivals
 from actorflow.supervision.runtime import (
@@ -39,7 +42,7 @@ from actorflow.supervision.runtime import (
     TimerFired,
 )
 from actorflow.supervision.scaling import Scaling
-from actorflow.supervision.specs import Plan
+from actorflow.supervision.specs import Plan, shutdown_seconds
 from actorflow.supervision.state import SupervisorState
 from actorflow.supervision.wiring import Edge
 
@@ -105,8 +108,15 @@ class SupervisorCore(SupervisorState):
             self.give_up(child, reason)
         self._check_end()
 
-    def drain(self) -> None:
-        """Let the sources finish; everything in flight is processed, then the run is over."""
+    def drain(self, within: float | None = None) -> None:
+        """Let the sources finish; everything in flight is processed, then the run is over.
+
+        Args:
+            within: seconds from now at which no stage is left, whatever it does; None for no limit.
+                The nearest of several holds.
+        """
+        if within is not None:
+            self._limit_drain(within)
         self.draining = True
         for child in self.children.values():
             if child.state is ChildState.RUNNING and child.kind != "producer":
@@ -116,6 +126,24 @@ class SupervisorCore(SupervisorState):
             child.paused = False
         self._revivals.hurry()
         self._drain_on()
+
+    def _limit_drain(self, within: float) -> None:
+        deadline = self.runtime.now() + within
+        if deadline >= self.deadline:
+            return
+        self.deadline = deadline
+        shutdowns = (shutdown_seconds(each.spec.shutdown) for each in self.children.values())
+        self.after(stops_after(within, shutdowns), lambda: self._drain_overdue(deadline))
+
+    def _drain_overdue(self, deadline: float) -> None:
+        """The rest of a drain's time is for stopping what still runs."""
+        if self.outcome is not None or deadline > self.deadline:
+            return
+        for child in self.children.values():
+            if child.alive:
+                self.log(child, "warning", "did not finish in the drain's time; it is stopped")
+            self._lives.hurry(child)
+        self.stop()
 
     def _drain_on(self) -> None:
         """Have those end whose turn it is."""
@@ -167,9 +195,27 @@ class SupervisorCore(SupervisorState):
             return
         status = self._stop_status if self.stopping else DONE
         error = self._failure if status == "failed" else None
-        self.outcome = Outcome(status, error, self.results())
+        self.outcome = Outcome(status, error, self.results(), self._remains())
         self.abandon(Closed(f"the run {self.plan.name!r} is over"))
         self.report(self.outcome)
+
+    def _remains(self) -> tuple[Remains, ...]:
+        """What no stage has finished."""
+        ends = [
+            StageEnd(
+                child.id,
+                child.spec.stage.options.delivery != "at_most_once",
+                self.runtime.counters(child.id),
+                child.unhandled,
+            )
+            for child in self.in_order()
+        ]
+        kept = self.plan.checkpoint is not None and all(
+            stage.options.delivery == EXACTLY_ONCE or takes_snapshots(stage.behaviour)
+            for stage in (child.spec.stage for child in self.children.values())
+            if kind_of(stage.behaviour) == "producer"
+        )
+        return remains_of(ends, self.runtime.links(), kept=kept)
 
     # --- observations -----------------------------------------------------------------------------
 

@@ -1,18 +1,38 @@
-"""Who ends next in a drain: pure decisions, each child once per incarnation."""
+"""Who ends next in a drain, and when its time is over: pure decisions."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from actorflow.protocol.identity import Incarnation, StageId
 from actorflow.supervision.children import Child, ChildState
 from actorflow.supervision.wiring import EdgeState, Wiring
 
-__all__ = ["Drain"]
+__all__ = ["Drain", "stops_after"]
+
+FOR_STOPPING = 0.25
+"""The part of a drain's time that is kept, at most, for stages to stop in."""
+
+
+def stops_after(within: float, shutdowns: Iterable[float]) -> float:
+    """When a drain that is not over asks the stages that still run to stop.
+
+    What it is given is its deadline for everything, so each stage's time to stop is a part of it:
+    as long as the longest of them, and not more than a quarter of the whole.
+
+    Args:
+        within: seconds from its beginning until no stage is left.
+        shutdowns: seconds that each of the stages may take to stop.
+
+    Example:
+        >>> stops_after(60, [5.0, 0.0]), stops_after(4, [5.0]), stops_after(8, [float("inf")])
+        (55.0, 3.0, 6.0)
+    """
+    return within - min(max(shutdowns, default=0.0), FOR_STOPPING * within)
 
 
 class Drain:
-    """Sources finish first, then whoever nothing can come to any more.
+    """Sources finish first, then whoever nothing can come to any more; each life is told once.
 
     Most of the others end by themselves with their streams; one whose subscriptions are temporary,
     or that has none, would not. And whoever has nobody left to take its events would wait for ever

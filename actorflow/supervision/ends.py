@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from actorflow.errors import IntensityExceeded, StartFailed
@@ -55,6 +55,7 @@ class Ends:
         asked = child.state is ChildState.STOPPING
         end = end_of(child, exited, self._state.runtime.counters(child.id))
         child.end = end
+        child.unhandled = self._unhandled(child, end)
         child.state = ChildState.ENDED
         who = child.incarnation
         words = end.reason, end.normal, end.error, end.detail
@@ -74,6 +75,19 @@ class Ends:
         if child.ended_for_good:
             self._state.wiring.forget_ended(child.id)
         self._state.forget_if_over(child)
+
+    def _unhandled(self, child: Child, end: End) -> Mapping[str, int]:
+        """What it had taken and not handled: as it said, or what is known to have been in hand."""
+        counts = dict(child.exiting.unhandled) if child.exiting is not None else {}
+        if end.in_hand is None:
+            return counts
+        # The subscription may be over, as its producer has ended before.
+        for edge in self._state.wiring.upstream(child.id):
+            if edge.ref == end.in_hand.batch.ref:
+                sender = str(edge.producer)
+                in_hand = self._state.runtime.counters(child.id)["callback_events"]
+                counts[sender] = counts.get(sender, 0) + in_hand
+        return counts
 
     def _decide(self, child: Child, exited: Exited, end: End, *, asked: bool) -> bool:
         """Say what becomes of it; returns whether one as before takes the place of a new one."""

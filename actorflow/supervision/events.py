@@ -9,6 +9,7 @@ from actorflow.errors import IntensityExceeded
 from actorflow.protocol.control import LogRecord
 from actorflow.protocol.identity import Incarnation
 from actorflow.records import dataclass
+from actorflow.supervision.remains import Remains
 
 __all__ = [
     "ChildEnded",
@@ -128,11 +129,14 @@ class Outcome:
             whose ``__cause__`` is the exception or kill that it goes back to.
         results: what stages passed to `set_result`: by stage name, a list by index when there are
             replicas.
+        remains: what was not finished, of each stage that had something: nothing after a run that
+            came to its end, or a drain that was in time.
     """
 
     status: str
     error: BaseException | None = None
     results: dict[str, Any] = field(default_factory=dict)
+    remains: tuple[Remains, ...] = ()
 
     @property
     def root_cause(self) -> BaseException | None:

@@ -190,22 +190,15 @@ class Linking:
         self._state.after(LINK_AGAIN, lambda: self.connect(edge))
 
     def verdict(self, child: Child, reason: Any, *, restarting: bool) -> None:
-        """An incarnation has ended: tell everyone linked with it."""
-        who = str(child.incarnation)
+        """An incarnation has ended: tell everyone linked with it.
+
+        In a run that stops each of them ends too. It is not told, so that what it had unfinished
+        stays as it is, and is not taken for lost.
+        """
         for edge in self._state.wiring.of(child.id):
             is_producer = edge.producer == child.id
-            peer = self._state.children[edge.consumer if is_producer else edge.producer]
-            if edge.live and not is_producer:
-                self._say_what_is_over(child, edge, peer)
-            if not is_producer and not restarting:
-                self._settle(peer, edge.name, child)
-            if edge.live and is_producer and child.leaving:
-                # The others of its name go on: its end, however bad, is not its consumer's.
-                order = control.CancelSubscription(edge.ref, plain(reason), replaced=True)
-                self._state.tell(peer, order)
-            # A producer keeps the place of a consumer whose successor it awaits: it needs to know.
-            if edge.live or (edge.state is EdgeState.WANTED and not is_producer):
-                self._state.send(peer, Down(0, who, reason, restarting))
+            if not self._state.stopping:
+                self._tell_peer(edge, child, reason, restarting=restarting)
             if edge.live and not (restarting and edge.replaces):
                 self._state.established.reject(edge, Refused(reason))
             if edge.leaving:
@@ -220,6 +213,22 @@ class Linking:
                 self.connect(edge)
             elif edge.state is EdgeState.WANTED and not edge.declared:
                 self.over(edge, reason)
+
+    def _tell_peer(self, edge: Edge, child: Child, reason: Any, *, restarting: bool) -> None:
+        is_producer = edge.producer == child.id
+        peer = self._state.children[edge.consumer if is_producer else edge.producer]
+        if edge.live and not is_producer:
+            self._say_what_is_over(child, edge, peer)
+        if not is_producer and not restarting:
+            self._settle(peer, edge.name, child)
+        if edge.live and is_producer and child.leaving:
+            # The others of its name go on: its end, however bad, is not its consumer's.
+            order = control.CancelSubscription(edge.ref, plain(reason), replaced=True)
+            self._state.tell(peer, order)
+        # A producer keeps the place of a consumer whose successor it awaits: it needs to know.
+        if edge.live or (edge.state is EdgeState.WANTED and not is_producer):
+            who = str(child.incarnation)
+            self._state.send(peer, Down(0, who, reason, restarting))
 
     def _say_what_is_over(self, consumer: Child, edge: Edge, producer: Child) -> None:
         """Before the verdict: what is not to be delivered again, or only to be finished."""

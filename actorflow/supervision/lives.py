@@ -33,6 +33,7 @@ class Lives:
         child.generation += 1
         child.state = ChildState.STARTING
         child.exiting = child.last_result = None
+        child.unhandled = {}
         child.served = False
         child.pid = 0
         child.overdue = False
@@ -57,20 +58,31 @@ class Lives:
     def terminate(self, child: Child, reason: Any = "shutdown") -> None:
         """Ask a child to stop; SIGTERM at half of its `shutdown` time, SIGKILL at its end.
 
-        With ``"brutal_kill"`` it is killed at once, with ``"infinity"`` never.
+        With ``"brutal_kill"`` it is killed at once, with ``"infinity"`` never. A drain's deadline
+        is nearer than any of these.
         """
         if child.state not in (ChildState.STARTING, ChildState.RUNNING):
             return
         child.state = ChildState.STOPPING
-        life = child.generation
-        seconds = shutdown_seconds(child.spec.shutdown)
+        left = max(0.0, self._state.deadline - self._state.runtime.now())
+        seconds = min(shutdown_seconds(child.spec.shutdown), left)
         if not seconds:
             self._state.runtime.signal(child.incarnation, "kill")
             return
         self._state.tell(child, control.Stop(plain(reason)))
         if seconds < math.inf:
-            self._state.after(seconds / 2, lambda: self._escalate(child, life, "terminate"))
-            self._state.after(seconds, lambda: self._escalate(child, life, "kill"))
+            self._escalate_after(child, seconds / 2, "terminate")
+            self._escalate_after(child, seconds, "kill")
+
+    def hurry(self, child: Child) -> None:
+        """One that was asked to stop has until the deadline, however long it might take else."""
+        if child.state is ChildState.STOPPING:
+            left = max(0.0, self._state.deadline - self._state.runtime.now())
+            self._escalate_after(child, left, "kill")
+
+    def _escalate_after(self, child: Child, seconds: float, signal: str) -> None:
+        life = child.generation
+        self._state.after(seconds, lambda: self._escalate(child, life, signal))
 
     # A child of the same name may have taken the place of a forgotten one: the object tells them
     # apart, its generation the lives of one.

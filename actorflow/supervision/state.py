@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -47,6 +48,8 @@ class SupervisorState:
         self.outcome: Outcome | None = None
         self.stopping = False
         self.draining = False
+        self.deadline = math.inf
+        """When no child may live any longer, on the runtime's clock: that of a drain."""
         self.resumed = False
         """Whether it goes on from an earlier run's checkpoint."""
         self.established: Waiters[int] = Waiters()

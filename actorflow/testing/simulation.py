@@ -23,6 +23,7 @@ from actorflow.supervision.core import SupervisorCore
 from actorflow.supervision.events import Outcome, SupervisorEvent
 from actorflow.supervision.letters import DeadLetter
 from actorflow.supervision.recovery import SnapshotStore
+from actorflow.supervision.remains import Remains
 from actorflow.supervision.specs import Plan
 from actorflow.testing.checker import Checker
 
@@ -64,6 +65,7 @@ class SimulatedRun:
         status: ``"done"``, ``"stopped"`` or ``"failed"``.
         error: what ended it, when it failed.
         results: what stages passed to `set_result`, by stage name.
+        remains: what was not finished, of each stage that had something.
         report: every stage's counters: events in and out, redelivered, restarts, …
         history: what was handled by whom, in order, by incarnations that died later as well.
         events: what the supervisor reported, in order.
@@ -81,6 +83,7 @@ class SimulatedRun:
     status: str
     error: BaseException | None
     results: dict[str, Any]
+    remains: tuple[Remains, ...]
     report: RunStatistics
     history: tuple[Handled, ...]
     events: tuple[SupervisorEvent, ...]
@@ -250,6 +253,7 @@ class Simulation:
             status=outcome.status,
             error=outcome.error,
             results=outcome.results,
+            remains=outcome.remains,
             report=gather(self.plan, world, seconds, None),
             history=tuple(self._history.handled),
             events=tuple(self._events),

@@ -21,7 +21,6 @@ from actorflow.protocol.arguments import (
 )
 from actorflow.supervision import operations
 from actorflow.supervision.children import ChildInfo
-from actorflow.supervision.core import SupervisorCore
 from actorflow.supervision.events import Outcome, SupervisorEvent
 from actorflow.supervision.runtime import Runtime
 from actorflow.supervision.specs import Plan
@@ -155,16 +154,21 @@ class Run(RunningChildren, RunningSubscriptions, RunningMessages, RunningChanges
         """End in order: sources stop, what is in flight is processed, then every process ends.
 
         Args:
-            timeout: seconds after which what still runs is stopped, or None for no limit.
+            timeout: seconds until no process is left, whatever they do, or None for no limit. What
+                still runs when the last quarter begins, or the longest `shutdown` before the end
+                when that is less, is stopped; what is not handled then is in the outcome's
+                `remains`.
         """
         check_timeout(timeout)
         if not self.over:
             with suppress(Closed):
-                self._supervisor.act(SupervisorCore.drain, CALL_TIMEOUT)
+                self._supervisor.act(lambda core: core.drain(timeout), CALL_TIMEOUT)
         try:
-            return self.outcome(timeout)
+            return self.outcome(None if timeout is None else timeout + CALL_TIMEOUT)
         except TimeoutError:
-            return self.stop()
+            # The supervisor has its own deadline, so it does not come to it.
+            self.close()
+            return self._outcome.result(CALL_TIMEOUT)
 
     def stop(self, reason: Any = "shutdown") -> Outcome:
         """End now: each stage is stopped after its callback in hand, killed when it takes too long.
@@ -189,15 +193,17 @@ class Run(RunningChildren, RunningSubscriptions, RunningMessages, RunningChanges
 
     async def drain_async(self, timeout: float | None = None) -> Outcome:
         """As `drain`, for an event loop, which is not blocked."""
+        from asyncio import to_thread
+
         from actorflow.supervision.awaiting import is_done
 
         check_timeout(timeout)
         if not self.over:
             with suppress(Closed):
-                await self._supervisor.act_async(SupervisorCore.drain, CALL_TIMEOUT)
-        if await is_done(self._outcome, timeout):
-            return self._outcome.result(0)
-        return await self.stop_async()
+                await self._supervisor.act_async(lambda core: core.drain(timeout), CALL_TIMEOUT)
+        if not await is_done(self._outcome, None if timeout is None else timeout + CALL_TIMEOUT):
+            await to_thread(self.close)
+        return self._outcome.result(0)
 
     async def stop_async(self, reason: Any = "shutdown") -> Outcome:
         """As `stop`, for an event loop, which is not blocked."""

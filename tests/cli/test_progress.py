@@ -72,7 +72,10 @@ def test_a_line_for_each_stage_is_redrawn_in_place(
     screen = Screen(columns, 24)
     try:
         program = start_actorflow("run", str(topology(ENDLESS)), "--json", stderr=screen.theirs)
-        wait_until(lambda: screen.text.count("\x1b[J") >= 3, "three drawings")
+        wait_until(
+            lambda: screen.text.count("\x1b[J") >= 3 and (columns < 80 or "running" in screen.text),
+            "three drawings, and stages that run",
+        )
         program.send_signal(signal.SIGINT)
         code, output, _ = finish(program)
     finally:

@@ -93,6 +93,7 @@ def test_the_report_is_one_json_object_for_a_program(topology: Write, command: C
         "seconds",
         "stages",
         "edges",
+        "remains",
         "results",
     ]
     assert report["results"] == {"numbers": 7, "count": {"events": 7, "bytes": 0}}
