@@ -288,7 +288,7 @@ TABLE: dict[str, Row] = {
         "max_unfinished": (0, -1, 1.5, "5", True),
         "on_error": ("ignore", None, 5, {"retry": 3}),
         "max_deliveries": (0, -1, 1.5, "5", True),
-        "codec": ("json", None, 5),
+        "codec": ("json", None, 5, {}, {"json": "a:B"}, {"msgspec": "B"}),
     },
     "SubscribeTo": {
         "to": NO_TEXT,  # whether there is such a stage is seen when the topology is complete

@@ -11,17 +11,28 @@ from __future__ import annotations
 import io
 import pickle
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from itertools import chain
 from typing import Any
 
 import msgpack
 
-from actorflow.errors import EventNotEncodable, Undecodable
+from actorflow.errors import EventNotEncodable, OptionError, Undecodable
+from actorflow.protocol.typed import PREFIX, RULE, TypedCodec, decode_typed, place_of
 from actorflow.records import dataclass
 
-__all__ = ["Encoded", "Encoder", "decode_events", "decode_value", "dump", "encode_value"]
+__all__ = [
+    "CODECS",
+    "CodecOption",
+    "Encoded",
+    "Encoder",
+    "check_codec",
+    "decode_events",
+    "decode_value",
+    "dump",
+    "encode_value",
+]
 
 
 @dataclass(slots=True)
@@ -65,6 +76,25 @@ class _PerThread(threading.local):
 _mine = _PerThread()
 
 
+CODECS = ("auto", "msgpack", "pickle")
+"""The codecs by name."""
+
+CodecOption = str | Mapping[str, Any]
+"""One of `CODECS`, or what `TypedCodec` is made of."""
+
+
+def check_codec(given: object) -> None:
+    """Refuse what is no codec by its form; whether a class that it names is there is not asked.
+
+    Raises:
+        OptionError: it is none.
+    """
+    if isinstance(given, Mapping):
+        place_of(given)
+    elif given not in CODECS:
+        raise OptionError("codec", RULE, given)
+
+
 _SMALL = 1 << 31
 """Integers below this, either side of 0, take five bytes in a pickle and are written at once."""
 
@@ -74,7 +104,10 @@ class Encoder:
 
     Args:
         stage: the stage's name, for the error that names it.
-        codec: ``"auto"``, ``"msgpack"`` or ``"pickle"``.
+        codec: ``"auto"``, ``"msgpack"``, ``"pickle"``, or what `TypedCodec` is made of.
+
+    Raises:
+        OptionError: there is no such codec.
 
     Example:
         >>> encoder = Encoder("numbers")
@@ -82,9 +115,10 @@ class Encoder:
         ('msgpack', 'pickle')
     """
 
-    def __init__(self, stage: str, codec: str = "auto") -> None:
+    def __init__(self, stage: str, codec: CodecOption = "auto") -> None:
         self._stage = stage
         self._codec = codec
+        self._typed = TypedCodec(codec) if isinstance(codec, Mapping) else None
         self._pickled: set[int] = set()
         self._pack = _new_packer()
 
@@ -102,6 +136,8 @@ class Encoder:
                 return self._packed_or_pickled(ref, events)
         elif self._codec == "msgpack":
             return self._packed(events)
+        elif self._typed is not None:
+            return self._encoded(self._typed, events)
         try:
             return Encoded("pickle", dump(events))
         except Exception as error:
@@ -127,6 +163,12 @@ class Encoder:
             return Encoded("msgpack", self._pack(events))
         except _CHANGED as error:
             raise self._not_encodable(events, self._pack, error) from error
+
+    def _encoded(self, typed: TypedCodec, events: list[Any]) -> Encoded:
+        try:
+            return Encoded(typed.name, typed.encode(events))
+        except Exception as error:
+            raise self._not_encodable(events, lambda event: typed.encode([event]), error) from error
 
     def _not_encodable(
         self, events: list[Any], attempt: Callable[[Any], Any], error: Exception
@@ -192,7 +234,9 @@ def decode_value(codec: str, body: bytes) -> Any:
             return pickle.loads(body)
     except Exception as error:
         raise _unreadable(codec, body, error) from error
-    raise Undecodable("unknown_codec", f"codec {codec!r} is none of msgpack, pickle")
+    if codec.startswith(PREFIX):
+        return decode_typed(codec, body)
+    raise Undecodable("unknown_codec", f"codec {codec!r} is none of msgpack, pickle, msgspec:…")
 
 
 def dump(value: Any) -> bytes:

@@ -8,11 +8,11 @@ from typing import Any
 
 from actorflow.dispatch.base import Dispatcher
 from actorflow.errors import OptionError
+from actorflow.protocol.codec import CodecOption, check_codec
 from actorflow.records import dataclass
 from actorflow.stage.on_error import OnError
 
 __all__ = [
-    "CODECS",
     "DELIVERY_MODES",
     "DEMAND_MODES",
     "EXACTLY_ONCE",
@@ -31,7 +31,6 @@ DELIVERY_MODES = ("at_least_once", "at_most_once", EXACTLY_ONCE)
 DEMAND_MODES = ("forward", "accumulate")
 SUBSCRIPTION_MODES = ("automatic", "manual")
 KEEP_MODES = ("first", "last")
-CODECS = ("auto", "msgpack", "pickle")
 NO_CONSUMERS = ("buffer", "discard")
 
 
@@ -58,7 +57,8 @@ class StageOptions:
         max_unfinished: how many events one consumer may have that are not finished to the end,
             from 1, and a window full at least; then it gets no more until it has finished some.
             None for no limit.
-        codec: ``"auto"``, ``"msgpack"`` or ``"pickle"``: how emitted events are encoded.
+        codec: how emitted events are encoded: ``"auto"``, ``"msgpack"``, ``"pickle"``, or
+            ``{"msgspec": "module:Class"}`` where all are of one class.
         on_error: what becomes of an event for which `handle_events` raises: ``"restart"``,
             ``"retry"``, ``"skip"``, ``"dead_letter"``, or a map from ``retry`` to the options of a
             `Retry`.
@@ -82,7 +82,7 @@ class StageOptions:
     poll_interval: float | None = None
     delivery: str = "at_least_once"
     max_unfinished: int | None = 100_000
-    codec: str = "auto"
+    codec: CodecOption = "auto"
     on_error: str | Mapping[str, Any] | OnError = "restart"
     max_deliveries: int | None = None
 
@@ -106,7 +106,7 @@ class StageOptions:
         _one_of("when_no_consumers", self.when_no_consumers, NO_CONSUMERS)
         _one_of("demand", self.demand, DEMAND_MODES)
         _one_of("delivery", self.delivery, DELIVERY_MODES)
-        _one_of("codec", self.codec, CODECS)
+        check_codec(self.codec)
         interval = self.poll_interval
         if interval is not None and (
             type(interval) not in (int, float) or not 0 < interval < math.inf

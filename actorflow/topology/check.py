@@ -13,6 +13,7 @@ from actorflow.stage.on_error import OnError
 from actorflow.stage.options import EXACTLY_ONCE
 from actorflow.stage.place import ProgramSource
 from actorflow.topology.classes import BASES, check_arguments
+from actorflow.topology.codecs import check_codec
 from actorflow.topology.diamonds import check_diamonds
 from actorflow.topology.imports import on_import_path
 from actorflow.topology.keys import STAGE
@@ -177,12 +178,14 @@ def check(
     """
     edges: dict[str, list[_Edge]] = {}
     unclear: set[str] = set()
+    check_codec(defaults.codec, ("defaults", "codec"), report)
     for name, draft in drafts.items():
         found = _edges(draft, report)
         edges[name] = found if found is not None else []
         if found is None:
             unclear.add(name)
     for draft in drafts.values():
+        check_codec(draft.options.get("codec"), (*draft.path, "codec"), report)
         if draft.use is not None:
             _check_options(draft, report)
             _check_finishing(draft, defaults, report)

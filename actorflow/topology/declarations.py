@@ -10,6 +10,7 @@ from dataclasses import field, fields
 from typing import Any, Literal, TypedDict
 
 from actorflow.errors import OptionError, Problem, TopologyError
+from actorflow.protocol.codec import CodecOption
 from actorflow.protocol.demand import SubscriptionOptions
 from actorflow.records import dataclass
 from actorflow.stage.behaviour import Stage
@@ -165,7 +166,7 @@ class Defaults:
     """
 
     delivery: str | None = None
-    codec: str | None = None
+    codec: CodecOption | None = None
     restart: str | None = None
     shutdown: float | str | None = None
     start_within: float | None = None
@@ -352,7 +353,7 @@ class StageKeywords(TypedDict, total=False):
     demand: str
     poll_interval: float | None
     delivery: str
-    codec: str
+    codec: CodecOption
     on_error: str | Mapping[str, Any] | OnError
     max_deliveries: int | None
 

@@ -24,6 +24,7 @@ from actorflow.supervision.specs import (
     shutdown_seconds,
 )
 from actorflow.topology.classes import BASES
+from actorflow.topology.codecs import modules_of_codecs
 from actorflow.topology.declarations import (
     Defaults,
     StageDeclaration,
@@ -110,7 +111,10 @@ def plan_of(topology: Topology) -> Plan:
         import_paths=topology.import_paths,
         checkpoint=topology.checkpoint,
         dead_letters=topology.dead_letters,
-        preload=_modules(by_name[name].use for name in order if by_name[name].source is None),
+        preload=(
+            *_modules(by_name[name].use for name in order if by_name[name].source is None),
+            *modules_of_codecs([defaults.codec, *(by_name[n].options.get("codec") for n in order)]),
+        ),
     )
 
 

@@ -14,10 +14,10 @@ from actorflow import (
     StageOptions,
     SubscriptionOptions,
 )
+from actorflow.protocol.codec import CODECS
 from actorflow.protocol.reasons import CANCEL_MODES
 from actorflow.stage.answers import Answer
 from actorflow.stage.options import (
-    CODECS,
     DELIVERY_MODES,
     DEMAND_MODES,
     KEEP_MODES,
