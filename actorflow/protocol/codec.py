@@ -14,12 +14,11 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from itertools import chain
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgpack
 
 from actorflow.errors import EventNotEncodable, OptionError, Undecodable
-from actorflow.protocol.typed import PREFIX, RULE, TypedCodec, decode_typed, place_of
 from actorflow.records import dataclass
 
 __all__ = [
@@ -76,6 +75,9 @@ class _PerThread(threading.local):
 _mine = _PerThread()
 
 
+if TYPE_CHECKING:
+    from actorflow.protocol.typed import TypedCodec
+
 CODECS = ("auto", "msgpack", "pickle")
 """The codecs by name."""
 
@@ -89,10 +91,13 @@ def check_codec(given: object) -> None:
     Raises:
         OptionError: it is none.
     """
-    if isinstance(given, Mapping):
-        place_of(given)
-    elif given not in CODECS:
+    if not isinstance(given, Mapping) and given in CODECS:
+        return
+    from actorflow.protocol.typed import RULE, place_of
+
+    if not isinstance(given, Mapping):
         raise OptionError("codec", RULE, given)
+    place_of(given)
 
 
 _SMALL = 1 << 31
@@ -118,7 +123,7 @@ class Encoder:
     def __init__(self, stage: str, codec: CodecOption = "auto") -> None:
         self._stage = stage
         self._codec = codec
-        self._typed = TypedCodec(codec) if isinstance(codec, Mapping) else None
+        self._typed = _typed(codec) if isinstance(codec, Mapping) else None
         self._pickled: set[int] = set()
         self._pack = _new_packer()
 
@@ -234,9 +239,17 @@ def decode_value(codec: str, body: bytes) -> Any:
             return pickle.loads(body)
     except Exception as error:
         raise _unreadable(codec, body, error) from error
-    if codec.startswith(PREFIX):
+    if codec.startswith("msgspec:"):
+        from actorflow.protocol.typed import decode_typed
+
         return decode_typed(codec, body)
     raise Undecodable("unknown_codec", f"codec {codec!r} is none of msgpack, pickle, msgspec:…")
+
+
+def _typed(given: Mapping[str, Any]) -> TypedCodec:
+    from actorflow.protocol.typed import TypedCodec  # few stages have one
+
+    return TypedCodec(given)
 
 
 def dump(value: Any) -> bytes:

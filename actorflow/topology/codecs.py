@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from actorflow.errors import OptionError
-from actorflow.protocol.typed import TypedCodec, place_of
 from actorflow.topology.report import Path, Report, explain
 
 __all__ = ["check_codec", "modules_of_codecs"]
@@ -20,6 +19,8 @@ def check_codec(codec: object, path: Path, report: Report) -> None:
         report: takes the mistakes.
     """
     if isinstance(codec, Mapping):
+        from actorflow.protocol.typed import TypedCodec
+
         try:
             TypedCodec(codec)
         except OptionError as error:
@@ -36,5 +37,10 @@ def modules_of_codecs(codecs: Iterable[object]) -> tuple[str, ...]:
         >>> modules_of_codecs(["auto", {"msgspec": "jobs:Job"}, None])
         ('msgspec', 'jobs')
     """
-    modules = [place_of(each).partition(":")[0] for each in codecs if isinstance(each, Mapping)]
-    return tuple(dict.fromkeys(["msgspec", *modules])) if modules else ()
+    typed = [codec for codec in codecs if isinstance(codec, Mapping)]
+    if not typed:
+        return ()
+    from actorflow.protocol.typed import place_of
+
+    modules = [place_of(codec).partition(":")[0] for codec in typed]
+    return tuple(dict.fromkeys(["msgspec", *modules]))
