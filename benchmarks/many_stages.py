@@ -22,7 +22,8 @@ from typing import Any
 
 import psutil
 
-from actorflow import Consumer, Producer, Run, Subscription, Topology
+from actorflow import Run, Topology
+from benchmarks._quiet import Quiet, Waiting
 from benchmarks._suite import (
     Chart,
     Finding,
@@ -38,20 +39,6 @@ WANTED = 200
 
 PATIENCE = 120.0
 MIB = 1 << 20
-
-
-class Quiet(Producer):
-    """Has nothing, and is never done."""
-
-    def handle_demand(self, demand: int) -> None:
-        """Nothing."""
-
-
-class Waiting(Consumer):
-    """Takes what comes, which is nothing."""
-
-    def handle_events(self, events: list[int], subscription: Subscription) -> None:
-        """Nothing."""
 
 
 @dataclass(frozen=True, slots=True)

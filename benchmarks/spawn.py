@@ -25,19 +25,16 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
 
 from actorflow import (
     ChildTemplate,
-    Consumer,
-    Producer,
     ProducerConsumerSupervisor,
     SubscribeTo,
-    Subscription,
     Topology,
 )
 from benchmarks import _processes
 from benchmarks._fork_server import NUMBER
+from benchmarks._spawned import Numbers, Total, double, double_in_task
 from benchmarks._suite import (
     Chart,
     Finding,
@@ -51,55 +48,7 @@ from benchmarks._suite import (
 )
 from benchmarks._suite.records import Role
 
-
-def double(number: int) -> int:
-    """A child's work."""
-    return 2 * number
-
-
-async def double_in_task(number: int) -> int:
-    """The same for a task."""
-    return 2 * number
-
-
 # --- actorflow ------------------------------------------------------------------------------------
-
-
-class Numbers(Producer):
-    """Counts up to a limit."""
-
-    def __init__(self, limit: int) -> None:
-        self.next = 0
-        self.limit = limit
-
-    def handle_demand(self, demand: int) -> range:
-        """The next integers."""
-        end = min(self.limit, self.next + demand)
-        events = range(self.next, end)
-        self.next = end
-        if end == self.limit:
-            self.finish()
-        return events
-
-
-class Total(Consumer):
-    """Adds up, and times itself from its first batch to its last."""
-
-    def __init__(self) -> None:
-        self.total = self.count = self.in_first = 0
-        self.first = self.last = 0.0
-
-    def handle_events(self, events: list[int], subscription: Subscription) -> None:
-        """Add a batch."""
-        self.last = time.perf_counter()
-        if not self.count:
-            self.first, self.in_first = self.last, len(events)
-        self.total += sum(events)
-        self.count += len(events)
-
-    def on_stop(self, reason: Any) -> None:
-        """Leave the result behind."""
-        self.set_result([self.total, self.count - self.in_first, self.last - self.first])
 
 
 def run_actorflow(kind: str, children: int, window: int) -> float:

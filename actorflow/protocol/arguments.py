@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import _thread
 import math
-import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
@@ -49,7 +49,7 @@ def check_timeout(value: Any) -> float | None:
     """Seconds that a thread can wait, or None for no limit."""
     if value is None:
         return None
-    if type(value) not in (int, float) or not 0 <= value <= threading.TIMEOUT_MAX:
+    if type(value) not in (int, float) or not 0 <= value <= _thread.TIMEOUT_MAX:
         raise OptionError("timeout", "a number of seconds from 0, or none for no limit", value)
     return float(value)
 

@@ -8,9 +8,9 @@ measures it.
 
 from __future__ import annotations
 
+import _thread
 import io
 import pickle
-import threading
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from itertools import chain
@@ -67,7 +67,7 @@ def _new_packer() -> Callable[[Any], bytes]:
     return pack
 
 
-class _PerThread(threading.local):
+class _PerThread(_thread._local):  # `threading.local`, without the module: see `Guard`
     def __init__(self) -> None:
         self.pack = _new_packer()
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import _thread
 import mmap
-import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -67,7 +67,7 @@ class LinkBoard:
         self._counted: dict[int, _Counted] = {}
         self._over: dict[int, None] = {}
         self._past: dict[tuple[StageId, StageId, str], LinkCounters] = {}
-        self._lock = threading.Lock()
+        self._lock = _thread.allocate_lock()
 
     def add(
         self, ref: int, producer: StageId, consumer: StageId, partition: Any, began: float

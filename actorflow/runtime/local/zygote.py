@@ -30,7 +30,6 @@ import selectors
 import signal
 import socket
 import sys
-import threading
 import time
 import traceback
 from collections.abc import Callable
@@ -199,7 +198,9 @@ class Zygote:
                 except (Exception, SystemExit) as error:  # noqa: BLE001
                     # A stage that needs it will fail by itself, with the whole traceback.
                     warnings.append(f"{name} cannot be preloaded: {type(error).__name__}: {error}")
-        if threading.active_count() > 1:
+        # None was made where nobody has imported the module that makes them.
+        threading = sys.modules.get("threading")
+        if threading is not None and threading.active_count() > 1:
             names = ", ".join(thread.name for thread in threading.enumerate()[1:])
             warnings.append(f"preloading started threads, which no stage will have: {names}")
         # Everything that is printed while importing must leave now, or each fork prints it again.
