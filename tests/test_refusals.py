@@ -54,6 +54,7 @@ NO_TIMEOUT = (*NO_SECONDS, INF)
 NO_RATE: tuple[Any, ...] = (0, -1, NAN, INF, "5", True)
 NO_BURST: tuple[Any, ...] = (0, -1, 1.5, "5", True)
 NO_FUNCTION: tuple[Any, ...] = (5, "text")
+NO_SIZE: tuple[Any, ...] = (None, -1, 65535, 1.5, "5", "64 MB", True)
 NO_MAP: tuple[Any, ...] = (5, "text", ["text"])
 NO_CLASS: tuple[Any, ...] = (None, 5, "text", int)
 NOBODY: tuple[Any, ...] = (*NO_TEXT, "nobody", "")
@@ -113,6 +114,7 @@ TABLE: dict[str, Row] = {
         "max_unfinished": (0, -1, 1.5, "5"),
         "on_error": ("ignore", None, 5, {"retry": 3}),
         "max_deliveries": (0, -1, 1.5, "5"),
+        "shared_memory": NO_SIZE[1:],
         "backoff": (5, "text"),
     },
     # --- a run
@@ -289,6 +291,7 @@ TABLE: dict[str, Row] = {
         "on_error": ("ignore", None, 5, {"retry": 3}),
         "max_deliveries": (0, -1, 1.5, "5", True),
         "codec": ("json", None, 5, {}, {"json": "a:B"}, {"msgspec": "B"}),
+        "shared_memory": NO_SIZE,
     },
     "SubscribeTo": {
         "to": NO_TEXT,  # whether there is such a stage is seen when the topology is complete

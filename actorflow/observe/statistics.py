@@ -42,6 +42,9 @@ class StageStatistics:
         retried: events handed to `handle_events` again in the same life, after it had failed.
         skipped: events given up, and dropped, as `on_error` says.
         dead_lettered: events given up, and kept as dead letters.
+        large_shared: buffers of 64 KiB and more that went to consumers in shared memory.
+        large_piped: such buffers that went by pipe: there was no room, or the consumer had not
+            taken that memory yet.
         busy, starved, blocked: seconds in callbacks, waiting for input, waiting for demand.
         busy_for: seconds since the callback in hand began, or 0 when none is in hand.
         in_hand: events in the callback in hand.
@@ -76,6 +79,8 @@ class StageStatistics:
     retried: int
     skipped: int
     dead_lettered: int
+    large_shared: int
+    large_piped: int
     busy: float
     starved: float
     blocked: float
@@ -153,6 +158,8 @@ _PLAIN = (
     "retried",
     "skipped",
     "dead_lettered",
+    "large_shared",
+    "large_piped",
     "protocol_errors",
     "messages_dropped",
     "log_dropped",

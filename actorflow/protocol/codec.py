@@ -3,7 +3,8 @@
 Pickle gives everything back as it was; msgpack has no tuples, classes or bytearrays, and to find
 out that a batch has none takes longer than to pickle it. So ``auto`` asks msgpack only where it is
 the faster one in spite of that: for text, and for integers past 32 bits. ``benchmarks/codecs.py``
-measures it.
+measures it. Where producer and consumer share memory, pickles leave their large buffers there
+(``blobs``, see `large.py`).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import _thread
 import io
 import pickle
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from functools import cache
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -19,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import msgpack
 
 from actorflow.errors import EventNotEncodable, OptionError, Undecodable
+from actorflow.protocol.framing import LARGE
 from actorflow.records import dataclass
 
 __all__ = [
@@ -36,10 +39,17 @@ __all__ = [
 
 @dataclass(slots=True)
 class Encoded:
-    """A body and the name of the codec that made it. Not frozen: one is made per batch."""
+    """A body and the name of the codec that made it. Not frozen: one is made per batch.
+
+    Args:
+        codec: its name.
+        body: the bytes.
+        places: the blobs that the body refers to, to be lent to whom it is sent, and settled.
+    """
 
     codec: str
     body: bytes
+    places: tuple[int, ...] = ()
 
 
 class _NotPlain(Exception):
@@ -76,6 +86,7 @@ _mine = _PerThread()
 
 
 if TYPE_CHECKING:
+    from actorflow.protocol.blobs import BlobSource, BlobSpace
     from actorflow.protocol.typed import TypedCodec
 
 CODECS = ("auto", "msgpack", "pickle")
@@ -110,6 +121,7 @@ class Encoder:
     Args:
         stage: the stage's name, for the error that names it.
         codec: ``"auto"``, ``"msgpack"``, ``"pickle"``, or what `TypedCodec` is made of.
+        space: where large buffers of pickled events go; None for into the body.
 
     Raises:
         OptionError: there is no such codec.
@@ -120,11 +132,17 @@ class Encoder:
         ('msgpack', 'pickle')
     """
 
-    def __init__(self, stage: str, codec: CodecOption = "auto") -> None:
+    def __init__(
+        self, stage: str, codec: CodecOption = "auto", space: BlobSpace | None = None
+    ) -> None:
         self._stage = stage
         self._codec = codec
+        self._space = space
         self._typed = _typed(codec) if isinstance(codec, Mapping) else None
         self._pickled: set[int] = set()
+        self._large: set[int] = set()
+        """The subscriptions on which a large pickle was sent; on others no large buffer is looked
+        for."""
         self._pack = _new_packer()
 
     def encode(self, ref: int, events: list[Any]) -> Encoded:
@@ -144,19 +162,27 @@ class Encoder:
         elif self._typed is not None:
             return self._encoded(self._typed, events)
         try:
-            return Encoded("pickle", dump(events))
+            if ref in self._large:
+                return self._pickle_large(ref, events)
+            body = dump(events)
+            if self._space is None or len(body) < LARGE:
+                return Encoded("pickle", body)
+            self._large.add(ref)
+            return self._pickle_large(ref, events)
         except Exception as error:
             raise self._not_encodable(events, dump, error) from error
 
     def forget(self, ref: int) -> None:
         """Drop what is remembered of a subscription that ended."""
         self._pickled.discard(ref)
+        self._large.discard(ref)
 
     def _packed_or_pickled(self, ref: int, events: list[Any]) -> Encoded:
         """As msgpack; a subscription that has had what msgpack would change stays with pickle."""
         try:
             body = self._pack(events)
-            if not _may_hold_bytes(body) or _has_no_bytearray(events):
+            large = self._space is not None and len(body) > LARGE
+            if not _may_hold_bytes(body) or _has_no_bytearray(events, nor_large=large):
                 return Encoded("msgpack", body)
         except _CHANGED:
             pass  # not plain data throughout
@@ -175,6 +201,20 @@ class Encoder:
         except Exception as error:
             raise self._not_encodable(events, lambda event: typed.encode([event]), error) from error
 
+    def _pickle_large(self, ref: int, events: list[Any]) -> Encoded:
+        """As `dump`, with large buffers in the space."""
+        from actorflow.protocol.large import BLOBS, Large, dump_large  # few streams have any
+
+        assert self._space is not None
+        made: Large | None = None
+        with suppress(pickle.PicklingError, AttributeError, TypeError):
+            made = dump_large(events, ref, self._space, _dump_into)
+        if made is None or b"__main__" in made.body:
+            if made is not None:
+                self._space.settle(made.places)
+            made = dump_large(events, ref, self._space, _dump_by_value_into)
+        return Encoded(BLOBS if made.places else "pickle", made.body, made.places)
+
     def _not_encodable(
         self, events: list[Any], attempt: Callable[[Any], Any], error: Exception
     ) -> EventNotEncodable:
@@ -183,8 +223,13 @@ class Encoder:
         return EventNotEncodable(self._stage, _qualified(type(culprit)), cause)
 
 
-def decode_events(codec: str, body: bytes) -> list[Any]:
+def decode_events(codec: str, body: bytes, source: BlobSource | None = None) -> list[Any]:
     """Decode a batch.
+
+    Args:
+        codec: what encoded it.
+        body: the bytes.
+        source: where the blobs are that the body refers to; None when there are none.
 
     Raises:
         Undecodable: an unknown codec, damaged bytes, an event whose class cannot be imported here,
@@ -195,11 +240,24 @@ def decode_events(codec: str, body: bytes) -> list[Any]:
             events = msgpack.unpackb(body, strict_map_key=False)
         except Exception as error:
             raise _unreadable(codec, body, error) from error
+    elif source is not None and codec == "blobs":
+        events = _decode_large(body, source)
     else:
         events = decode_value(codec, body)
     if type(events) is not list or not events:
         raise Undecodable("undecodable_body", "a batch is a list of at least one event")
     return events
+
+
+def _decode_large(body: bytes, source: BlobSource) -> Any:
+    from actorflow.protocol.large import load_large
+
+    try:
+        return load_large(body, source)
+    except Undecodable:
+        raise
+    except Exception as error:
+        raise _unreadable("blobs", body, error) from error
 
 
 def _unreadable(codec: str, body: bytes, error: Exception) -> Undecodable:
@@ -287,6 +345,16 @@ def _dump_by_value(value: Any) -> bytes:
         return data.getvalue()
 
 
+def _dump_into(value: Any, file: Any, offer: Callable[[pickle.PickleBuffer], bool]) -> None:
+    pickle.Pickler(file, protocol=5, buffer_callback=offer).dump(value)
+
+
+def _dump_by_value_into(
+    value: Any, file: Any, offer: Callable[[pickle.PickleBuffer], bool]
+) -> None:
+    _pickler_by_value()(file, protocol=5, buffer_callback=offer).dump(value)
+
+
 def _works(attempt: Callable[[Any], Any], event: Any) -> bool:
     try:
         attempt(event)
@@ -305,8 +373,10 @@ def _may_hold_bytes(body: bytes) -> bool:
     return b"\xc4" in body or b"\xc5" in body or b"\xc6" in body
 
 
-def _has_no_bytearray(events: list[Any]) -> bool:
+def _has_no_bytearray(events: list[Any], *, nor_large: bool = False) -> bool:
     """Whether a batch that msgpack took holds no bytearray or memoryview, which become bytes.
+
+    With `nor_large` it is to hold no bytes of `LARGE` and more either.
 
     One pass in C tells for the common batches (`sum` fails on anything but numbers, `join` on
     anything but text), and a walk by levels, still in C, for the rest.
@@ -321,14 +391,16 @@ def _has_no_bytearray(events: list[Any]) -> bool:
             return True
     except TypeError:
         pass  # a mixed batch: look at every value
-    return _walk_has_no_bytearray(events)
+    return _walk_has_no_bytearray(events, nor_large)
 
 
-def _walk_has_no_bytearray(values: Iterable[Any]) -> bool:
+def _walk_has_no_bytearray(values: Iterable[Any], nor_large: bool) -> bool:
     level = list(values)
     while level:
         kinds = set(map(type, level))
         if bytearray in kinds or memoryview in kinds:
+            return False
+        if nor_large and any(type(item) is bytes and len(item) >= LARGE for item in level):
             return False
         deeper: list[Any] = []
         if list in kinds:

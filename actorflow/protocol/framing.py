@@ -9,10 +9,14 @@ from struct import Struct
 
 from actorflow.errors import FrameTooLarge
 
-__all__ = ["LENGTH", "MAX_FRAME", "FrameDecoder", "frame"]
+__all__ = ["LARGE", "LENGTH", "MAX_FRAME", "FrameDecoder", "frame"]
 
 LENGTH = Struct("<I")
 """The length prefix."""
+
+LARGE = 1 << 16
+"""The size in bytes from which a buffer may travel beside its frame, as a blob: below it a pipe
+costs as little. It is also the size from which pickle hands a byte string to its file as it is."""
 
 MAX_FRAME = 1 << 30
 """The longest frame that is accepted, in bytes; a longer one means the stream is not ours."""

@@ -107,7 +107,7 @@ class ConsumingHalf:
         if message.seq != incoming.received + 1:
             expected = incoming.received + 1
             raise ProtocolError("bad_sequence", f"{message.seq}, expected {expected}", message.ref)
-        events = decode_events(message.codec, message.body)
+        events = decode_events(message.codec, message.body, incoming.blobs)
         incoming.received = message.seq
         incoming.open_batches += 1
         incoming.meter.received(len(events), message.seq)

@@ -57,6 +57,8 @@ class Counter(IntEnum):
     RETRIED = 32
     SKIPPED = 33
     DEAD_LETTERED = 34
+    LARGE_SHARED = 35
+    LARGE_PIPED = 36
 
 
 def named(slot: Sequence[int]) -> Mapping[str, int]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from actorflow.dispatch.base import Delivery
 from actorflow.errors import ProtocolError
@@ -29,6 +29,9 @@ from actorflow.stage.producing import ProducingHalf
 from actorflow.stage.restored import KeptEdge, Restored
 from actorflow.stage.spec import StageSpec
 from actorflow.stage.work import CONTROL_LINK, Port
+
+if TYPE_CHECKING:
+    from actorflow.protocol.blobs import BlobSource, BlobSpace
 
 __all__ = ["ExactProducingHalf", "HeldPort"]
 
@@ -111,6 +114,14 @@ class HeldPort:
     def link_counters(self, place: int, role: str) -> LinkSlot:
         """As the driver's."""
         return self._port.link_counters(place, role)
+
+    def blob_space(self, size: int) -> BlobSpace | None:
+        """As the driver's."""
+        return self._port.blob_space(size)
+
+    def blobs(self, link: int) -> BlobSource | None:
+        """As the driver's."""
+        return self._port.blobs(link)
 
     def close(self, link: int) -> None:
         """As the driver's."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from actorflow.protocol.delivery import Attempt, Origin
 from actorflow.protocol.demand import ManualWindow, SubscriptionOptions, Window
@@ -13,6 +13,9 @@ from actorflow.protocol.rate import RateLimit, TokenBucket
 from actorflow.records import dataclass
 from actorflow.stage.behaviour import Subscription
 from actorflow.stage.link_counters import ConsumerMeter, ConsumerTally
+
+if TYPE_CHECKING:
+    from actorflow.protocol.blobs import BlobSource
 
 __all__ = ["Ending", "Incoming", "Taken", "Told"]
 
@@ -36,6 +39,8 @@ class Incoming:
     prefix: bytes
     meter: ConsumerMeter | ConsumerTally
     """Counts what is asked and received on its link."""
+    blobs: BlobSource | None = None
+    """Where large buffers are that its producer leaves out of its bodies."""
     received: int = 0
     finished: int = 0
     acknowledged: int = 0

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from actorflow.dispatch.base import Dispatcher
 from actorflow.errors import OptionError
 from actorflow.protocol.codec import CodecOption, check_codec
+from actorflow.protocol.framing import LARGE
 from actorflow.records import dataclass
 from actorflow.stage.on_error import OnError
 
@@ -21,6 +23,7 @@ __all__ = [
     "SUBSCRIPTION_MODES",
     "DispatcherOption",
     "StageOptions",
+    "bytes_of",
 ]
 
 DispatcherOption = str | type[Dispatcher] | Dispatcher | Mapping[Any, Any]
@@ -32,14 +35,18 @@ DEMAND_MODES = ("forward", "accumulate")
 SUBSCRIPTION_MODES = ("automatic", "manual")
 KEEP_MODES = ("first", "last")
 NO_CONSUMERS = ("buffer", "discard")
+MOST_SHARED = 1 << 40
+
+_UNITS = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
+_SIZE = re.compile(r"([0-9]{1,15}) ?(" + "|".join(_UNITS) + ")")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageOptions:
     """How a stage produces.
 
-    Each is an option of the topology; all but `delivery` and `codec` may be class attributes of the
-    stage, too.
+    Each is an option of the topology; all but `delivery`, `codec` and `shared_memory` may be class
+    attributes of the stage, too.
 
     Args:
         buffer_size: how many emitted events may wait for demand, from 0; None for no limit. The
@@ -59,6 +66,9 @@ class StageOptions:
             None for no limit.
         codec: how emitted events are encoded: ``"auto"``, ``"msgpack"``, ``"pickle"``, or
             ``{"msgspec": "module:Class"}`` where all are of one class.
+        shared_memory: how much memory a stage may share with its consumers, for buffers of 64 KiB
+            and more in what it emits: bytes, or a text such as ``"64 MiB"``; from 64 KiB to 1024
+            GiB, or 0 for none. Only what is used of it takes memory.
         on_error: what becomes of an event for which `handle_events` raises: ``"restart"``,
             ``"retry"``, ``"skip"``, ``"dead_letter"``, or a map from ``retry`` to the options of a
             `Retry`.
@@ -83,6 +93,7 @@ class StageOptions:
     delivery: str = "at_least_once"
     max_unfinished: int | None = 100_000
     codec: CodecOption = "auto"
+    shared_memory: int | str = "64 MiB"
     on_error: str | Mapping[str, Any] | OnError = "restart"
     max_deliveries: int | None = None
 
@@ -101,6 +112,10 @@ class StageOptions:
         if deliveries is not None and (type(deliveries) is not int or deliveries < 1):
             rule = "an integer of at least 1, or none for no limit"
             raise OptionError("max_deliveries", rule, deliveries)
+        shared = bytes_of(self.shared_memory)
+        if shared is None or (shared and not LARGE <= shared <= MOST_SHARED):
+            rule = 'a number of bytes or a text like "64 MiB", from 64 KiB to 1024 GiB, or 0'
+            raise OptionError("shared_memory", rule, self.shared_memory)
         OnError.of(self.on_error)
         _one_of("buffer_keep", self.buffer_keep, KEEP_MODES)
         _one_of("when_no_consumers", self.when_no_consumers, NO_CONSUMERS)
@@ -112,6 +127,28 @@ class StageOptions:
             type(interval) not in (int, float) or not 0 < interval < math.inf
         ):
             raise OptionError("poll_interval", "a number of seconds above 0", interval)
+
+    @property
+    def shared_bytes(self) -> int:
+        """`shared_memory` in bytes."""
+        return bytes_of(self.shared_memory) or 0
+
+
+def bytes_of(size: object) -> int | None:
+    """How many bytes that is; None when it is no size.
+
+    Args:
+        size: a whole number of bytes from 0, or a text of a whole number and a unit: ``B``,
+            ``KiB``, ``MiB`` or ``GiB``.
+
+    Example:
+        >>> bytes_of(4096), bytes_of("64 MiB"), bytes_of("2GiB"), bytes_of("64 MB"), bytes_of(-1)
+        (4096, 67108864, 2147483648, None, None)
+    """
+    if type(size) is int and size >= 0:
+        return size
+    written = _SIZE.fullmatch(size) if isinstance(size, str) else None
+    return None if written is None else int(written[1]) * _UNITS[written[2]]
 
 
 def _one_of(option: str, value: object, accepted: tuple[str, ...]) -> None:

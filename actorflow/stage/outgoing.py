@@ -7,7 +7,7 @@ from dataclasses import field
 from enum import Enum, auto
 from itertools import pairwise
 from math import inf
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from actorflow.dispatch.base import Delivery
 from actorflow.protocol.codec import Encoded, Encoder
@@ -27,6 +27,9 @@ from actorflow.stage.behaviour import Subscription
 from actorflow.stage.counters import Counter
 from actorflow.stage.link_counters import Meter, ProducerMeter, ProducerTally
 from actorflow.stage.work import Port
+
+if TYPE_CHECKING:
+    from actorflow.protocol.blobs import BlobSpace
 
 __all__ = ["Notification", "Outgoing", "OutgoingState", "OutgoingSubscriptions", "Replaces"]
 
@@ -110,10 +113,19 @@ class OutgoingSubscriptions:
         port: where frames go.
         encoder: makes bodies of events.
         counters: the stage's scoreboard slot.
+        space: where the encoder leaves large buffers, or None.
         keep: whether what was sent is kept until it is acknowledged.
     """
 
-    def __init__(self, port: Port, encoder: Encoder, counters: Any, *, keep: bool) -> None:
+    def __init__(
+        self,
+        port: Port,
+        encoder: Encoder,
+        counters: Any,
+        space: BlobSpace | None = None,
+        *,
+        keep: bool,
+    ) -> None:
         self.by_ref: dict[int, Outgoing] = {}
         self.meters: dict[int, ProducerMeter] = {}
         """Of the links that have been announced, and have a place."""
@@ -125,6 +137,7 @@ class OutgoingSubscriptions:
         self._port = port
         self._encoder = encoder
         self._counters = counters
+        self._space = space
 
     def send(self, deliveries: Sequence[Delivery]) -> None:
         """Send each its events; nothing at all when any of them cannot be encoded.
@@ -134,17 +147,21 @@ class OutgoingSubscriptions:
         """
         first = deliveries[0]
         encoded = self._encoder.encode(first.ref, first.events)
-        if len(deliveries) == 1:
+        if len(deliveries) == 1 and not encoded.places:
             self._route(first, encoded)
             return
         bodies = [encoded]
-        for previous, delivery in pairwise(deliveries):
-            # A broadcast shares one list between consumers: it is encoded once.
-            if delivery.events is not previous.events:
-                encoded = self._encoder.encode(delivery.ref, delivery.events)
-            bodies.append(encoded)
-        for delivery, body in zip(deliveries, bodies, strict=True):
-            self._route(delivery, body)
+        try:
+            for previous, delivery in pairwise(deliveries):
+                # A broadcast shares one list between consumers: it is encoded once.
+                if delivery.events is not previous.events or not self._reads(delivery.ref, encoded):
+                    encoded = self._encoder.encode(delivery.ref, delivery.events)
+                bodies.append(encoded)
+            for delivery, body in zip(deliveries, bodies, strict=True):
+                self._lend(delivery.ref, body)
+                self._route(delivery, body)
+        finally:
+            self._settle(bodies)
 
     def send_again(self, delivery: Delivery) -> None:
         """Send a subscription events that it owes its consumer from before (`exactly_once`).
@@ -158,7 +175,9 @@ class OutgoingSubscriptions:
         encoded = self._encoder.encode(delivery.ref, delivery.events)
         batch = UnfinishedBatch(0, delivery.events, delivery.position, delivery.attempt)
         seq = store.sent_again(batch)
+        self._lend(delivery.ref, encoded)
         self._write(outgoing, seq, encoded, delivery.attempt)
+        self._settle([encoded])
         outgoing.meter.sent(len(delivery.events), seq)
 
     def tell(self, ref: int, token: Any) -> None:
@@ -209,6 +228,23 @@ class OutgoingSubscriptions:
         """Drop what is remembered of a subscription that is over."""
         self.by_ref.pop(ref, None)
         self._encoder.forget(ref)
+
+    def _reads(self, ref: int, encoded: Encoded) -> bool:
+        """Whether the consumer of a subscription can reach the blobs of a body."""
+        return not encoded.places or (self._space is not None and self._space.reaches(ref))
+
+    def _lend(self, ref: int, encoded: Encoded) -> None:
+        """The consumer of a subscription, whose link has the same number, has these blobs."""
+        if encoded.places and self._space is not None:
+            self._space.lend(ref, encoded.places)
+
+    def _settle(self, bodies: Sequence[Encoded]) -> None:
+        """Those who are to have the blobs of these bodies have them."""
+        if self._space is None:
+            return
+        # One body may be there several times, as several consumers get it.
+        for encoded in {id(each): each for each in bodies}.values():
+            self._space.settle(encoded.places)
 
     def _route(self, delivery: Delivery, encoded: Encoded) -> None:
         outgoing = self.by_ref[delivery.ref]

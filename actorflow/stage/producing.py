@@ -107,10 +107,12 @@ class ProducingHalf:
         options = spec.options
         self.dispatcher = guarded(build_dispatcher(options.dispatcher))
         self.buffer = Buffer(options.buffer_size, options.buffer_keep)
+        space = port.blob_space(options.shared_bytes)
         self.outgoing = OutgoingSubscriptions(
             port,
-            Encoder(spec.id.name, options.codec),
+            Encoder(spec.id.name, options.codec, space),
             counters,
+            space,
             keep=options.delivery != "at_most_once",
         )
         self.subscriptions = self.outgoing.by_ref

@@ -125,6 +125,7 @@ class Upstream:
         slot = self._port.link_counters(link.place, link.role)
         meter = self._half.tally if slot is None else ConsumerMeter(slot, self._asking.now)
         incoming = Incoming(handle, link.ref, options, window, ask_prefix(link.ref), meter)
+        incoming.blobs = self._port.blobs(link.ref)
         self._asking.begin(incoming, paused=link.paused)
         told = self._replace(incoming, link.replaces)
         self._subscriptions[link.ref] = incoming

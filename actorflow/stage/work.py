@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from actorflow.records import dataclass
 
 if TYPE_CHECKING:
+    from actorflow.protocol.blobs import BlobSource, BlobSpace
     from actorflow.stage.children import ChildKind, ChildRuntime, Observer
     from actorflow.stage.companions import CompanionObserver, CompanionRuntime
     from actorflow.stage.link_counters import LinkSlot
@@ -64,6 +65,16 @@ class Port(Protocol):
             place: the slot, as the link's announcement has it.
             role: ``"producer"`` or ``"consumer"``: which end this is.
         """
+
+    def blob_space(self, size: int) -> BlobSpace | None:
+        """Where large buffers of what the stage emits are put; None for into the bodies.
+
+        Args:
+            size: how many bytes it may have; 0 for none.
+        """
+
+    def blobs(self, link: int) -> BlobSource | None:
+        """Where large buffers of what comes on a link are; None for in the bodies."""
 
     def close(self, link: int) -> None:
         """Nothing more is sent on this link or expected from it; what is queued still leaves."""

@@ -119,6 +119,12 @@ class Recording:
         """This end's half of what is counted on a link; every link has one."""
         return self.link_slots.setdefault(place, [0] * HALF_SIZE) if place >= 0 else None
 
+    def blob_space(self, size: int) -> None:
+        """Large buffers travel in the bodies."""
+
+    def blobs(self, link: int) -> None:
+        """Large buffers are in the bodies."""
+
     def close(self, link: int) -> None:
         """The stage closes its end of a link."""
         self.opened.discard(link)

@@ -151,6 +151,7 @@ class Defaults:
     Args:
         delivery: of the stages; it goes before what their classes say.
         codec: of the stages that emit.
+        shared_memory: of the stages that emit: bytes, or a text such as ``"64 MiB"``; 0 for none.
         restart: of the stages.
         shutdown: of the stages, seconds from 0, ``"brutal_kill"`` or ``"infinity"``.
         start_within: of the stages, seconds above 0.
@@ -167,6 +168,7 @@ class Defaults:
 
     delivery: str | None = None
     codec: CodecOption | None = None
+    shared_memory: int | str | None = None
     restart: str | None = None
     shutdown: float | str | None = None
     start_within: float | None = None
@@ -354,6 +356,7 @@ class StageKeywords(TypedDict, total=False):
     poll_interval: float | None
     delivery: str
     codec: CodecOption
+    shared_memory: int | str
     on_error: str | Mapping[str, Any] | OnError
     max_deliveries: int | None
 

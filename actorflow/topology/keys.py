@@ -118,6 +118,7 @@ BACKOFF = Table(
 
 _DELIVERY = Owned(StageOptions, "delivery")
 _CODEC = Owned(StageOptions, "codec")
+_SHARED_MEMORY = Owned(StageOptions, "shared_memory")
 _RESTART = Owned(ChildSpec, "restart", _CHILD)
 _SHUTDOWN = Owned(ChildSpec, "shutdown", _CHILD)
 _START_WITHIN = Owned(ChildSpec, "start_within", _CHILD)
@@ -193,6 +194,7 @@ DEFAULTS = Table(
     (
         Key("delivery", _DELIVERY, "The stages' `delivery`."),
         Key("codec", _CODEC, "The stages' `codec`."),
+        Key("shared_memory", _SHARED_MEMORY, "The stages' `shared_memory`."),
         Key("restart", _RESTART, "The stages' `restart`."),
         Key("shutdown", _SHUTDOWN, "The stages' `shutdown`."),
         Key("start_within", _START_WITHIN, "The stages' `start_within`."),
@@ -311,6 +313,12 @@ STAGE = Table(
         Key("significant", _SIGNIFICANT, "Whether its end may shut its supervisor down."),
         Key("delivery", _DELIVERY, "What holds for its events when a process dies."),
         Key("codec", _CODEC, "How the events that it emits travel.", kinds=_EMITTING),
+        Key(
+            "shared_memory",
+            _SHARED_MEMORY,
+            "How much memory it may share with its consumers, for [large buffers](payloads.md).",
+            kinds=_EMITTING,
+        ),
         Key(
             "dispatcher",
             DispatcherRule(),

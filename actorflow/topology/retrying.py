@@ -119,7 +119,7 @@ def _source(name: str, letters: Iterable[DeadLetter], before: StageDeclaration) 
     if dispatcher != "broadcast":
         # With a broadcast, others have had these events.
         options["dispatcher"] = dispatcher
-    for option in ("delivery", "codec"):
+    for option in ("delivery", "codec", "shared_memory"):
         if option in before.options:
             options[option] = before.options[option]
     events = [letter.value() for letter in letters]

@@ -42,6 +42,9 @@ HANDLE = Subscription(1, "producer", Incarnation(StageId("peer")), {})
         ("poll_interval", True),
         ("delivery", "twice"),
         ("codec", "json"),
+        ("shared_memory", 65535),
+        ("shared_memory", "64 MB"),
+        ("shared_memory", None),
     ],
 )
 def test_a_bad_option_is_refused(option: str, value: Any) -> None:

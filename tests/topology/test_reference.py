@@ -110,6 +110,7 @@ def test_the_defaults_shown_are_those_that_hold() -> None:
     assert stage_option_names() == (
         "delivery",
         "codec",
+        "shared_memory",
         "dispatcher",
         "max_unfinished",
         "buffer_size",

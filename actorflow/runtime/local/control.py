@@ -18,8 +18,8 @@ from actorflow.runtime.local.descriptors import close_all
 
 __all__ = ["MAX_DESCRIPTORS", "ControlSocket", "control_pair"]
 
-MAX_DESCRIPTORS = 2
-"""How many descriptors one frame may carry: a link's read end and its write end."""
+MAX_DESCRIPTORS = 3
+"""How many descriptors one frame may carry: a link's read end and its write end, and its lane."""
 
 CHUNK = 1 << 16
 """How many bytes one read asks for."""
@@ -212,11 +212,11 @@ class ControlSocket:
                 break
         return frames
 
-    def take_descriptors(self, count: int) -> list[int]:
+    def take_descriptors(self, *counts: int) -> list[int]:
         """The descriptors of the oldest frame that carried some; the caller owns them from now on.
 
         Args:
-            count: how many that frame carries.
+            counts: how many that frame carries: one of these.
 
         Raises:
             OSError: EMFILE when they were lost because this process, at that moment, could open no
@@ -230,10 +230,11 @@ class ControlSocket:
                 "a link's descriptors were lost, as this process may open no more files"
                 " (raise the limit: ulimit -n)",
             )
-        if len(descriptors) != count:
+        if len(descriptors) not in counts:
             close_all(descriptors)
+            announced = " or ".join(map(str, counts))
             raise OSError(
-                errno.EBADMSG, f"{count} descriptors were announced, {len(descriptors)} came"
+                errno.EBADMSG, f"{announced} descriptors were announced, {len(descriptors)} came"
             )
         return descriptors
 

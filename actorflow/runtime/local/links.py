@@ -3,26 +3,38 @@
 from __future__ import annotations
 
 import fcntl
+import os
+import socket
 import sys
 
 from actorflow.protocol.identity import Incarnation
 from actorflow.records import dataclass
-from actorflow.runtime.local.descriptors import close_all, pipe
+from actorflow.runtime.local.descriptors import close_all, keep_from_forks, pipe
+from actorflow.stage.options import StageOptions
 
-__all__ = ["WIDE", "LinkEnds", "WideningBudget", "make_link"]
+__all__ = ["CAN_SHARE", "WIDE", "LinkEnds", "WideningBudget", "make_link", "shares"]
 
 WIDE = 1 << 20
 """The size in bytes that a pipe of events is widened to: what Linux allows without privilege."""
+
+WAITING = 1 << 18
+"""How many bytes of kernel memory a lane asks for, for what a consumer has said and nobody read."""
+
+CAN_SHARE = hasattr(os, "memfd_create") and hasattr(fcntl, "F_ADD_SEALS")
+"""Whether this system has what `blobs` needs: files without a name that nobody can make shorter."""
 
 _PAGE = 4096
 
 
 @dataclass(frozen=True, slots=True)
 class LinkEnds:
-    """A link's descriptors: for each side the one it reads from and the one it writes to."""
+    """A link's descriptors: for each side the one it reads from and the one it writes to.
 
-    producer: tuple[int, int]
-    consumer: tuple[int, int]
+    There may be a third: its end of the lane for large buffers.
+    """
+
+    producer: tuple[int, ...]
+    consumer: tuple[int, ...]
 
 
 class WideningBudget:
@@ -50,11 +62,17 @@ class WideningBudget:
             del self._links[ref]
 
 
-def make_link(*, wide: bool) -> LinkEnds:
-    """Make a link's two pipes; the caller owns the four descriptors.
+def shares(options: StageOptions) -> bool:
+    """Whether a stage with these options shares memory with its consumers, on this system."""
+    return CAN_SHARE and options.shared_bytes > 0 and options.codec in ("auto", "pickle")
+
+
+def make_link(*, wide: bool, lane: bool = False) -> LinkEnds:
+    """Make a link's two pipes; the caller owns the descriptors.
 
     Args:
         wide: whether to widen the pipe of events. The other one carries asks of a few bytes.
+        lane: whether to make a lane, too.
 
     Raises:
         OSError: no more descriptors may be opened; none is left open then.
@@ -65,9 +83,27 @@ def make_link(*, wide: bool) -> LinkEnds:
     except OSError:
         close_all((events_read, events_write))
         raise
+    try:
+        lanes = [(end,) for end in _make_lane()] if lane else [(), ()]
+    except OSError:
+        close_all((events_read, events_write, asks_read, asks_write))
+        raise
     if wide:
         _widen(events_write)
-    return LinkEnds(producer=(asks_read, events_write), consumer=(events_read, asks_write))
+    return LinkEnds(
+        producer=(asks_read, events_write, *lanes[0]),
+        consumer=(events_read, asks_write, *lanes[1]),
+    )
+
+
+def _make_lane() -> tuple[int, int]:
+    """The descriptors of a lane, to give away: the producer's end and the consumer's."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    # What the consumer says may wait for long until it is read.
+    theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, WAITING)
+    ends = ours.detach(), theirs.detach()
+    keep_from_forks(ends)
+    return ends
 
 
 def _widen(descriptor: int) -> None:

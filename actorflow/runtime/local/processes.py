@@ -182,13 +182,15 @@ class Processes:
         consumer: Incarnation,
         to_producer: bytes,
         to_consumer: bytes,
+        *,
+        lane: bool,
     ) -> None:
         """Make a link and give each side its ends; those of a side that has died are closed."""
         sides = self._stages.get(producer), self._stages.get(consumer)
         if sides == (None, None):
             return
         try:
-            ends = make_link(wide=self._budget.take(ref, producer, consumer))
+            ends = make_link(wide=self._budget.take(ref, producer, consumer), lane=lane)
         except OSError as error:
             self._unlinkable(ref, consumer, error)
             return

@@ -108,6 +108,8 @@ class LocalRuntime(Runtime):
         self._observe: Callable[[Observation], None] = _ignore
         self._closed = False
         self._zygote_pid = 0
+        self._sharing: set[StageId] = set()
+        """The stages whose links have lanes."""
 
     def open(self, observe: Callable[[Observation], None]) -> None:
         """Start the zygote and the reactor; stages may be spawned at once, they wait for it.
@@ -149,6 +151,10 @@ class LocalRuntime(Runtime):
         `Exited` that says why. A stage with a place gets a thread of this program instead, and its
         specification as it is.
         """
+        from actorflow.runtime.local.links import shares
+
+        if shares(spec.options):
+            self._sharing.add(child.stage)
         if spec.place is not None:
             self._post(lambda processes: processes.host(child, spec))
             return
@@ -169,9 +175,13 @@ class LocalRuntime(Runtime):
         to_producer: Message,
         to_consumer: Message,
     ) -> None:
-        """Make two pipes; each side gets its message and two descriptors: (read end, write end)."""
+        """Make two pipes; each side gets its message and two descriptors: (read end, write end).
+
+        With a producer that may share memory it gets a third, its end of a lane.
+        """
         frames = encode(to_producer), encode(to_consumer)
-        self._post(lambda processes: processes.link(ref, producer, consumer, *frames))
+        lane = producer.stage in self._sharing
+        self._post(lambda processes: processes.link(ref, producer, consumer, *frames, lane=lane))
 
     def send(self, child: Incarnation, message: Message) -> None:
         """Send a message on the child's control link; dropped when the child is gone."""

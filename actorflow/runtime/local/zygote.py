@@ -34,6 +34,7 @@ import time
 import traceback
 from collections.abc import Callable
 
+import actorflow.runtime.local.blobs  # noqa: F401  (for the stages: imported once for all)
 from actorflow.runtime.local.child import (
     FAILED,
     REHEARSALS,

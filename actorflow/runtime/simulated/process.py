@@ -200,6 +200,12 @@ class SimulatedProcess:
             return None
         return link.producing if role == "producer" else link.consuming
 
+    def blob_space(self, size: int) -> None:
+        """Large buffers travel in the bodies."""
+
+    def blobs(self, link: int) -> None:
+        """Large buffers are in the bodies."""
+
     def close(self, link: int) -> None:
         """Close both ends once the outbox has left; until then, what arrives is still read."""
         end = self.ends.get(link)

@@ -153,7 +153,7 @@ def takes_links(child: Incarnation, spec: Any, control: ControlSocket, counters:
         for frame in control.receive():
             message = decode(frame)
             try:
-                read, write = control.take_descriptors(2)
+                read, write, *_ = control.take_descriptors(2, 3)
             except OSError as error:
                 say(control, f"lost {error.errno}", message.ref)
                 continue
@@ -210,7 +210,7 @@ def short_of_descriptors(
         wait_readable(control)
         for frame in control.receive():
             try:
-                control.take_descriptors(2)
+                control.take_descriptors(2, 3)
             except OSError as error:
                 say(control, f"lost {error.errno}", decode(frame).ref)
                 lost += 1
@@ -225,7 +225,7 @@ def reads_a_link(
     """Takes one link, says so, and reads it to its end."""
     wait_readable(control)
     control.receive()
-    read, _ = control.take_descriptors(2)
+    read, *_ = control.take_descriptors(2, 3)
     say(control, "linked")
     os.set_blocking(read, True)
     while os.read(read, 100):

@@ -203,7 +203,7 @@ def test_a_forked_copy_of_the_host_holds_no_end_of_a_link(watched: Make) -> None
     for ref in range(20):
         one.runtime.send(CONSUMER, Info(ref, "user", "text", bytes(100_000)))
     one.runtime.link(99, CONSUMER, CONSUMER, announce(99), announce(99))
-    here = eventually(lambda: len(descriptors._private) == 4 and descriptors._private, "held")
+    here = eventually(lambda: len(descriptors._private) == 6 and descriptors._private, "held")
     pid = os.fork()
     if not pid:
         os._exit(len([number for number in here if descriptors._is_open(number)]))

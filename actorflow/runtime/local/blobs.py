@@ -1,0 +1,390 @@
+"""Blobs: large buffers that travel in memory which a producer shares with its consumers.
+
+The memory is an anonymous file of the producer's. It has no name, so the system frees it with the
+last process that has it open or mapped, however that process ends. Beside each link there is a
+*lane*, a socket that the supervisor gives to both ends. On it the producer offers its file, as a
+descriptor; the consumer accepts it once it has mapped it, and says which blobs it needs no more.
+Its end of file says that the consumer is gone, and needs none.
+
+Nobody waits for any of it. What is not offered or accepted yet, has no room, or cannot be had from
+the system, travels in the body. The producer reads its lanes when it looks for room.
+"""
+
+from __future__ import annotations
+
+import array
+import ctypes
+import errno
+import fcntl
+import mmap
+import os
+import socket
+from collections import deque
+from collections.abc import Callable, Iterable, MutableSequence
+from functools import partial
+from struct import Struct
+from typing import Any
+from weakref import ref
+
+from actorflow.errors import Undecodable
+from actorflow.protocol.blobs import Loans, pages
+from actorflow.protocol.framing import LARGE
+from actorflow.runtime.local.descriptors import close_all, keep_from_forks
+from actorflow.stage.counters import Counter
+
+__all__ = ["SharedBlobs", "SharedSpace"]
+
+ACCEPTED = (1 << 64) - 1
+"""What a consumer says on its lane when it has mapped the space; any other number is the place of a
+blob that it returns."""
+
+_NUMBER = Struct("<Q")
+_MOST_HEARD = _NUMBER.size * 512
+"""How many bytes are read from a lane at once."""
+
+_RIGHTS = socket.CMSG_SPACE(2 * array.array("i").itemsize)
+_POPULATE_WRITE = 23
+"""MADV_POPULATE_WRITE, which Python does not name yet: have pages, or say that there are none."""
+
+_SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW
+
+
+MOST_LENT = 256
+"""How many blobs one consumer may have at once. A lane holds twice as many returns unread."""
+
+
+class _Lane:
+    """The producer's end of one."""
+
+    __slots__ = ("accepted", "leaving", "rest", "socket")
+
+    def __init__(self, descriptor: int) -> None:
+        self.socket = _socket(descriptor)
+        self.accepted = False
+        self.leaving = False
+        """Whether the subscription is over, so that only returns are waited for."""
+        self.rest = b""
+        """The beginning of a number."""
+
+    def close(self) -> None:
+        close_all((self.socket.detach(),))
+
+
+class SharedSpace:
+    """A producer's space: a file in memory, made when the first large buffer is to be sent.
+
+    Args:
+        size: how large it is, in bytes; what is never used takes no memory.
+        take_lane: takes a link's lane over, or returns -1 where there is none.
+        counters: the stage's scoreboard slot.
+        refuse: is told of a link whose consumer breaks a rule, and which.
+    """
+
+    def __init__(
+        self,
+        size: int,
+        take_lane: Callable[[int], int],
+        counters: MutableSequence[int],
+        refuse: Callable[[int, str], None],
+    ) -> None:
+        self._size = size
+        self._take_lane = take_lane
+        self._counters = counters
+        self._refuse = refuse
+        self._loans = Loans(size)
+        self._lanes: dict[int, _Lane] = {}
+        self._file = -1
+        self._memory: mmap.mmap | None = None
+        self._ready = 0
+        """How many bytes, from its beginning, the system has given pages for."""
+        self._unavailable = False
+
+    def put(self, link: int, data: memoryview) -> int | None:
+        """As `BlobSpace.put`."""
+        fits = self.reaches(link) and self._loans.outstanding(link) < MOST_LENT
+        place = self._take(data.nbytes) if fits else None
+        if place is None or self._memory is None:
+            self._counters[Counter.LARGE_PIPED] += 1
+            return None
+        self._memory[place : place + data.nbytes] = data
+        self._counters[Counter.LARGE_SHARED] += 1
+        return place
+
+    def reaches(self, link: int) -> bool:
+        """As `BlobSpace.reaches`; a consumer that was not offered the space is, for the next time.
+
+        Whoever has not accepted yet may have in the meantime.
+        """
+        lane = self._lanes.get(link)
+        if lane is None:
+            lane = self._offer(link)
+        elif not lane.accepted:
+            self._read(link, lane)
+        return lane is not None and lane.accepted
+
+    def lend(self, link: int, places: Iterable[int]) -> None:
+        """As `BlobSpace.lend`."""
+        for place in places:
+            self._loans.lend(place, link)
+        if link not in self._lanes:
+            # It has left since: what it is sent now it will not read.
+            self._loans.gone(link)
+
+    def settle(self, places: Iterable[int]) -> None:
+        """As `BlobSpace.settle`."""
+        for place in places:
+            self._loans.settle(place)
+
+    def part(self, link: int) -> None:
+        """A link is over. Its lane is kept while its consumer has blobs."""
+        lane = self._lanes.get(link)
+        if lane is not None:
+            lane.leaving = True
+            self._read(link, lane)
+
+    def close(self) -> None:
+        """Give everything back to the system; what consumers have in hand they keep."""
+        for lane in self._lanes.values():
+            lane.close()
+        self._lanes.clear()
+        self._memory = None
+        if self._file >= 0:
+            close_all((self._file,))
+            self._file = -1
+
+    @property
+    def taken(self) -> int:
+        """How many bytes are lent, after a look at what has been returned."""
+        self._collect()
+        return self._loans.taken
+
+    # --- memory -----------------------------------------------------------------------------------
+
+    def _take(self, size: int) -> int | None:
+        """Room for so many bytes that has pages behind it."""
+        self._collect()
+        place = self._loans.take(size)
+        if place is not None and not self._prepare(place + pages(size)):
+            self._loans.settle(place)
+            return None
+        return place
+
+    def _prepare(self, end: int) -> bool:
+        """Whether the space has pages up to here: to write where it has none could be fatal.
+
+        Asked for in one call, they also cost half of what they cost when written to one by one.
+        """
+        memory = self._memory
+        if end <= self._ready or memory is None:
+            return memory is not None
+        try:
+            try:
+                memory.madvise(_POPULATE_WRITE, self._ready, end - self._ready)
+            except OSError as error:
+                if error.errno != errno.EINVAL:
+                    raise
+                # A kernel before 5.14.
+                os.posix_fallocate(self._file, self._ready, end - self._ready)
+        except OSError:
+            return False
+        self._ready = end
+        return True
+
+    def _make(self) -> bool:
+        """Whether there is a file, made at the first call."""
+        if self._memory is None and not self._unavailable:
+            try:
+                flags = os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING
+                self._file = os.memfd_create("actorflow-blobs", flags)
+                keep_from_forks((self._file,))
+                os.ftruncate(self._file, self._size)
+                # Who maps it can rely on its size: a page that is gone would end its process.
+                fcntl.fcntl(self._file, fcntl.F_ADD_SEALS, _SEALS)
+                self._memory = mmap.mmap(self._file, self._size)
+            except OSError:
+                # No descriptor, or no memory, to be had: everything goes by pipe.
+                self._unavailable = True
+                close_all((self._file,) if self._file >= 0 else ())
+                self._file = -1
+        return self._memory is not None
+
+    # --- lanes ------------------------------------------------------------------------------------
+
+    def _offer(self, link: int) -> _Lane | None:
+        """Have a consumer told of the space; None where it cannot be."""
+        if not self._make():
+            return None
+        descriptor = self._take_lane(link)
+        if descriptor < 0:
+            return None
+        lane = _Lane(descriptor)
+        rights = array.array("i", (self._file,)).tobytes()
+        try:
+            lane.socket.sendmsg(
+                [_NUMBER.pack(self._size)], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)]
+            )
+        except OSError:
+            # It does not want any, is gone, or too many descriptors are under way.
+            lane.close()
+            return None
+        self._lanes[link] = lane
+        return lane
+
+    def _collect(self) -> None:
+        for link, lane in list(self._lanes.items()):
+            if lane.leaving or self._loans.outstanding(link):
+                self._read(link, lane)
+
+    def _read(self, link: int, lane: _Lane) -> None:
+        """Take what a consumer has said."""
+        data: bytes | None
+        try:
+            while data := lane.socket.recv(_MOST_HEARD):
+                self._heard(link, lane, lane.rest + data)
+                if len(data) < _MOST_HEARD:
+                    break
+        except BlockingIOError:
+            data = None  # nothing new
+        except OSError:
+            data = b""
+        if data == b"":
+            self._loans.gone(link)
+        if data == b"" or (lane.leaving and not self._loans.outstanding(link)):
+            lane.close()
+            del self._lanes[link]
+
+    def _heard(self, link: int, lane: _Lane, data: bytes) -> None:
+        whole = len(data) - len(data) % _NUMBER.size
+        lane.rest = data[whole:]
+        for (number,) in _NUMBER.iter_unpack(data[:whole]):
+            if number == ACCEPTED:
+                lane.accepted = True
+            elif not self._loans.returned(number, link):
+                self._refuse(link, f"a blob at {number} was returned that was not lent")
+
+
+class SharedBlobs:
+    """A consumer's side of its producer's space.
+
+    Each blob is mapped as if it had been copied: who writes to it, writes to a copy of that page
+    which only this process has. What was written is forgotten when the blob is returned.
+
+    Args:
+        lane: the consumer's end; taken over.
+    """
+
+    def __init__(self, lane: int) -> None:
+        self._lane = _socket(lane)
+        self._memory: mmap.mmap | None = None
+        self._size = 0
+        self._out: dict[int, ref[Any]] = {}
+        self._returns: deque[bytes] = deque()
+        self._closing = False
+        # A process that the stage forks has copies of its views, which are not its own to return.
+        self._owner = os.getpid()
+        # Views may go at any moment, also when the interpreter ends and globals are gone.
+        self._pid = os.getpid
+        self._pages = pages
+        self._pack = _NUMBER.pack
+        self._forget = mmap.MADV_DONTNEED
+
+    def fileno(self) -> int:
+        """The lane's descriptor, to wait for the offer; -1 when closed."""
+        return self._lane.fileno()
+
+    def take_offer(self) -> bool:
+        """Map what the producer offers, and say so; False when nothing more comes on the lane.
+
+        Then the lane is to be watched no more, and `not_offered` to be called.
+        """
+        cloexec = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
+        try:
+            data, ancillary, _, _ = self._lane.recvmsg(_NUMBER.size, _RIGHTS, cloexec)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        files = array.array("i")
+        for _, _, rights in ancillary:
+            files.frombytes(rights[: len(rights) - len(rights) % files.itemsize])
+        try:
+            if not data or not files or self._memory is not None:
+                return False
+            self._map(files[0])
+            self._lane.send(self._pack(ACCEPTED))
+        except OSError:
+            # No memory or no descriptor to be had: by pipe, then. Or the producer is gone.
+            return False
+        finally:
+            close_all(files)
+        return True
+
+    def not_offered(self) -> None:
+        """Nothing more comes on the lane. Without a space it is of no use."""
+        if self._memory is None:
+            self.close()
+
+    def view(self, place: int, size: int) -> memoryview:
+        """As `BlobSource.view`."""
+        memory = self._memory
+        if memory is None or size < LARGE or place % mmap.PAGESIZE or place + size > self._size:
+            detail = f"no blob of {size} bytes can be at {place}"
+            raise Undecodable("undecodable_body", detail)
+        if self._returns:
+            self._send_returns()
+        if place in self._out:
+            raise Undecodable("undecodable_body", f"the blob at {place} is in hand already")
+        # What is between the mapping and all views of this blob, and goes with the last of them.
+        holder = (ctypes.c_ubyte * size).from_buffer(memory, place)
+        self._out[place] = ref(holder, partial(self._unused, place, size))
+        return memoryview(holder).cast("B")
+
+    def close(self) -> None:
+        """The link is over. The lane is kept while there are views."""
+        self._closing = True
+        if not self._out:
+            self._memory = None
+            descriptor = self._lane.detach()
+            if descriptor >= 0:
+                close_all((descriptor,))
+
+    def _map(self, file: int) -> None:
+        if fcntl.fcntl(file, fcntl.F_GET_SEALS) & _SEALS != _SEALS:
+            # Made shorter later, it would end this process at the next look.
+            raise OSError(errno.EINVAL, "a space must be sealed")
+        self._size = os.fstat(file).st_size
+        self._memory = mmap.mmap(file, self._size, access=mmap.ACCESS_COPY)
+
+    def _unused(self, place: int, size: int, holder: ref[Any]) -> None:
+        """The last view is gone: on whatever thread, whatever it was doing."""
+        if self._pid() != self._owner:
+            return
+        memory = self._memory
+        if memory is not None:
+            memory.madvise(self._forget, place, self._pages(size))
+        del self._out[place]
+        self._returns.append(self._pack(place))
+        self._send_returns()
+        if self._closing:
+            self.close()
+
+    def _send_returns(self) -> None:
+        returns = self._returns
+        while returns:
+            number = returns.popleft()
+            try:
+                self._lane.send(number)
+            except BlockingIOError:
+                # So many have not been read yet. The producer will, before it needs the room.
+                returns.appendleft(number)
+                return
+            except OSError:
+                # It is gone, and needs none of them.
+                returns.clear()
+
+
+def _socket(descriptor: int) -> socket.socket:
+    keep_from_forks((descriptor,))
+    end = socket.socket(fileno=descriptor)
+    end.setblocking(False)
+    return end
