@@ -1,7 +1,8 @@
 """The pools of the standard library, doing what `benchmarks.pool` measures.
 
 They cannot submit from within a worker, so tasks return how many they would make, and this program
-submits those: in chunks of a hundred, level by level, which is the best that they can do.
+submits those, level by level: a hundred in a call, which is the best that they can do, or each in a
+call of its own.
 
     python -m benchmarks._pool_rivals executor PLAN     prints tasks per second and seconds per task
 """
@@ -14,11 +15,15 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 from benchmarks._pool_plan import Plan, all_processes, spent_by, work
 
 CHUNK = 100
+
+FEWER = 10
+"""Of how many tasks one is run when each is a call: it takes as much longer."""
 
 Apply = Callable[[Callable[[Any], int], list[Any]], Iterable[int]]
 
@@ -41,15 +46,15 @@ def run_children(chunk: tuple[str, int]) -> int:
     return 0
 
 
-def by_levels(plan: Plan, apply: Apply) -> str:
+def by_levels(plan: Plan, apply: Apply, chunk: int = CHUNK) -> str:
     """Apply the tasks of the sources, then those that they make."""
     list(apply(run_children, [("noop", 1)] * plan.workers))
     processes = all_processes()
     spent, began = spent_by(processes), time.perf_counter()
     numbers = list(range(plan.each))
-    roots = [(plan, numbers[at : at + CHUNK]) for at in range(0, plan.each, CHUNK)]
+    roots = [(plan, numbers[at : at + chunk]) for at in range(0, plan.each, chunk)]
     made = sum(apply(run_chunk, roots * plan.sources))
-    sizes = [CHUNK] * (made // CHUNK) + ([made % CHUNK] if made % CHUNK else [])
+    sizes = [chunk] * (made // chunk) + ([made % chunk] if made % chunk else [])
     list(apply(run_children, [(plan.task, size) for size in sizes]))
     if plan.sources * plan.each + made != plan.total:
         raise AssertionError(f"{made} tasks were made, and not what {plan} says")
@@ -60,7 +65,11 @@ def by_levels(plan: Plan, apply: Apply) -> str:
 def main() -> None:
     """Run one side."""
     side, plan = sys.argv[1], Plan(**json.loads(sys.argv[2]))
-    if side == "executor":
+    if side == "submit":
+        fewer = replace(plan, count=max(plan.sources, plan.count // FEWER))
+        with ProcessPoolExecutor(plan.workers) as executor:
+            print(by_levels(fewer, executor.map, chunk=1))
+    elif side == "executor":
         with ProcessPoolExecutor(plan.workers) as executor:
             print(by_levels(plan, executor.map))
     else:

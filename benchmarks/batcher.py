@@ -7,6 +7,9 @@ rejections    items per second that find no room
 shutdown      seconds to process and answer 10 000 items that wait, by a flush
 policies      in virtual time: Poisson arrivals, Zipf keys, Erlang processing, a connection that
               takes 300 ms the first time and 1 ms afterwards, 10 % errors
+upstream      the long run of batch-aint-one's own simulator, in virtual time: 500 items per second,
+              one batch of a key at a time, 10 % of acquisitions and of batches fail; it has to keep
+              up, with more than one item in a batch
 
 python -m benchmarks.batcher
 python -m benchmarks.batcher --part trips --part items --rounds 5 --json
@@ -31,7 +34,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from actorflow import Batcher, BatchFailed, BatchRejected, Producer, Run, Topology
+from actorflow import (
+    Batcher,
+    BatchFailed,
+    BatchRejected,
+    Producer,
+    ResourceAcquisitionFailed,
+    Run,
+    Topology,
+)
 from actorflow.stages.batcher import Balanced, Duration, Immediate, Limits, Size
 from actorflow.stages.batcher.commands import Acquire, Answer, Process, Release
 from actorflow.stages.batcher.core import BatcherCore
@@ -153,7 +164,7 @@ def flood(submit: Callable[[int], Future[Any]], items: int, at_once: int = 500) 
 
 def run_items(items: int, rounds: int) -> list[Row]:
     """Each kind of worker, few keys and many, and calls to a stage that echoes."""
-    cases = [("inline", 1), ("thread", 1), (1, 1), ("inline", 1000)]
+    cases = [("inline", 1), ("thread", 1), (1, 1), ("inline", 1000), ("inline", 100_000)]
     rates: dict[str, list[float]] = {}
     costs: dict[str, list[float]] = {}
     for _ in range(rounds):
@@ -163,7 +174,8 @@ def run_items(items: int, rounds: int) -> list[Row]:
             before = cpu_seconds(pid)
             rate = flood(partial(echo, run), items)
             rates.setdefault("calls to a stage that echoes", []).append(rate)
-            costs.setdefault("calls to a stage that echoes", []).append(cpu_seconds(pid) - before)
+            spent = (cpu_seconds(pid) - before) / items
+            costs.setdefault("calls to a stage that echoes", []).append(spent)
         for workers, keys in cases:
             what = f"workers {workers}, keys {keys}"
             limits = Limits(max_batch_queue_size=1000)
@@ -173,16 +185,19 @@ def run_items(items: int, rounds: int) -> list[Row]:
                 assert batcher.run is not None
                 pid = pid_of(batcher.run.which_children(), "batcher")
                 before = cpu_seconds(pid)
-                rate = flood(lambda item, k=keys: batcher.submit(item % k, item), items)
+                # Each key comes at least once.
+                count = items if keys <= items or items < 1000 else keys
+                rate = flood(lambda item, k=keys: batcher.submit(item % k, item), count)
                 rates.setdefault(what, []).append(rate)
-                costs.setdefault(what, []).append(cpu_seconds(pid) - before)
+                spent = cpu_seconds(pid) - before
+                costs.setdefault(what, []).append(spent / count)
     return [
         Row(
             "items",
             what,
             statistics.median(each),
             "items/s",
-            {"microseconds": 1e6 * statistics.median(costs[what]) / items},
+            {"microseconds": 1e6 * statistics.median(costs[what])},
         )
         for what, each in rates.items()
     ]
@@ -235,16 +250,39 @@ POLICIES = {
 }
 
 
-class Load:
-    """A core under load: every time is virtual, every chance is drawn from a seed."""
+def rate_at(load: float) -> float:
+    """Items per second that are this share of what the hottest key can have processed at most."""
+    hottest = 1 / sum(1 / n for n in range(1, KEYS + 1))
+    return load * CONCURRENCY * LOAD_BATCH / MEAN / hottest
 
-    def __init__(self, policy: Any, load: float, items: int, seed: int) -> None:
+
+class Load:
+    """A core under load: every time is virtual, every chance is drawn from a seed.
+
+    Args:
+        policy: the batcher's.
+        rate: items per second that come.
+        concurrency: batches of one key at a time.
+        items: how many come.
+        seed: of every chance.
+        refused: the share of acquisitions that fail.
+    """
+
+    def __init__(
+        self,
+        policy: Any,
+        rate: float,
+        *,
+        concurrency: int,
+        items: int,
+        seed: int,
+        refused: float = 0.0,
+    ) -> None:
         self.dice = random.Random(seed)
-        # Of what the hottest key, which has the first weight, can have processed in full batches.
-        share = 1 / sum(1 / n for n in range(1, KEYS + 1))
-        self.rate = load * CONCURRENCY * LOAD_BATCH / MEAN / share
+        self.rate = rate
+        self.refused = refused
         limits = Limits(
-            max_batch_size=LOAD_BATCH, max_key_concurrency=CONCURRENCY, max_batch_queue_size=1000
+            max_batch_size=LOAD_BATCH, max_key_concurrency=concurrency, max_batch_queue_size=1000
         )
         self.core = BatcherCore(policy, limits, acquires=True)
         self.weights = [1 / n for n in range(1, KEYS + 1)]
@@ -254,7 +292,7 @@ class Load:
         self.now = 0.0
         self.came: dict[int, float] = {}
         self.latencies: list[float] = []
-        self.batches = 0
+        self.batches = self.batched = 0
         self.resource_seconds = 0.0
         self.items = items
 
@@ -272,7 +310,8 @@ class Load:
             self.obey()
         ordered = sorted(self.latencies)
         return {
-            "mean batch": self.items / self.batches,
+            "items/s": self.items / self.now,
+            "mean batch": self.batched / self.batches,
             "p50 ms": 1000 * ordered[len(ordered) // 2],
             "p99 ms": 1000 * ordered[int(len(ordered) * 0.99)],
             "resource ms": 1000 * self.resource_seconds / self.items,
@@ -306,9 +345,17 @@ class Load:
             takes = 0.001 if command.key in self.connected else 0.3
             self.connected.add(command.key)
             self.resource_seconds += takes
+            if self.dice.random() < self.refused:
+                refusal = ResourceAcquisitionFailed("drawn")
+                self.at(
+                    self.now + takes,
+                    lambda: self.core.acquisition_failed(number, refusal, self.now),
+                )
+                return
             self.at(self.now + takes, lambda: self.core.acquired(number, "lease", self.now))
         elif isinstance(command, Process):
             self.batches += 1
+            self.batched += len(command.inputs)
             takes = self.dice.gammavariate(2, MEAN / 2)
             self.resource_seconds += takes
             error = BatchFailed("drawn") if self.dice.random() < 0.1 else None
@@ -323,9 +370,29 @@ def run_policies(items: int, rounds: int) -> list[Row]:
     rows = []
     for name, policy in POLICIES.items():
         for load in (0.2, 0.5, 0.8, 0.95):
-            found = [Load(policy, load, items, seed).run() for seed in range(rounds)]
+            found = [
+                Load(policy, rate_at(load), concurrency=CONCURRENCY, items=items, seed=seed).run()
+                for seed in range(rounds)
+            ]
             more = {key: statistics.median(each[key] for each in found) for key in found[0]}
             rows.append(Row("policies", f"{name}, load {load}", more.pop("p50 ms"), "ms", more))
+    return rows
+
+
+UPSTREAM_RATE, FEWEST = 500.0, 5_000
+
+
+def run_upstream(items: int, rounds: int) -> list[Row]:
+    """The upstream's own long run, and the two things that it asserts."""
+    rows = []
+    for seed in range(rounds):
+        count = max(items, FEWEST)
+        load = Load(Immediate(), UPSTREAM_RATE, concurrency=1, items=count, seed=seed, refused=0.1)
+        found = load.run()
+        rate = found.pop("items/s")
+        if abs(rate / UPSTREAM_RATE - 1) > 0.1 or found["mean batch"] <= 1:
+            raise AssertionError(f"{rate} items/s of {UPSTREAM_RATE}, {found}")
+        rows.append(Row("upstream", f"immediate, seed {seed}", rate, "items/s", found))
     return rows
 
 
@@ -337,8 +404,16 @@ PARTS: dict[str, Callable[[int, int], list[Row]]] = {
     "rejections": run_rejections,
     "shutdown": run_shutdown,
     "policies": run_policies,
+    "upstream": run_upstream,
 }
-ITEMS = {"trips": 800, "items": 20_000, "rejections": 5_000, "shutdown": 10_000, "policies": 5_000}
+ITEMS = {
+    "trips": 800,
+    "items": 20_000,
+    "rejections": 5_000,
+    "shutdown": 10_000,
+    "policies": 5_000,
+    "upstream": 100_000,
+}
 
 
 def main() -> int:

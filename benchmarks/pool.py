@@ -11,11 +11,13 @@ Sides alternate, so that a noisy machine is noisy for all:
 
     pool        actorflow's `TaskPool`
     global      the same with ``deal="global"``: what a task makes goes through the scheduler
-    executor    `concurrent.futures.ProcessPoolExecutor`
-    mppool      `multiprocessing.Pool`
+    executor    `concurrent.futures.ProcessPoolExecutor`, a hundred tasks in a call
+    mppool      `multiprocessing.Pool`, likewise
+    submit      `ProcessPoolExecutor`, each task a call of its own
 
-The last two cannot submit from within a worker, so tasks return what they would make, and the
-program submits it: in chunks of a hundred, level by level, which is the best that they can do.
+The last three cannot submit from within a worker, so tasks return what they would make, and the
+program submits it, level by level. A hundred in a call is the best that they can do: nobody knows
+which of them is done, or has failed.
 
     python -m benchmarks.pool
     python -m benchmarks.pool --shape window --task spin --workers 2 --rounds 5 --json
@@ -42,7 +44,9 @@ from actorflow import Consumer, Producer, Subscription, Topology
 from actorflow.stages.pool import Pipeline, Query, TaskContext, TaskPool, TaskPoolHandle
 from benchmarks._pool_plan import SHAPES, TASKS, Plan, all_processes, spent_by, work
 
-POLL = 0.02
+POLL = (0.001, 0.1)
+"""Seconds between two looks at how far the pool is: the fewest, the most. To look takes time."""
+
 SAMPLED = 20
 """Of so many admitted tasks one tells how long it waited."""
 
@@ -163,7 +167,10 @@ def run_pool(plan: Plan, deal: str = "local") -> Measured:
             run.set_demand(f"source/{index}", "forward")
         wanted = plan.total + plan.sources * -(-plan.each // SAMPLED)
         while (result := pool.query("tasks", timeout=60)).executed < wanted:
-            time.sleep(POLL)
+            # Half of what it seems to take still: few looks, and a last one that is in time.
+            left = (wanted - result.executed) / max(1, result.executed)
+            half = left * (time.perf_counter() - began) / 2
+            time.sleep(min(max(half, POLL[0]), POLL[1]))
         seconds = time.perf_counter() - began
         return Measured(
             rate=plan.total / seconds,
@@ -208,6 +215,7 @@ SIDES: dict[str, Callable[[Plan], Measured]] = {
     "global": lambda plan: run_pool(plan, "global"),
     "executor": lambda plan: run_rival(plan, "executor"),
     "mppool": lambda plan: run_rival(plan, "mppool"),
+    "submit": lambda plan: run_rival(plan, "submit"),
 }
 
 
@@ -278,7 +286,7 @@ def _row(plan: Plan, side: str, measured: list[Measured], base: list[float]) -> 
     )
 
 
-COUNTS = {"noop": 20_000, "spin": 10_000, "sleep": 1000}
+COUNTS = {"noop": 100_000, "spin": 10_000, "sleep": 2000}
 """How many tasks of each kind come from the sources."""
 
 

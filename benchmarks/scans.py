@@ -3,7 +3,8 @@
 * ``throughput``: integers through scans that keep the latest, by their number and `max_buffer`:
   elements per second, processor time and voluntary context switches (wake-ups) per element.
 * ``payload``: the same with larger elements; each batch is encoded once however many scans get it.
-  Eight scans are compared with one, where eight times the bytes would be an eighth of the rate.
+  Eight scans are compared with one, where eight times the bytes would be an eighth of the rate. Of
+  the rivals, pipes encode for each scan, or once.
 * ``joins``: scans that are added and finish at once, per second.
 * ``fairness``: how late a fast scan's values are while a slow one holds it back.
 
