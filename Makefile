@@ -46,8 +46,8 @@ check: $(VENV)/dev.stamp  ## Lint, formatting, types, and who may import whom.
 	$(BIN)/lint-imports --no-logo
 
 .PHONY: bench
-bench: $(VENV)/bench.stamp  ## Run the benchmarks: ARGS='…'.
-	$(BIN)/python -m benchmarks $(ARGS)
+bench: $(VENV)/bench.stamp  ## Run the benchmarks, with a report in build/bench: ARGS='--quick …'.
+	$(BIN)/actorflow bench --output build/bench $(ARGS)
 
 .PHONY: simulate
 simulate: $(VENV)/dev.stamp  ## Run whole topologies under the simulator: SEEDS=1000.

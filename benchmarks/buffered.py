@@ -18,197 +18,34 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import functools
-import json
-import os
-import socket
-import statistics
-import struct
-import sys
-import tempfile
-import threading
+import itertools
 import time
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any, Literal
+from functools import partial
+from typing import Any
 
 from actorflow import Consumer, Producer, SubscribeTo, Topology
 from actorflow.stages.buffered import AsyncStage
-from actorflow.stages.sources import Items, Range
-from benchmarks._database import Address, Database, select, select_blocking, served
+from actorflow.stages.sources import Range
+from benchmarks._buffered_delay import PATIENCE, delay
+from benchmarks._buffered_story import story
+from benchmarks._suite import (
+    Chart,
+    Finding,
+    Part,
+    Result,
+    alternate,
+    parser,
+    publish,
+    quotients,
+    series,
+)
 
-PARTS = ("delay", "timers", "claims", "story")
-TARGET = 1.5
-"""The busy body's p99 of the delay, over the idle body's."""
-
-SENT = "<d"
-PATIENCE = 120.0
 CONCURRENCY = 5
-CLAIMS = ("total", "window")
+LIMITS = {"total": CONCURRENCY, "window": CONCURRENCY + 1}
+"""The most that may be claimed, by the way to claim."""
 
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One line of the report."""
-
-    part: str
-    side: str
-    figures: dict[str, float]
-
-
-def spin(seconds: float) -> None:
-    """Keep a processor busy in pure Python."""
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        pass
-
-
-# --- delay ----------------------------------------------------------------------------------------
-
-Body = Literal["idle", "bystander busy", "busy", "busy in a thread"]
-"""Who is busy; a bystander is a stage that has nothing to do with the calls. It shows what a busy
-process costs on this machine, whatever it works on."""
-
-
-async def probe(folder: str, count: int, body: Body, item: str) -> Any:
-    """The body's event, or the delays of so many datagrams."""
-    if item == "body":
-        return "body"
-    stop = threading.Event()
-    thread = threading.Thread(target=_spin_until, args=(stop,))
-    if body == "busy in a thread":
-        thread.start()
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as inbox:
-        inbox.setblocking(False)
-        inbox.bind(os.path.join(folder, "probe"))
-        loop = asyncio.get_running_loop()
-        delays = []
-        for _ in range(count):
-            (sent,) = struct.unpack(SENT, await loop.sock_recv(inbox, 64))
-            delays.append(time.monotonic() - sent)
-    stop.set()
-    Path(folder, "done").touch()
-    return delays
-
-
-def _spin_until(stop: threading.Event) -> None:
-    while not stop.is_set():
-        pass
-
-
-class Bystander(Producer):
-    """Works as long as the probe runs, and gives nothing."""
-
-    def __init__(self, folder: str) -> None:
-        self.done = os.path.join(folder, "done")
-
-    def on_start(self) -> None:
-        """Begin as soon as it has started."""
-        self.send_after(0, "begin")
-
-    def handle_info(self, message: Any) -> None:
-        """Work."""
-        while not os.path.exists(self.done):
-            spin(0.002)
-        self.finish()
-
-
-class Beside(Consumer):
-    """Works, or waits, as long as the probe runs; then keeps what that has measured."""
-
-    def __init__(self, folder: str, busy: bool) -> None:
-        self.done = os.path.join(folder, "done")
-        self.busy = busy
-
-    def handle_events(self, events: list[Any], subscription: Any) -> None:
-        """Take the body's event, then the delays."""
-        (event,) = events
-        if event != "body":
-            self.set_result(event)
-            return
-        Path(self.done).with_name("begun").touch()
-        while not os.path.exists(self.done):
-            if self.busy:
-                spin(0.002)
-            else:
-                time.sleep(0.002)
-
-
-def measure_delays(count: int, body: Body) -> list[float]:
-    """The delays of so many datagrams, a millisecond or two apart, in seconds."""
-    with tempfile.TemporaryDirectory() as folder:
-        topology = (
-            Topology("delay")
-            .stage("items", Items, args={"items": ["body", "probe"]})
-            .stage(
-                "calls",
-                AsyncStage,
-                args={
-                    "run": functools.partial(probe, folder, count, body),
-                    "concurrency": 2,
-                },
-                subscribe_to=["items"],
-            )
-            .stage(
-                "body",
-                Beside,
-                args={"folder": folder, "busy": body == "busy"},
-                subscribe_to=[SubscribeTo("calls", max_demand=1, min_demand=0)],
-            )
-        )
-        if body == "bystander busy":
-            topology = topology.stage("bystander", Bystander, args={"folder": folder})
-        with topology.start() as run:
-            for name in ("probe", "begun"):
-                _wait_for(Path(folder, name))
-            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as outbox:
-                outbox.connect(os.path.join(folder, "probe"))
-                for number in range(count):
-                    time.sleep(0.001 + number % 7 * 0.0002)
-                    outbox.send(struct.pack(SENT, time.monotonic()))
-            delays: list[float] = run.wait(timeout=PATIENCE)["body"]
-    return delays
-
-
-def _wait_for(path: Path) -> None:
-    until = time.monotonic() + PATIENCE
-    while not path.exists():
-        if time.monotonic() > until:
-            raise TimeoutError(f"{path.name} does not begin")
-        time.sleep(0.001)
-
-
-def delay(rounds: int, *, quick: bool) -> list[Row]:
-    """The delays of all rounds together, for each body."""
-    sides: tuple[Body, ...] = ("idle", "busy")
-    if not quick:
-        sides = ("idle", "bystander busy", "busy", "busy in a thread")
-    found: dict[Body, list[list[float]]] = {side: [] for side in sides}
-    for _ in range(rounds):
-        for side in sides:
-            found[side].append(measure_delays(20 if quick else 500, side))
-    rows = []
-    idle = 1.0
-    for side in sides:
-        of_rounds = [_percentiles(delays) for delays in found[side]]
-        figures = {
-            name: statistics.median(each[name] for each in of_rounds) for name in of_rounds[0]
-        }
-        idle = figures["p99_us"] if side == "idle" else idle
-        rows.append(Row("delay", side, {**figures, "p99_over_idle": figures["p99_us"] / idle}))
-    return rows
-
-
-def _percentiles(delays: list[float]) -> dict[str, float]:
-    ordered = sorted(each * 1e6 for each in delays)
-    last = len(ordered) - 1
-    return {
-        "p50_us": ordered[last // 2],
-        "p99_us": ordered[round(last * 0.99)],
-        "max_us": ordered[-1],
-    }
-
+CLAIMS = tuple(LIMITS)
+ASYNCIO = "bare asyncio"
 
 # --- timers ---------------------------------------------------------------------------------------
 
@@ -274,25 +111,40 @@ def timers_in_a_stage(count: int, at_once: int, claim: str) -> float:
     return float(seconds)
 
 
-def timers(rounds: int, *, quick: bool) -> list[Row]:
-    """Medians of each side."""
-    count, at_once = (512, 64) if quick else (65_536, 256)
-    of_ours = CLAIMS[:1] if quick else CLAIMS
-    seconds: dict[str, list[float]] = {"asyncio": [], **{claim: [] for claim in of_ours}}
-    for _ in range(rounds):
-        seconds["asyncio"].append(timers_in_asyncio(count, at_once))
-        for claim in of_ours:
-            seconds[claim].append(timers_in_a_stage(count, at_once, claim))
-    floor = statistics.median(seconds["asyncio"])
-    return [
-        Row(
-            "timers",
-            side,
-            {"seconds": median, "per_second": count / median, "over": median / floor},
-        )
-        for side in seconds
-        for median in [statistics.median(seconds[side])]
-    ]
+def timers(rounds: int, *, quick: bool) -> Part:
+    """Both ways to claim, beside bare asyncio."""
+    count, at_once = (2_048, 64) if quick else (65_536, 256)
+    seconds = alternate(
+        {
+            ASYNCIO: partial(timers_in_asyncio, count, at_once),
+            **{claim: partial(timers_in_a_stage, count, at_once, claim) for claim in CLAIMS},
+        },
+        rounds,
+    )
+    return Part(
+        charts=(
+            Chart(
+                title=f"{count:,} calls of 100 µs, {at_once} in flight",
+                unit="calls/s",
+                parameter="",
+                series=tuple(
+                    series(
+                        side if side == ASYNCIO else f"actorflow, claim {side}",
+                        "floor" if side == ASYNCIO else "actorflow",
+                        {"": [count / each for each in found]},
+                    )
+                    for side, found in seconds.items()
+                ),
+            ),
+        ),
+        findings=tuple(
+            Finding(
+                name=f"calls of those of bare asyncio, claim {claim}",
+                rounds=quotients(seconds[ASYNCIO], seconds[claim]),
+            )
+            for claim in CLAIMS
+        ),
+    )
 
 
 # --- claims ---------------------------------------------------------------------------------------
@@ -336,169 +188,95 @@ class Processed(Consumer):
         self.set_result(self.ended)
 
 
-def claims(rounds: int, *, quick: bool) -> list[Row]:
-    """The most that was claimed at any time."""
-    rows = []
-    for claim in CLAIMS[:1] if quick else CLAIMS:
-        limit = CONCURRENCY + (claim == "window")
-        topology = (
-            Topology("claims")
-            .stage("shelf", Shelf, args={"items": 30 if quick else 1_000})
-            .stage(
-                "calls",
-                AsyncStage,
-                args={"run": nap, "concurrency": CONCURRENCY, "claim": claim},
-                subscribe_to=["shelf"],
-            )
-            .stage(
-                "bodies",
-                Processed,
-                args={"seconds": 0.001},
-                subscribe_to=[SubscribeTo("calls", max_demand=1, min_demand=0)],
-            )
-        )
-        with topology.start() as run:
-            results = run.wait(timeout=PATIENCE)
-        changes = sorted([(t, 1) for t in results["shelf"]] + [(t, -1) for t in results["bodies"]])
-        claimed = most = 0
-        for _, change in changes:
-            claimed += change
-            most = max(most, claimed)
-        rows.append(Row("claims", claim, {"limit": limit, "most": most}))
-    return rows
-
-
-# --- story ----------------------------------------------------------------------------------------
-
-
-class Spin(Consumer):
-    """One body at a time."""
-
-    def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
-
-    def handle_events(self, events: list[Any], subscription: Any) -> None:
-        """One body."""
-        spin(self.seconds)
-
-
-def story_in_stages(address: Address, items: int, body: float) -> int:
-    """Ours; returns how many items were claimed at a time."""
+def most_claimed(claim: str, items: int) -> int:
+    """The most items that were taken from the source and not processed, at any time."""
     topology = (
-        Topology("story")
-        .stage("items", Range, args={"stop": items})
+        Topology("claims")
+        .stage("shelf", Shelf, args={"items": items})
         .stage(
-            "select",
+            "calls",
             AsyncStage,
-            args={"run": functools.partial(select, address), "concurrency": CONCURRENCY},
-            subscribe_to=["items"],
+            args={"run": nap, "concurrency": CONCURRENCY, "claim": claim},
+            subscribe_to=["shelf"],
         )
         .stage(
-            "process",
-            Spin,
-            args={"seconds": body},
-            subscribe_to=[SubscribeTo("select", max_demand=1, min_demand=0)],
+            "bodies",
+            Processed,
+            args={"seconds": 0.001},
+            subscribe_to=[SubscribeTo("calls", max_demand=1, min_demand=0)],
         )
     )
     with topology.start() as run:
-        run.wait(timeout=PATIENCE)
-    return CONCURRENCY
+        results = run.wait(timeout=PATIENCE)
+    changes = sorted([(t, 1) for t in results["shelf"]] + [(t, -1) for t in results["bodies"]])
+    most = max(itertools.accumulate(change for _, change in changes))
+    if most > LIMITS[claim]:
+        raise AssertionError(f"{most} items were claimed at once, claim {claim}")
+    return most
 
 
-def story_in_asyncio(address: Address, items: int, body: float) -> int:
-    """`asyncio.gather` with a semaphore, and a lock for the bodies."""
-
-    async def all_of_them() -> None:
-        places, one_body = asyncio.Semaphore(CONCURRENCY), asyncio.Lock()
-
-        async def one(item: int) -> None:
-            async with places:
-                await select(address, item)
-            async with one_body:
-                spin(body)
-
-        await asyncio.gather(*(one(item) for item in range(items)))
-
-    asyncio.run(all_of_them())
-    return items
-
-
-def story_in_futures(address: Address, items: int, body: float) -> int:
-    """A `ThreadPoolExecutor` for the calls, and the bodies in the thread that waits for them."""
-    with ThreadPoolExecutor(CONCURRENCY) as pool:
-        calls = [pool.submit(select_blocking, address, item) for item in range(items)]
-        for call in as_completed(calls):
-            call.result()
-            spin(body)
-    return items
-
-
-STORIES = {
-    "actorflow": story_in_stages,
-    "asyncio.gather": story_in_asyncio,
-    "concurrent.futures": story_in_futures,
-}
+def claims(rounds: int, *, quick: bool) -> Part:
+    """The most that was claimed at any time, against the limit."""
+    items = 100 if quick else 1_000
+    most = alternate({claim: partial(most_claimed, claim, items) for claim in CLAIMS}, rounds)
+    return Part(
+        charts=(
+            Chart(
+                title="The most items that were claimed at once",
+                unit="items",
+                parameter="",
+                better="less",
+                series=(
+                    *(
+                        series(f"limit of {claim}", "floor", {"": [LIMITS[claim]]})
+                        for claim in CLAIMS
+                    ),
+                    *(series(f"claim {claim}", "actorflow", {"": most[claim]}) for claim in CLAIMS),
+                ),
+            ),
+        ),
+        findings=tuple(
+            Finding(
+                name=f"claimed at once of the limit, claim {claim}",
+                rounds=tuple(each / LIMITS[claim] for each in most[claim]),
+                better="less",
+            )
+            for claim in CLAIMS
+        ),
+    )
 
 
-def story(rounds: int, *, quick: bool) -> list[Row]:
-    """Medians of the seconds; clients that the database dropped, of all rounds."""
-    items, body = (3, 0.01) if quick else (20, 0.25)
-    seconds: dict[str, list[float]] = {side: [] for side in STORIES}
-    dropped = dict.fromkeys(STORIES, 0)
-    claimed = dict.fromkeys(STORIES, 0)
-    for _ in range(rounds):
-        for side, tell in STORIES.items():
-            database = Database(idle=0.2)
-            with served(database) as address:
-                began = time.monotonic()
-                claimed[side] = tell(address, items, body)
-                seconds[side].append(time.monotonic() - began)
-            dropped[side] += database.dropped
-    return [
-        Row(
-            "story",
-            side,
-            {
-                "seconds": statistics.median(seconds[side]),
-                "dropped": dropped[side],
-                "of": items * rounds,
-                "claimed_at_once": claimed[side],
-            },
-        )
-        for side in STORIES
-    ]
+# --- all of it ------------------------------------------------------------------------------------
+
+PARTS = {"delay": delay, "timers": timers, "claims": claims, "story": story}
 
 
-# --- the report -----------------------------------------------------------------------------------
-
-MEASURES = {"delay": delay, "timers": timers, "claims": claims, "story": story}
+def measure(options: argparse.Namespace) -> Result:
+    """The parts that are asked for."""
+    whole = Part.joined(
+        PARTS[part](options.rounds, quick=options.quick) for part in options.part or list(PARTS)
+    )
+    return Result(
+        name="buffered",
+        title="The asynchronous stage",
+        measures="How late a call's I/O is served while a body works, from a datagram's sending"
+        " until the call has it; calls that do nothing but wait for 100 µs, beside bare asyncio"
+        " with a semaphore; the most items that are claimed at once, against the limit; and"
+        " connections that a database drops when they are idle, beside asyncio.gather and"
+        " concurrent.futures.",
+        charts=whole.charts,
+        findings=whole.findings,
+    )
 
 
 def main(argv: list[str] | None = None) -> int:
     """Measure and report; returns the exit status."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    options = parser(__doc__, rounds=5)
+    options.add_argument(
+        "--part", choices=PARTS, action="append", help="only this; may be repeated"
     )
-    parser.add_argument("--part", choices=PARTS, action="append", help="only this; may be repeated")
-    parser.add_argument("--rounds", type=int, default=5, help="alternating rounds (default: 5)")
-    parser.add_argument("--quick", action="store_true", help="very little of everything, once")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    options = parser.parse_args(argv)
-    rounds = 1 if options.quick else options.rounds
-    load = os.getloadavg()[0]
-    rows = [
-        row for part in options.part or PARTS for row in MEASURES[part](rounds, quick=options.quick)
-    ]
-    if options.json:
-        report = {"load": load, "rounds": rounds, "rows": [asdict(row) for row in rows]}
-        print(json.dumps(report, indent=2))
-        return 0
-    print(f"rounds {rounds}, load {load:.1f} before; p99 busy over idle should be below {TARGET}")
-    for row in rows:
-        figures = ", ".join(f"{name} {value:,.4g}" for name, value in row.figures.items())
-        print(f"{row.part:8} {row.side:20} {figures}")
-    return 0
+    return publish(measure, options.parse_args(argv))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

@@ -18,14 +18,16 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import psutil
 
-from benchmarks._killed_worker import ITEMS, PEERS
+from benchmarks._killed_worker import ITEMS, PEERS, SECONDS, WORKERS
+from benchmarks._suite import Chart, Missing, Result, alternate, parser, publish, series
+from benchmarks._suite.records import Better
 
 GONE_WITHIN = 2.0
 """Seconds after a program was killed when what it started counts as left behind."""
@@ -88,23 +90,6 @@ def orphans_of(peer: str) -> int:
         return orphans
 
 
-def table(outcomes: Iterable[Outcome]) -> str:
-    """The outcomes for people, and for the README."""
-    rows = [
-        "| | items delivered | seconds | what the caller saw | left behind |",
-        "|---|---|---|---|---|",
-    ]
-    for each in outcomes:
-        if each.saw == "not installed":
-            rows.append(f"| {each.peer} | not installed | | | |")
-            continue
-        took = "" if each.seconds is None else f"{each.seconds:.1f}"
-        rows.append(
-            f"| {each.peer} | {each.delivered} of {ITEMS} | {took} | {each.saw} | {each.orphans} |"
-        )
-    return "\n".join(rows)
-
-
 def _started(peer: str, marker: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-W", "ignore", "-m", "benchmarks._killed_worker", peer, str(marker)],
@@ -129,31 +114,90 @@ def _kill(pids: Iterable[int]) -> None:
             continue  # it has ended by itself
 
 
+QUICK = ("actorflow", "concurrent.futures")
+"""The peers of a quick run: a hang takes all the seconds that there are."""
+
+
+def measure(options: argparse.Namespace) -> Result:
+    """Every peer in turns."""
+    peers = options.peer or (QUICK if options.quick else list(PEERS))
+    found = alternate(
+        {peer: partial(outcome_of, peer, options.seconds) for peer in peers}, options.rounds
+    )
+    installed = {
+        peer: outcomes for peer, outcomes in found.items() if outcomes[0].saw != "not installed"
+    }
+    ended = {
+        peer: [each.seconds for each in outcomes if each.seconds is not None]
+        for peer, outcomes in installed.items()
+    }
+    ours = installed.get("actorflow", ())
+    return Result(
+        name="kill_one_worker",
+        title="A worker that is killed",
+        measures=f"{ITEMS} items of {SECONDS:g} s each on {WORKERS} workers. The worker that has"
+        " one of them in hand kills itself with SIGKILL, once: how many items come back, and after"
+        " how long. Then the whole program is killed while it works: how many of its processes"
+        " live on.",
+        charts=(
+            _chart(
+                f"Items that came back, of {ITEMS}",
+                "items",
+                "more",
+                {peer: [each.delivered for each in runs] for peer, runs in installed.items()},
+            ),
+            _chart(
+                "Until it was over",
+                "s",
+                "less",
+                {peer: seconds for peer, seconds in ended.items() if seconds},
+            ),
+            _chart(
+                "Processes that outlive their program",
+                "processes",
+                "less",
+                {peer: [each.orphans for each in runs] for peer, runs in installed.items()},
+            ),
+        ),
+        missing=tuple(
+            Missing(side=peer, why=_why_missing(peer, peers))
+            for peer in PEERS
+            if peer not in installed
+        ),
+        notes=tuple(
+            f"{peer}: the caller saw {outcomes[0].saw}."
+            if outcomes[0].saw != "hangs"
+            else f"{peer} hangs; after {options.seconds:g} s it was ended."
+            for peer, outcomes in installed.items()
+        ),
+        broken=tuple(
+            f"{each.delivered} of {ITEMS} items came back, {each.orphans} processes lived on"
+            for each in ours
+            if each.delivered < ITEMS or each.orphans
+        ),
+    )
+
+
+def _why_missing(peer: str, peers: Collection[str]) -> str:
+    return "not installed" if peer in peers else "not asked for"
+
+
+def _chart(title: str, unit: str, better: Better, values: Mapping[str, Sequence[float]]) -> Chart:
+    sides = [
+        series(peer, "actorflow" if peer == "actorflow" else "peer", {"": found})
+        for peer, found in values.items()
+    ]
+    return Chart(title=title, unit=unit, parameter="", better=better, series=tuple(sides))
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run the peers; returns 1 when actorflow lost an item or left something behind."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.kill_one_worker",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    options = parser(__doc__, rounds=1, quick_rounds=1)
+    options.add_argument(
+        "--peer", choices=PEERS, action="append", help="one of them; all when none"
     )
-    parser.add_argument("--peer", choices=PEERS, action="append", help="one of them; all when none")
-    parser.add_argument("--seconds", type=float, default=10.0, help="how long each may take")
-    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    parser.add_argument("--quick", action="store_true", help="actorflow alone")
-    options = parser.parse_args(argv)
-    peers = options.peer or (["actorflow"] if options.quick else list(PEERS))
-    began = time.monotonic()
-    outcomes = []
-    for peer in peers:
-        print(f"{peer} …", file=sys.stderr, flush=True)
-        outcomes.append(outcome_of(peer, options.seconds))
-    if options.json:
-        print(json.dumps([asdict(each) for each in outcomes]))
-    else:
-        print(table(outcomes))
-    print(f"{time.monotonic() - began:.0f} s", file=sys.stderr)
-    ours = [each for each in outcomes if each.peer == "actorflow"]
-    return int(any(each.delivered < ITEMS or each.orphans for each in ours))
+    options.add_argument("--seconds", type=float, default=10.0, help="how long each may take (10)")
+    return publish(measure, options.parse_args(argv))
 
 
 if __name__ == "__main__":

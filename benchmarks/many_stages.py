@@ -145,11 +145,10 @@ def run_forks(children: int) -> Floor:
 
 def measure(options: argparse.Namespace) -> Result:
     """Each number of stages, beside as many bare children."""
-    rounds = 1 if options.quick else options.rounds
     seconds = 1.0 if options.quick else options.seconds
     counts = options.stages or ([2, WANTED] if options.quick else [2, 20, 50, WANTED])
-    floors = {count: [run_forks(count) for _ in range(rounds)] for count in counts}
-    found = {count: [run_stages(count, seconds) for _ in range(rounds)] for count in counts}
+    floors = {count: [run_forks(count) for _ in range(options.rounds)] for count in counts}
+    found = {count: [run_stages(count, seconds) for _ in range(options.rounds)] for count in counts}
     most = found[max(counts)]
     return Result(
         name="many_stages",
@@ -216,7 +215,7 @@ def _over(found: dict[int, list[Any]], name: str) -> dict[float | str, list[floa
 
 def main(argv: list[str] | None = None) -> int:
     """Measure and print."""
-    options = parser(__doc__, rounds=3)
+    options = parser(__doc__, rounds=3, quick_rounds=1)
     options.add_argument("--stages", type=at_least(2), action="append", help="may be repeated")
     options.add_argument("--seconds", type=float, default=3.0, help="how long they do nothing")
     return publish(measure, options.parse_args(argv))

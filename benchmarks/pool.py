@@ -27,15 +27,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
-import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from itertools import chain
+from functools import partial
 from typing import Any
 
 import psutil
@@ -43,6 +40,20 @@ import psutil
 from actorflow import Consumer, Producer, Subscription, Topology
 from actorflow.stages.pool import Pipeline, Query, TaskContext, TaskPool, TaskPoolHandle
 from benchmarks._pool_plan import SHAPES, TASKS, Plan, all_processes, spent_by, work
+from benchmarks._suite import (
+    Chart,
+    Finding,
+    Part,
+    Result,
+    alternate,
+    at_least,
+    parser,
+    publish,
+    quotients,
+    series,
+)
+from benchmarks._suite.records import Better, Role
+from benchmarks._suite.rounds import percentiles
 
 POLL = (0.001, 0.1)
 """Seconds between two looks at how far the pool is: the fewest, the most. To look takes time."""
@@ -219,120 +230,132 @@ SIDES: dict[str, Callable[[Plan], Measured]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One side of one plan, medians of the rounds.
-
-    Args:
-        shape: how tasks come.
-        task: what they do.
-        workers: how many workers.
-        side: who ran them.
-        rate: tasks per second.
-        per_core: the same for each worker, or for each processor when there are fewer.
-        ratio: of the executor's rate in the same round; 0 when that did not run.
-        cpu: microseconds of all processes for each task.
-        wait_p50: milliseconds from the source to the worker.
-        wait_p99: the same, for one in a hundred.
-        frames: messages between scheduler and workers for each task.
-        stop: milliseconds that the stop of an idle query takes.
-        idle: share of a processor that all processes take without work.
-    """
-
-    shape: str
-    task: str
-    workers: int
-    side: str
-    rate: float
-    per_core: float
-    ratio: float
-    cpu: float
-    wait_p50: float
-    wait_p99: float
-    frames: float
-    stop: float
-    idle: float
-
-
-def compare(plan: Plan, sides: list[str], rounds: int) -> list[Row]:
-    """Alternate the sides."""
-    found: dict[str, list[Measured]] = {side: [] for side in sides}
-    for _ in range(rounds):
-        for side in sides:
-            found[side].append(SIDES[side](plan))
-    base = [each.rate for each in found.get("executor", [])]
-    return [_row(plan, side, measured, base) for side, measured in found.items()]
-
-
-def _row(plan: Plan, side: str, measured: list[Measured], base: list[float]) -> Row:
-    rates = [each.rate for each in measured]
-    waits = sorted(chain.from_iterable(each.waits for each in measured))
-    rate = statistics.median(rates)
-    cores = min(plan.workers, os.cpu_count() or 1)
-    return Row(
-        shape=plan.shape,
-        task=plan.task,
-        workers=plan.workers,
-        side=side,
-        rate=rate,
-        per_core=rate / cores,
-        ratio=statistics.median(a / b for a, b in zip(rates, base, strict=True)) if base else 0.0,
-        cpu=1e6 * statistics.median(each.cpu for each in measured),
-        wait_p50=1e3 * waits[len(waits) // 2] if waits else 0.0,
-        wait_p99=1e3 * waits[len(waits) * 99 // 100] if waits else 0.0,
-        frames=statistics.median(each.frames for each in measured),
-        stop=1e3 * statistics.median(each.stop for each in measured),
-        idle=statistics.median(each.idle for each in measured),
-    )
-
+NAMES: dict[str, tuple[str, Role]] = {
+    "pool": ("TaskPool", "actorflow"),
+    "global": ("TaskPool, deal global", "actorflow"),
+    "executor": ("ProcessPoolExecutor", "peer"),
+    "mppool": ("multiprocessing.Pool", "peer"),
+    "submit": ("ProcessPoolExecutor, a call each", "peer"),
+}
 
 COUNTS = {"noop": 100_000, "spin": 10_000, "sleep": 2000}
 """How many tasks of each kind come from the sources."""
 
+Found = dict[int, dict[str, tuple[Measured, ...]]]
+"""What was measured, by the number of workers and by the side."""
 
-def main() -> int:
-    """Run the comparison and print it."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--shape", action="append", choices=SHAPES, help="may be repeated")
-    parser.add_argument("--task", action="append", choices=TASKS, help="may be repeated")
-    parser.add_argument("--workers", action="append", type=int, help="may be repeated")
-    parser.add_argument("--side", action="append", choices=SIDES, help="may be repeated")
-    parser.add_argument("--rounds", type=int, default=3, help="alternating runs of each")
-    parser.add_argument("--quick", action="store_true", help="only to see that it works")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    options = parser.parse_args()
-    rows = []
+
+def compare(plan: Plan, sides: Sequence[str], rounds: int) -> dict[str, tuple[Measured, ...]]:
+    """Let the sides take turns."""
+    return alternate({side: partial(SIDES[side], plan) for side in sides}, rounds)
+
+
+def measure(options: argparse.Namespace) -> Result:
+    """Every shape and task that is asked for, over the number of workers."""
+    sides = options.side or list(SIDES)
+    parts = []
     for shape in options.shape or (["mixed"] if options.quick else SHAPES):
         for task in options.task or (["noop"] if options.quick else TASKS):
-            for workers in options.workers or ([2] if options.quick else [1, 2, 4, 8]):
-                plan = Plan(shape, task, workers, COUNTS[task])
-                if options.quick:
-                    plan = replace(plan, count=200, burst=100, idle=0.01)
-                rounds = 1 if options.quick else options.rounds
-                rows += compare(plan, options.side or list(SIDES), rounds)
-                if not options.json:
-                    _print(rows[-len(options.side or SIDES) :], first=len(rows) <= len(SIDES))
-    if options.json:
-        print(json.dumps({"python": sys.version, "rows": [asdict(row) for row in rows]}))
-    return 0
+            plans = [_plan(shape, task, workers, options) for workers in _workers(options)]
+            found = {plan.workers: compare(plan, sides, options.rounds) for plan in plans}
+            parts.append(_part(f"{shape}, {task}", found))
+    whole = Part.joined(parts)
+    return Result(
+        name="pool",
+        title="A pool of tasks",
+        measures="Tasks that do nothing (noop), compute for 50 µs (spin) or sleep for 1 ms. They"
+        " come from a source (stateless), every hundredth makes fifty (window), two sources end"
+        " with a burst of six thousand (join), or all of it (mixed). The pools of the standard"
+        " library cannot submit from within a worker: the program submits for them, in chunks of a"
+        " hundred.",
+        charts=whole.charts,
+        findings=whole.findings,
+    )
 
 
-def _print(rows: list[Row], *, first: bool) -> None:
-    if first:
-        load = os.getloadavg()[0]
-        print(f"Python {platform.python_version()}, {os.cpu_count()} cores, load {load:.1f}")
-        print(
-            f"{'shape':>10} {'task':>6} {'workers':>7} {'side':>9} {'tasks/s':>10} {'per core':>10}"
-            f" {'of executor':>11} {'cpu µs':>7} {'p50 ms':>8} {'p99 ms':>8} {'frames':>7}"
-            f" {'stop ms':>7} {'idle':>6}"
+def _workers(options: argparse.Namespace) -> list[int]:
+    return options.workers or ([2] if options.quick else [1, 2, 4, 8])
+
+
+def _plan(shape: str, task: str, workers: int, options: argparse.Namespace) -> Plan:
+    plan = Plan(shape, task, workers, options.count or COUNTS[task])
+    return replace(plan, count=5000, burst=1000, idle=0.1) if options.quick else plan
+
+
+def _part(case: str, found: Found) -> Part:
+    charts = [
+        _chart(f"Tasks per second: {case}", "tasks/s", "more", found, lambda each: each.rate),
+        _chart(
+            f"Processor time of all processes: {case}",
+            "µs/task",
+            "less",
+            found,
+            lambda each: 1e6 * each.cpu,
+        ),
+    ]
+    ours = {
+        at: {side: runs for side, runs in by.items() if runs[0].waits} for at, by in found.items()
+    }
+    if any(ours.values()):
+        charts.append(
+            _chart(
+                f"From the source to a worker, 99th percentile: {case}",
+                "ms",
+                "less",
+                ours,
+                lambda each: 1e3 * percentiles(each.waits)[99],
+            )
         )
-    for row in rows:
-        print(
-            f"{row.shape:>10} {row.task:>6} {row.workers:>7} {row.side:>9} {row.rate:>10,.0f}"
-            f" {row.per_core:>10,.0f} {row.ratio:>11.2f} {row.cpu:>7.1f} {row.wait_p50:>8.2f}"
-            f" {row.wait_p99:>8.2f} {row.frames:>7.3f} {row.stop:>7.2f} {row.idle:>6.1%}",
-            flush=True,
+    findings = [
+        Finding(
+            name=f"of ProcessPoolExecutor: {case}, {workers} workers",
+            rounds=quotients([x.rate for x in by["pool"]], [x.rate for x in by["executor"]]),
         )
+        for workers, by in found.items()
+        if "pool" in by and "executor" in by
+    ]
+    # With the most workers: these are told of the pool itself, and not of each case's tasks.
+    for side, runs in ours[max(ours)].items():
+        findings += [
+            Finding(
+                name=f"{name}, {NAMES[side][0]}: {case}", rounds=values, unit=unit, better="less"
+            )
+            for name, unit, values in (
+                ("messages for each task", "messages", tuple(x.frames for x in runs)),
+                ("stop of an idle query", "ms", tuple(1e3 * x.stop for x in runs)),
+                ("share of a processor without work", "%", tuple(100 * x.idle for x in runs)),
+            )
+        ]
+    return Part(charts=tuple(charts), findings=tuple(findings))
+
+
+def _chart(
+    title: str, unit: str, better: Better, found: Found, value: Callable[[Measured], float]
+) -> Chart:
+    sides = dict.fromkeys(side for by in found.values() for side in by)
+    return Chart(
+        title=title,
+        unit=unit,
+        parameter="workers",
+        better=better,
+        series=tuple(
+            series(
+                *NAMES[side], {at: [value(each) for each in by[side]] for at, by in found.items()}
+            )
+            for side in sides
+        ),
+    )
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the comparison and print it."""
+    options = parser(__doc__, rounds=3)
+    options.add_argument("--shape", action="append", choices=SHAPES, help="may be repeated")
+    options.add_argument("--task", action="append", choices=TASKS, help="may be repeated")
+    options.add_argument("--workers", action="append", type=at_least(1), help="may be repeated")
+    options.add_argument("--side", action="append", choices=SIDES, help="may be repeated")
+    options.add_argument("--count", type=at_least(2), help="how many tasks come from the sources")
+    return publish(measure, options.parse_args(argv))
 
 
 if __name__ == "__main__":

@@ -19,34 +19,46 @@ Sides alternate in each round.
 from __future__ import annotations
 
 import argparse
-import json
-import platform
 import resource
-import statistics
 import subprocess
 import sys
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from actorflow import Consumer, Producer, SubscribeTo, Topology
 from actorflow.stages.scans import DistributeStage, Partial, Scan, latest, take
 from benchmarks._scan_rivals import SIDES
+from benchmarks._suite import (
+    Chart,
+    Finding,
+    Part,
+    Result,
+    Series,
+    alternate,
+    at_least,
+    distribution,
+    parser,
+    publish,
+    quotients,
+    series,
+)
+from benchmarks._suite.records import Role
 
-PARTS = ("throughput", "payload", "joins", "fairness")
 WORKERS = ("process", "pooled", "inline")
 SLOW = 0.005
 """Seconds that the slow scan takes for an element."""
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One line of the report."""
-
-    part: str
-    side: str
-    case: str
-    figures: dict[str, float]
+ROLES: dict[str, Role] = {
+    **dict.fromkeys(WORKERS, "actorflow"),
+    "queues": "peer",
+    "pipes": "floor",
+    "pipes once": "floor",
+    "generators": "floor",
+}
 
 
 class Elements(Producer):
@@ -168,138 +180,240 @@ def run(args: dict[str, Any], count: int, size: int, window: int) -> Used:
 class Case:
     """What every side does."""
 
-    part: str
     scans: int
     room: int
     count: int
     size: int = 0
 
-    def __str__(self) -> str:
-        said = f"{self.scans} scans, max_buffer {self.room}"
-        return f"{said}, {self.size} B" if self.size else said
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What an element cost a side: of a rival only the rate is known.
+
+    Args:
+        rate: elements per second.
+        processor: microseconds of it for an element.
+        switches: how often a process gave the processor up, for an element.
+    """
+
+    rate: float
+    processor: float = 0.0
+    switches: float = 0.0
 
 
-def rival(side: str, case: Case) -> float:
-    """The seconds that a rival takes for the same."""
+def rival(side: str, case: Case) -> Cost:
+    """What a rival takes for the same."""
     numbers = [str(each) for each in (case.scans, case.room, case.count, case.size)]
     command = [sys.executable, "-m", "benchmarks._scan_rivals", side, *numbers]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     total, seconds = done.stdout.split()
     assert int(total) == case.scans * case.count
-    return float(seconds)
+    return Cost(case.count / float(seconds))
 
 
-def measured(case: Case, rounds: int, workers: tuple[str, ...]) -> list[Row]:
-    """Every side of a case."""
-    rates: dict[str, list[float]] = {}
-    costs: dict[str, list[tuple[float, float]]] = {}
-    for _ in range(rounds):
-        for worker in workers:
-            config = {"worker": worker, "max_buffer": case.room}
-            args = {"scans": [latest()] * case.scans, "config": config}
-            nothing = run(args, 1, case.size, case.room)
-            used = run(args, case.count, case.size, case.room)
-            rates.setdefault(worker, []).append(case.count / used.seconds)
-            spent = used.processor - nothing.processor, used.switches - nothing.switches
-            costs.setdefault(worker, []).append((spent[0] / case.count, spent[1] / case.count))
-        for side in SIDES:
-            seconds = rival(side, case)
-            rates.setdefault(side, []).append(case.count / seconds)
-    rows = []
-    for side, found in rates.items():
-        figures = {"per_second": statistics.median(found)}
-        if side in costs:
-            figures["processor_us"] = 1e6 * statistics.median(each for each, _ in costs[side])
-            figures["wake_ups"] = statistics.median(each for _, each in costs[side])
-        rows.append(Row(case.part, side, str(case), figures))
-    return rows
+def ours(worker: str, case: Case) -> Cost:
+    """The same in scans; what a run of nothing costs is not counted."""
+    config = {"worker": worker, "max_buffer": case.room}
+    args = {"scans": [latest()] * case.scans, "config": config}
+    nothing = run(args, 1, case.size, case.room)
+    used = run(args, case.count, case.size, case.room)
+    return Cost(
+        case.count / used.seconds,
+        1e6 * (used.processor - nothing.processor) / case.count,
+        (used.switches - nothing.switches) / case.count,
+    )
 
 
-def joins(count: int, rounds: int) -> list[Row]:
-    """A scan for each element, which ends with it."""
-    rows = []
-    for worker in ("process", "pooled", "inline"):
-        config = {"worker": worker, "max_buffer": 16}
-        used = [
-            run({"next_scans": Guests(), "config": config}, count, 0, 16) for _ in range(rounds)
-        ]
-        rate = statistics.median(count / each.seconds for each in used)
-        rows.append(Row("joins", worker, "a scan for each element", {"per_second": rate}))
-    return rows
+def measured(case: Case, rounds: int, workers: Sequence[str]) -> dict[str, tuple[Cost, ...]]:
+    """Every side of a case, in turns."""
+    sides: dict[str, Callable[[], Cost]] = {each: partial(ours, each, case) for each in workers}
+    sides |= {side: partial(rival, side, case) for side in SIDES}
+    return alternate(sides, rounds)
 
 
-def fairness(count: int) -> list[Row]:
-    """The delays of a fast scan's values beside a slow one, by the size of the buffer."""
-    rows = []
-    for room in (1, 16):
-        args = {"scans": [latest(), Slow()], "config": {"max_buffer": room, "emit": "tagged"}}
-        topology = (
-            Topology("fairness")
-            .stage("elements", Stamped, args={"count": count})
-            .stage(
-                "scans",
-                DistributeStage,
-                args=args,
-                subscribe_to=[SubscribeTo("elements", max_demand=1, min_demand=0)],
-            )
-            .stage("late", Late, subscribe_to=["scans"])
+Found = Mapping[int, Mapping[str, Sequence[Cost]]]
+"""What was measured, by the parameter and by the side."""
+
+
+def _sides(found: Found, value: Callable[[Cost], float], of: Iterable[str]) -> tuple[Series, ...]:
+    return tuple(
+        series(
+            side, ROLES[side], {at: [value(each) for each in by[side]] for at, by in found.items()}
         )
-        with topology.start() as running:
-            delays = running.wait(timeout=600)["late"]
-        figures = {
-            "p50_ms": 1e3 * statistics.median(delays),
-            "p99_ms": 1e3 * sorted(delays)[int(len(delays) * 0.99)],
-            "slow_ms": 1e3 * SLOW,
+        for side in of
+    )
+
+
+def _of_pipes(found: Found, worker: str, unit: str) -> tuple[Finding, ...]:
+    return tuple(
+        Finding(
+            name=f"{worker} of pipes, {unit}: {at:,}",
+            rounds=quotients([x.rate for x in by[worker]], [x.rate for x in by["pipes"]]),
+        )
+        for at, by in found.items()
+    )
+
+
+def throughput(options: argparse.Namespace) -> Part:
+    """Integers, by the number of scans and the room of each."""
+    scans = options.scans or ([1, 4] if options.quick else [1, 2, 4, 8])
+    rooms = options.max_buffer or ([16] if options.quick else [1, 16, 1500])
+    workers = options.worker or (["pooled", "inline"] if options.quick else WORKERS)
+    parts = []
+    for room in rooms:
+        count = max(1, options.count // 20) if room == 1 else options.count
+        found = {each: measured(Case(each, room, count), options.rounds, workers) for each in scans}
+        rates = Chart(
+            title=f"Integers, max_buffer {room:,}",
+            unit="elements/s",
+            parameter="scans",
+            series=_sides(found, lambda each: each.rate, [*workers, *SIDES]),
+        )
+        processor = Chart(
+            title=f"Processor time, max_buffer {room:,}",
+            unit="µs/element",
+            parameter="scans",
+            better="less",
+            series=_sides(found, lambda each: each.processor, workers),
+        )
+        wake_ups = Chart(
+            title=f"Wake-ups, max_buffer {room:,}",
+            unit="per element",
+            parameter="scans",
+            better="less",
+            series=_sides(found, lambda each: each.switches, workers),
+        )
+        findings = _of_pipes(found, workers[0], f"max_buffer {room:,}, scans")
+        parts.append(Part(charts=(rates, processor, wake_ups), findings=findings))
+    return Part.joined(parts)
+
+
+def payload(options: argparse.Namespace) -> Part:
+    """Larger elements; each batch is encoded once however many scans get it."""
+    charts = []
+    findings = []
+    for size in (1 << 16,) if options.quick else (1 << 10, 1 << 16):
+        count = max(20, options.count * 64 // size)
+        found = {
+            scans: measured(Case(scans, 16, count, size), options.rounds, ("process",))
+            for scans in ((1, 4) if options.quick else (1, 8))
         }
-        rows.append(Row("fairness", "process", f"max_buffer {room}", figures))
-    return rows
+        charts.append(
+            Chart(
+                title=f"Elements of {size >> 10} KiB, max_buffer 16",
+                unit="elements/s",
+                parameter="scans",
+                series=_sides(found, lambda each: each.rate, ["process", *SIDES]),
+            )
+        )
+        few, many = ([each.rate for each in by["process"]] for by in found.values())
+        findings.append(
+            Finding(
+                name=f"{max(found)} scans of one, {size >> 10} KiB", rounds=quotients(many, few)
+            )
+        )
+    return Part(charts=tuple(charts), findings=tuple(findings))
 
 
-def rows_of(options: argparse.Namespace) -> list[Row]:
+def joins(options: argparse.Namespace) -> Part:
+    """A scan for each element, which ends with it."""
+    count = 30 if options.quick else 500
+
+    def rate(worker: str) -> float:
+        config = {"worker": worker, "max_buffer": 16}
+        return count / run({"next_scans": Guests(), "config": config}, count, 0, 16).seconds
+
+    found = alternate({worker: partial(rate, worker) for worker in WORKERS}, options.rounds)
+    return Part(
+        charts=(
+            Chart(
+                title="A scan for each element",
+                unit="scans/s",
+                parameter="",
+                series=tuple(
+                    series(worker, "actorflow", {"": rates}) for worker, rates in found.items()
+                ),
+            ),
+        )
+    )
+
+
+def delays_beside_slow(room: int, count: int) -> list[float]:
+    """Milliseconds by which a fast scan's values are late beside a slow one."""
+    args = {"scans": [latest(), Slow()], "config": {"max_buffer": room, "emit": "tagged"}}
+    topology = (
+        Topology("fairness")
+        .stage("elements", Stamped, args={"count": count})
+        .stage(
+            "scans",
+            DistributeStage,
+            args=args,
+            subscribe_to=[SubscribeTo("elements", max_demand=1, min_demand=0)],
+        )
+        .stage("late", Late, subscribe_to=["scans"])
+    )
+    with topology.start() as running:
+        return [1e3 * each for each in running.wait(timeout=600)["late"]]
+
+
+def fairness(options: argparse.Namespace) -> Part:
+    """How late a fast scan's values are, by the size of the buffer."""
+    count = 60 if options.quick else 500
+    found = alternate(
+        {f"max_buffer {room}": partial(delays_beside_slow, room, count) for room in (1, 16)},
+        options.rounds,
+    )
+    return Part(
+        charts=(
+            Chart(
+                title=f"Delay of a fast scan beside one that takes {1e3 * SLOW:g} ms",
+                unit="ms",
+                parameter="percentile",
+                kind="distribution",
+                better="less",
+                series=tuple(
+                    distribution(side, "actorflow", rounds) for side, rounds in found.items()
+                ),
+            ),
+        )
+    )
+
+
+PARTS: dict[str, Callable[[argparse.Namespace], Part]] = {
+    "throughput": throughput,
+    "payload": payload,
+    "joins": joins,
+    "fairness": fairness,
+}
+
+
+def measure(options: argparse.Namespace) -> Result:
     """Every part that is asked for."""
-    rows: list[Row] = []
-    rounds, count = (1, 300) if options.quick else (options.rounds, options.count)
-    numbers = [2] if options.quick else options.scans or [1, 2, 4, 8]
-    rooms = [16] if options.quick else options.max_buffer or [1, 16, 1500]
-    if "throughput" in options.part:
-        for scans in numbers:
-            for room in rooms:
-                less = count // 20 if room == 1 else count
-                workers = ("inline",) if options.quick else WORKERS
-                rows += measured(Case("throughput", scans, room, less), rounds, workers)
-    if "payload" in options.part:
-        for size in (1 << 10, 1 << 16):
-            for scans in (1, 8) if not options.quick else (1,):
-                less = max(20, count * 64 // size)
-                rows += measured(Case("payload", scans, 16, less, size), rounds, ("process",))
-    if "joins" in options.part:
-        rows += joins(20 if options.quick else 500, rounds)
-    if "fairness" in options.part:
-        rows += fairness(20 if options.quick else 500)
-    return rows
+    options.count = options.count or (4_000 if options.quick else 100_000)
+    whole = Part.joined(PARTS[part](options) for part in options.part or list(PARTS))
+    return Result(
+        name="scans",
+        title="A stream to several scans",
+        measures="Every element goes to every scan, each of which keeps the latest and gives it"
+        " back: in processes of their own, in one that they share, or inline. The floors are a pipe"
+        " for each scan, and generators in one process; the peer is a multiprocessing.Queue for"
+        " each.",
+        charts=whole.charts,
+        findings=whole.findings,
+    )
 
 
 def main(argv: list[str] | None = None) -> int:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--part", action="append", choices=PARTS, help="which; all when left out")
-    parser.add_argument("--scans", type=int, action="append", help="how many; 1, 2, 4 and 8")
-    parser.add_argument("--max-buffer", type=int, action="append", help="of each; 1, 16 and 1500")
-    parser.add_argument("--count", type=int, default=100_000, help="how many elements")
-    parser.add_argument("--rounds", type=int, default=3, help="how many turns each side has")
-    parser.add_argument("--quick", action="store_true", help="one turn of a few elements")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    options = parser.parse_args(argv)
-    options.part = options.part or list(PARTS)
-    rows = rows_of(options)
-    if options.json:
-        print(json.dumps({"python": sys.version, "rows": [asdict(row) for row in rows]}))
-        return 0
-    print(f"Python {platform.python_version()}, {options.count:,} elements")
-    for row in rows:
-        figures = "  ".join(f"{name} {value:,.1f}" for name, value in row.figures.items())
-        print(f"{row.part:>10} {row.case:<28} {row.side:>10}  {figures}")
-    return 0
+    options = parser(__doc__, rounds=3)
+    options.add_argument("--part", action="append", choices=PARTS, help="which; all when left out")
+    options.add_argument("--scans", type=at_least(1), action="append", help="how many; 1, 2, 4, 8")
+    options.add_argument("--worker", action="append", choices=WORKERS, help="where scans run")
+    options.add_argument(
+        "--max-buffer", type=at_least(1), action="append", help="of each; 1, 16 and 1500"
+    )
+    options.add_argument("--count", type=at_least(20), help="how many elements (100 000)")
+    return publish(measure, options.parse_args(argv))
 
 
 if __name__ == "__main__":

@@ -10,21 +10,31 @@ windows are full, and from then on it stays as it is; `--seconds` later they are
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import signal
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import psutil
 
 from actorflow import Run, SubscribeTo, Topology
+from benchmarks._suite import (
+    Chart,
+    Finding,
+    Result,
+    at_least,
+    parser,
+    publish,
+    series,
+    timeline,
+)
+from benchmarks._suite.records import Role
 from benchmarks.pipeline import Double, Numbers, Total
 
 ENDLESS = 1 << 60
 LIMIT = 5 << 20
-"""Bytes that nothing may grow by."""
+"""Bytes that no process may grow by."""
 
 CASES: dict[str, dict[str, Any]] = {
     "at_most_once": {"delivery": "at_most_once"},
@@ -35,21 +45,25 @@ CASES: dict[str, dict[str, Any]] = {
 }
 
 
+MIB = 1 << 20
+
+HOST = "host"
+"""The program that runs the topology, which holds nothing of what flows."""
+
+
 @dataclass(frozen=True, slots=True)
-class Row:
-    """One process.
+class Picture:
+    """The processes at one moment; the host is one of them.
 
     Args:
-        case: one of `CASES`, or nothing for the host.
-        stage: what it is.
-        events: how many events it emitted while the sinks stood still.
-        grown: by how many bytes its resident memory grew meanwhile.
+        at: seconds since the first picture.
+        resident: the resident bytes of each process.
+        events: how many events each has emitted.
     """
 
-    case: str
-    stage: str
-    events: int
-    grown: int
+    at: float
+    resident: dict[str, int]
+    events: dict[str, int]
 
 
 def topology(max_demand: int) -> Topology:
@@ -66,66 +80,145 @@ def topology(max_demand: int) -> Topology:
     return whole
 
 
-def measure(run: Run, seconds: float, settle: float) -> list[Row]:
-    """Stop the sinks, let windows fill for a moment, and see what grows from then on."""
+def watch(run: Run, seconds: float) -> list[Picture]:
+    """Stop the sinks, let windows fill, and take pictures from then on."""
     while any(stage.events_in == 0 for stage in run.stats().stages if "total" in stage.stage):
         time.sleep(0.05)
     pids = {child.id: child.pid for child in run.which_children()}
     stopped = [pid for stage, pid in pids.items() if "total" in stage]
+    pictures = []
     try:
         for pid in stopped:
             os.kill(pid, signal.SIGSTOP)
-        time.sleep(settle)
-        before = _picture(run, pids)
-        time.sleep(seconds)
-        after = _picture(run, pids)
+        _wait_until_full(run)
+        began = time.monotonic()
+        for number in range(PICTURES + 1):
+            time.sleep(max(0.0, began + number * seconds / PICTURES - time.monotonic()))
+            pictures.append(_picture(run, pids, time.monotonic() - began))
     finally:
         for pid in stopped:
             os.kill(pid, signal.SIGCONT)
-    return [
-        Row(_case(stage), stage, after[stage][0] - events, after[stage][1] - resident)
-        for stage, (events, resident) in before.items()
-    ]
+    return pictures
 
 
-def _picture(run: Run, pids: dict[str, int]) -> dict[str, tuple[int, int]]:
-    """For each process before the sinks, and the host: events emitted, and resident bytes."""
-    found = {
-        stage.stage: (stage.events_out, psutil.Process(pids[stage.stage]).memory_info().rss)
-        for stage in run.stats().stages
-        if "total" not in stage.stage
+def _wait_until_full(run: Run) -> None:
+    """Until nothing was emitted for a while, or for so long that it never will be."""
+    deadline = time.monotonic() + PATIENCE
+    before, quiet = -1, 0
+    while quiet < 3 and time.monotonic() < deadline:
+        time.sleep(0.2)
+        emitted = sum(stage.events_out for stage in run.stats().stages)
+        before, quiet = emitted, quiet + 1 if emitted == before else 0
+
+
+PATIENCE = 30.0
+PICTURES = 20
+"""How many pictures are taken of the time in which nothing should grow."""
+
+
+def _picture(run: Run, pids: dict[str, int], at: float) -> Picture:
+    """Each process before the sinks, and the host."""
+    stages = [stage for stage in run.stats().stages if "total" not in stage.stage]
+    resident = {
+        stage.stage: psutil.Process(pids[stage.stage]).memory_info().rss for stage in stages
     }
-    found["host"] = (0, psutil.Process().memory_info().rss)
-    return found
+    return Picture(
+        at=at,
+        resident={**resident, HOST: psutil.Process().memory_info().rss},
+        events={stage.stage: stage.events_out for stage in stages},
+    )
 
 
 def _case(stage: str) -> str:
-    return next((case for case in CASES if stage.startswith(f"{case}_")), "")
+    return next((case for case in CASES if stage.startswith(f"{case}_")), HOST)
+
+
+def _growth(pictures: list[Picture], case: str) -> dict[float, float]:
+    """MiB by which the processes of a case, together, have grown at each picture."""
+    first = pictures[0].resident
+    return {
+        picture.at: sum(
+            picture.resident[stage] - first[stage] for stage in first if _case(stage) == case
+        )
+        / MIB
+        for picture in pictures
+    }
+
+
+def _too_much(pictures: list[Picture]) -> list[str]:
+    """What must not happen: a sentence for each."""
+    first, last = pictures[0], pictures[-1]
+    grown = [
+        f"{stage} grew by {(last.resident[stage] - before) / MIB:.1f} MiB"
+        for stage, before in first.resident.items()
+        if last.resident[stage] - before >= LIMIT
+    ]
+    emitted = [
+        f"{stage} emitted {last.events[stage] - before} events that nobody could take"
+        for stage, before in first.events.items()
+        if last.events[stage] != before
+    ]
+    return grown + emitted
+
+
+def measure(options: argparse.Namespace) -> Result:
+    """Rounds of a stand-still; the plot shows the last one."""
+    seconds = 2.0 if options.quick and options.seconds is None else options.seconds or 30.0
+    rounds = []
+    for _ in range(options.rounds):
+        with topology(options.demand).start() as run:
+            rounds.append(watch(run, seconds))
+            run.stop()
+    cases = [*CASES, HOST]
+    most = {case: [max(_growth(each, case).values()) for each in rounds] for case in cases}
+    return Result(
+        name="stalled",
+        title="While a sink stands still",
+        measures="Three stages under each delivery mode, with a small buffer and with a limit of"
+        f" unfinished events, max_demand {options.demand:,}. The sinks are stopped with SIGSTOP;"
+        " once the windows are full nothing may grow. Resident memory of source and middle"
+        f" together, and of the program that runs them, for {seconds:g} s.",
+        charts=(
+            Chart(
+                title="Memory since the windows are full",
+                unit="MiB more",
+                parameter="seconds",
+                kind="timeline",
+                better="less",
+                series=tuple(
+                    timeline(case, _role(case), _growth(rounds[-1], case)) for case in cases
+                ),
+            ),
+            Chart(
+                title="The most that anything grew",
+                unit="MiB",
+                parameter="",
+                better="less",
+                series=tuple(series(case, _role(case), {"": most[case]}) for case in cases),
+            ),
+        ),
+        findings=(
+            Finding(
+                name="the most that any of them grew",
+                rounds=tuple(max(each) for each in zip(*most.values(), strict=True)),
+                unit="MiB",
+                better="less",
+            ),
+        ),
+        broken=tuple(sentence for each in rounds for sentence in _too_much(each)),
+    )
+
+
+def _role(case: str) -> Role:
+    return "floor" if case == HOST else "actorflow"
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run it; returns 1 when anything grew too much."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.stalled",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--seconds", type=float, default=60.0, help="how long the sinks stand (60)")
-    parser.add_argument("--demand", type=int, default=1000, help="max_demand (1000)")
-    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    parser.add_argument("--quick", action="store_true", help="half a second")
-    options = parser.parse_args(argv)
-    seconds, settle = (0.5, 0.5) if options.quick else (options.seconds, 1.0)
-    with topology(options.demand).start() as run:
-        rows = measure(run, seconds, settle)
-        run.stop()
-    if options.json:
-        print(json.dumps([asdict(row) for row in rows]))
-    else:
-        print(f"max_demand {options.demand:,}, sinks stopped for {seconds:g} s")
-        for row in rows:
-            print(f"{row.stage:>26} {row.events:>10,} events {row.grown / 1024:>10,.0f} KiB more")
-    return int(any(row.grown >= LIMIT for row in rows))
+    options = parser(__doc__, rounds=1, quick_rounds=1)
+    options.add_argument("--seconds", type=float, help="how long the sinks stand (30; quick: 2)")
+    options.add_argument("--demand", type=at_least(1), default=1000, help="max_demand (1000)")
+    return publish(measure, options.parse_args(argv))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 """What every benchmark shares: records, rounds, the command line, targets, the report.
 
+docs/benchmarks.md shows a whole benchmark and how to read the report. In short:
+
 A benchmark is a module of `benchmarks` whose name does not begin with an underscore, and whose
 docstring's first line says what it is about. It has a function ``measure(options) -> Result`` and::
 
@@ -55,7 +57,7 @@ docstring's first line says what it is about. It has a function ``measure(option
 from __future__ import annotations
 
 from benchmarks._suite.command import at_least, parser, publish
-from benchmarks._suite.records import Chart, Finding, Missing, Point, Result, Series
+from benchmarks._suite.records import Chart, Finding, Missing, Part, Point, Result, Series
 from benchmarks._suite.rounds import (
     alternate,
     distribution,
@@ -69,6 +71,7 @@ __all__ = [
     "Chart",
     "Finding",
     "Missing",
+    "Part",
     "Point",
     "Result",
     "Series",

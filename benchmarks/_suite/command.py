@@ -21,12 +21,15 @@ QUICK_ROUNDS = 3
 """Enough for a median and a spread."""
 
 
-def parser(doc: str | None, *, rounds: int) -> argparse.ArgumentParser:
+def parser(
+    doc: str | None, *, rounds: int, quick_rounds: int = QUICK_ROUNDS
+) -> argparse.ArgumentParser:
     """A parser with the options that every benchmark has, to which it adds its own.
 
     Args:
         doc: the module's docstring, which is the description.
-        rounds: how many turns each side has by default, from 1; with ``--quick`` there are three.
+        rounds: how many turns each side has by default, from 1.
+        quick_rounds: the same with ``--quick``.
     """
     made = argparse.ArgumentParser(
         description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -37,9 +40,9 @@ def parser(doc: str | None, *, rounds: int) -> argparse.ArgumentParser:
         "--rounds",
         type=at_least(1),
         metavar="N",
-        help=f"alternating turns of each side (default: {rounds}, quick: {QUICK_ROUNDS})",
+        help=f"alternating turns of each side (default: {rounds}, quick: {quick_rounds})",
     )
-    made.set_defaults(full_rounds=rounds)
+    made.set_defaults(full_rounds=rounds, quick_rounds=quick_rounds)
     return made
 
 
@@ -70,7 +73,7 @@ def publish(measure: Callable[[argparse.Namespace], Result], options: argparse.N
     """
     began, loaded, clock = datetime.now(UTC), load(), time.monotonic()
     if options.rounds is None:
-        options.rounds = QUICK_ROUNDS if options.quick else options.full_rounds
+        options.rounds = options.quick_rounds if options.quick else options.full_rounds
     result = measure(options)
     for finding in result.findings:
         for key in finding.targets:

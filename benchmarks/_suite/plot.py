@@ -56,7 +56,7 @@ def _styled(chart: Chart) -> list[_Drawn]:
     """Each series with a colour of its own among those of its role."""
     counts = dict.fromkeys(SHADES, 0)
     drawn = []
-    for each in chart.series:
+    for each in chart.measured:
         style = STYLES[each.role]
         drawn.append(_Drawn(each, f"{style} {style}{counts[style] % SHADES[style]}"))
         counts[style] += 1
@@ -64,7 +64,7 @@ def _styled(chart: Chart) -> list[_Drawn]:
 
 
 def _points(chart: Chart) -> list[Point]:
-    return [point for each in chart.series for point in each.points]
+    return [point for each in chart.measured for point in each.points]
 
 
 def _has_rows(chart: Chart) -> bool:
@@ -259,7 +259,7 @@ def _rows_of(chart: Chart) -> list[_Row]:
     """A row for each value; the values of one parameter together, under its name."""
     styled = _styled(chart)
     ats = list(dict.fromkeys(point.at for point in _points(chart)))
-    if len(chart.series) == 1:
+    if len(styled) == 1:
         (only,) = styled
         return [_Row(_at_text(point.at), only, point) for point in only.series.points]
     rows = []

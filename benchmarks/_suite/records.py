@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import statistics
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -20,6 +21,7 @@ __all__ = [
     "Machine",
     "Missing",
     "Package",
+    "Part",
     "Point",
     "Report",
     "Result",
@@ -118,6 +120,11 @@ class Chart:
     kind: Kind = "series"
     better: Better = "more"
 
+    @property
+    def measured(self) -> tuple[Series, ...]:
+        """The sides that have a value; a peer that hangs has none."""
+        return tuple(each for each in self.series if each.points)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding(Rounds):
@@ -136,6 +143,28 @@ class Finding(Rounds):
     better: Better = "more"
     targets: tuple[str, ...] = ()
     why: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """Some of a benchmark's figures, for one that measures several things.
+
+    Args:
+        charts: its charts.
+        findings: what they say.
+    """
+
+    charts: tuple[Chart, ...]
+    findings: tuple[Finding, ...] = ()
+
+    @classmethod
+    def joined(cls, parts: Iterable[Part]) -> Part:
+        """All of them as one."""
+        every = list(parts)
+        return cls(
+            charts=tuple(chart for part in every for chart in part.charts),
+            findings=tuple(finding for part in every for finding in part.findings),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -213,7 +213,10 @@ def _benchmark(report: Report) -> Markup:
 
 
 def _plotted(chart: Chart) -> Markup:
-    return element("div", element("h3", chart.title), legend(chart), plot(chart))
+    title = element("h3", chart.title)
+    if not chart.measured:
+        return element("div", title, element("p", "Nothing was measured.", class_="soft"))
+    return element("div", title, legend(chart), plot(chart))
 
 
 def _findings(findings: Sequence[Finding]) -> Markup:
@@ -247,7 +250,7 @@ def _figures(chart: Chart) -> Markup:
             *(_cell(number(value), "number") for value in _three(point)),
             _cell(str(len(point.rounds)), "number"),
         )
-        for each in chart.series
+        for each in chart.measured
         for point in each.points
     ]
     head = ("side", chart.parameter, "#median", "#lowest", "#highest", "#rounds")

@@ -74,16 +74,18 @@ def render(report: Report) -> str:
 
 
 def _chart(chart: Chart) -> str:
+    if not chart.measured:
+        return "nothing was measured"
     if chart.kind == "timeline":
-        rows = [_ends(each) for each in chart.series]
+        rows = [_ends(each) for each in chart.measured]
         return table(["", "first", "last", "most"], rows)
-    ats = list(dict.fromkeys(point.at for each in chart.series for point in each.points))
-    if len(chart.series) > WIDE or len(ats) == 1:
+    ats = list(dict.fromkeys(point.at for each in chart.measured for point in each.points))
+    if len(chart.measured) > WIDE or len(ats) == 1:
         head = ["", *map(_at, ats)]
-        return table(head, [[each.side, *_cells(each, ats)] for each in chart.series])
-    columns = [_cells(each, ats) for each in chart.series]
+        return table(head, [[each.side, *_cells(each, ats)] for each in chart.measured])
+    columns = [_cells(each, ats) for each in chart.measured]
     rows = [[_at(at), *cells] for at, *cells in zip(ats, *columns, strict=True)]
-    return table([chart.parameter, *(each.side for each in chart.series)], rows)
+    return table([chart.parameter, *(each.side for each in chart.measured)], rows)
 
 
 def _cells(one: Series, ats: Sequence[float | str]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from typing import Any
 
@@ -9,6 +10,8 @@ import pytest
 
 from actorflow.stage.options import DELIVERY_MODES
 from benchmarks import (
+    _buffered_delay,
+    _buffered_story,
     batcher,
     buffered,
     delivery,
@@ -20,6 +23,8 @@ from benchmarks import (
     spawn,
     stalled,
 )
+from benchmarks._pool_plan import Plan
+from benchmarks._suite import Missing
 
 
 def result_of(capsys: pytest.CaptureFixture[str]) -> Any:
@@ -66,17 +71,24 @@ def test_recovery(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.processes
 def test_b21_a_killed_worker_costs_no_item(capsys: pytest.CaptureFixture[str]) -> None:
     """Of 16 items 16 come back, nobody has to do anything, and nothing is left behind."""
-    assert kill_one_worker.main(["--quick", "--json", "--seconds", "40"]) == 0
-    (ours,) = json.loads(capsys.readouterr().out)
-    assert (ours["delivered"], ours["saw"], ours["orphans"]) == (16, "nothing", 0)
+    assert kill_one_worker.main(["--peer", "actorflow", "--json", "--seconds", "40"]) == 0
+    found = result_of(capsys)
+    delivered, _, orphans = (chart["series"][0]["points"][0] for chart in found["charts"])
+    assert (delivered["rounds"], orphans["rounds"]) == ([16], [0])
+    assert found["notes"] == ["actorflow: the caller saw nothing."]
 
 
-def test_a_peer_that_is_not_installed_is_said_to_be() -> None:
-    """Its line has no figures."""
-    missing = kill_one_worker.Outcome(
+def test_a_peer_that_is_not_installed_is_said_to_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has no figures, and no note."""
+    outcome = kill_one_worker.Outcome(
         peer="loky", delivered=0, seconds=None, saw="not installed", orphans=0
     )
-    assert "| loky | not installed | | | |" in kill_one_worker.table([missing])
+    monkeypatch.setattr(kill_one_worker, "outcome_of", lambda *_: outcome)
+    options = argparse.Namespace(peer=["loky"], seconds=1.0, rounds=1, quick=False)
+    found = kill_one_worker.measure(options)
+    assert Missing(side="loky", why="not installed") in found.missing
+    assert [chart.series for chart in found.charts] == [()] * 3
+    assert found.notes == ()
 
 
 @pytest.mark.processes
@@ -90,53 +102,72 @@ def test_delivery(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.processes
 def test_buffered(capsys: pytest.CaptureFixture[str]) -> None:
-    """Each part measures something; no more is claimed than was agreed, and nobody is dropped."""
-    assert buffered.main(["--quick", "--json"]) == 0
-    rows = json.loads(capsys.readouterr().out)["rows"]
-    assert {row["part"] for row in rows} == set(buffered.PARTS)
-    of = {(row["part"], row["side"]): row["figures"] for row in rows}
-    assert of["claims", "total"] == {"limit": 5, "most": 5}
-    assert of["story", "actorflow"]["dropped"] == 0
-    assert of["delay", "busy"]["p99_us"] > 0
+    """Bare asyncio and both ways to claim make every call; no more is claimed than was agreed."""
+    chosen = ["--part", "timers", "--part", "claims"]
+    assert buffered.main([*chosen, "--quick", "--rounds", "1", "--json"]) == 0
+    timers, claims = result_of(capsys)["charts"]
+    assert len(timers["series"]) == 3
+    assert [side["points"][0]["rounds"] for side in claims["series"]] == [[5], [6], [5], [6]]
 
 
 @pytest.mark.processes
-def test_batcher(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """A flush answers every item; every policy is tried."""
-    arguments = ["batcher", "--quick", "--json", "--part", "shutdown", "--part", "policies"]
-    monkeypatch.setattr("sys.argv", arguments)
-    assert batcher.main() == 0
-    rows = json.loads(capsys.readouterr().out)["rows"]
-    assert [row["part"] for row in rows] == ["shutdown"] + ["policies"] * 16
-    assert all(row["value"] > 0 for row in rows)
+def test_the_delay_of_calls_is_measured() -> None:
+    """Every datagram comes to the call, with a body that works meanwhile."""
+    delays = _buffered_delay.measure_delays(20, "busy")
+    assert len(delays) == 20
+    assert min(delays) > 0
 
 
 @pytest.mark.processes
-def test_pool(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_connection_is_dropped_by_the_database() -> None:
+    """Bodies work in another process than the one that serves the connections."""
+    assert _buffered_story.tell("actorflow", 3, 0.01).dropped == 0
+
+
+@pytest.mark.processes
+def test_batcher(capsys: pytest.CaptureFixture[str]) -> None:
+    """A flush answers every item; every policy is tried at every load."""
+    chosen = ["--part", "shutdown", "--part", "policies"]
+    assert batcher.main([*chosen, "--items", "40", "--rounds", "1", "--json"]) == 0
+    shutdown, *policies = result_of(capsys)["charts"]
+    assert shutdown["series"][0]["points"][0]["median"] > 0
+    loads = [len(side["points"]) for chart in policies for side in chart["series"]]
+    assert loads == [4] * 16
+
+
+@pytest.mark.processes
+def test_pool(capsys: pytest.CaptureFixture[str]) -> None:
     """Every side runs as many tasks as the plan says; those of the pool share messages."""
-    sides = ["pool", "executor", "mppool"]
-    chosen = [option for side in sides for option in ("--side", side)]
-    monkeypatch.setattr("sys.argv", ["pool", "--quick", "--json", *chosen])
-    assert pool.main() == 0
-    rows = json.loads(capsys.readouterr().out)["rows"]
-    assert [row["side"] for row in rows] == sides
-    assert all(row["rate"] > 0 for row in rows)
-    assert 0 < rows[0]["frames"] < 1
+    plan = Plan("mixed", "noop", workers=2, count=200, burst=100, idle=0.01)
+    found = pool.compare(plan, ["pool", "executor", "mppool"], 1)
+    assert all(measured.rate > 0 for (measured,) in found.values())
+    assert 0 < found["pool"][0].frames < 1
 
 
 @pytest.mark.processes
-def test_scans(capsys: pytest.CaptureFixture[str]) -> None:
-    """Every side brings every value; the tiny run has the scans inline alone."""
-    assert scans.main(["--quick", "--json", "--part", "throughput"]) == 0
-    rows = json.loads(capsys.readouterr().out)["rows"]
-    assert {row["side"] for row in rows} == {"inline", *scans.SIDES}
-    assert all(row["figures"]["per_second"] > 0 for row in rows)
+def test_scans() -> None:
+    """Every side brings every value; the scans are inline alone, which is the cheapest."""
+    found = scans.measured(scans.Case(scans=2, room=16, count=300), 1, ("inline",))
+    assert list(found) == ["inline", *scans.SIDES]
+    assert all(cost.rate > 0 for (cost,) in found.values())
 
 
 @pytest.mark.processes
 def test_nothing_grows_while_a_sink_stands_still(capsys: pytest.CaptureFixture[str]) -> None:
     """Under each mode, with a small buffer and with a low limit of unfinished events."""
-    assert stalled.main(["--quick", "--json"]) == 0
-    rows = json.loads(capsys.readouterr().out)
-    assert {row["case"] for row in rows} == {*stalled.CASES, ""}
-    assert [row["events"] for row in rows] == [0] * len(rows)
+    assert stalled.main(["--seconds", "0.5", "--json"]) == 0
+    found = result_of(capsys)
+    timeline, most = found["charts"]
+    assert [side["side"] for side in timeline["series"]] == [*stalled.CASES, stalled.HOST]
+    assert len(most["series"]) == 6
+    assert found["broken"] == []
+
+
+def test_events_that_nobody_can_take_are_told() -> None:
+    """And memory that grows."""
+    before = stalled.Picture(at=0.0, resident={"a": 0, "b": 0}, events={"a": 1, "b": 1})
+    after = stalled.Picture(at=1.0, resident={"a": 6 << 20, "b": 1}, events={"a": 1, "b": 4})
+    assert stalled._too_much([before, after]) == [
+        "a grew by 6.0 MiB",
+        "b emitted 3 events that nobody could take",
+    ]

@@ -127,6 +127,21 @@ def test_nothing_is_drawn_outside_of_a_plot(chart: Chart) -> None:
     assert all(b - a >= 34 for a, b in pairwise(lowest))
 
 
+def test_a_side_without_values_is_left_away() -> None:
+    """A peer that hangs has none; a chart of nobody says so."""
+    hangs = series("a peer", "peer", {})
+    some, none = (
+        Chart(title="Rate", unit="x", parameter="at", series=sides)
+        for sides in ((hangs, series("ours", "actorflow", {1: [2]})), (hangs,))
+    )
+    found = report(result(some, none))
+    said = text_of(parsed(SuiteReport(reports=(found,))))
+    assert "Nothing was measured." in said
+    assert "a peer" not in said
+    assert "nothing was measured" in render(found)
+    assert "a peer" not in render(found)
+
+
 def test_equal_values_and_zeros_have_an_axis() -> None:
     """Nothing is divided by nothing."""
     assert scale_of([0, 0]).share(0) == 0
