@@ -6,6 +6,7 @@ A failing seed is printed with the command that runs it again, alone, with all i
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import sys
 import time
@@ -28,6 +29,9 @@ BATCH = 50
 
 LINE_EVERY = 30.0
 """Seconds between two lines of progress, where the output is no terminal."""
+
+COLLECT_AFTER = 50_000
+"""New objects between two looks of the garbage collector: some experiments' worth."""
 
 SHOWN = 5
 """How many failing seeds are shown in full."""
@@ -135,16 +139,25 @@ def main(
 def _on_all(seeds: range, jobs: int, experiment: Callable[[int], Runs]) -> Iterator[Tally]:
     batches = [seeds[start : start + BATCH] for start in range(0, len(seeds), BATCH)]
     if jobs == 1:
+        _collect_seldom()
         for batch in batches:
             yield run_seeds(batch, experiment)
         return
     # Fresh interpreters: a fork would inherit whatever threads the caller has.
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(
+        jobs, mp_context=get_context("spawn"), initializer=_collect_seldom
+    ) as pool:
         futures: list[Future[Tally]] = [
             pool.submit(run_seeds, batch, experiment) for batch in batches
         ]
         for future in as_completed(futures):
             yield future.result()
+
+
+def _collect_seldom() -> None:
+    """A tenth of an experiment's time would be the collector's, that looks at what it keeps."""
+    gc.freeze()
+    gc.set_threshold(COLLECT_AFTER)
 
 
 def _replay(experiment: Runs) -> int:

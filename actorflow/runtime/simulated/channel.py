@@ -10,7 +10,8 @@ from typing import Protocol
 from actorflow.errors import ProtocolError
 from actorflow.protocol.framing import FrameDecoder
 from actorflow.runtime.simulated.actors import Actor, ReadySet
-from actorflow.runtime.simulated.schedule import Schedule
+from actorflow.runtime.simulated.schedule import FEW, FEW_OF_CONTROL, Schedule
+from actorflow.stage.work import CONTROL_LINK
 
 __all__ = ["Channel", "Reader"]
 
@@ -50,6 +51,7 @@ class Channel:
 
     __slots__ = (
         "_decoder",
+        "_few",
         "_ready",
         "_schedule",
         "_then",
@@ -90,6 +92,7 @@ class Channel:
         self.reading = Actor(f"read {name}", self._can_read, self._read)
         self._decoder = FrameDecoder()
         self._schedule = schedule
+        self._few = FEW_OF_CONTROL if link == CONTROL_LINK else FEW
         self._ready = ready
 
     # --- the writer's side ------------------------------------------------------------------------
@@ -160,7 +163,8 @@ class Channel:
         return in_pipe < len(self.data) and in_pipe < self.capacity and self.writer_open
 
     def _write(self) -> str:
-        count = self._schedule.cut(min(len(self.data), self.capacity) - self.in_pipe)
+        room = min(len(self.data), self.capacity) - self.in_pipe
+        count = self._schedule.cut(room, self._few)
         self.in_pipe += count
         self._ready.add(self.reading)
         self._written()
@@ -178,7 +182,7 @@ class Channel:
 
     def _read(self) -> str:
         if self.in_pipe:
-            return self._take(self._schedule.cut(self.in_pipe))
+            return self._take(self._schedule.cut(self.in_pipe, self._few))
         assert self.reader is not None
         self.end_seen = True
         self.reader.end(self)

@@ -17,10 +17,17 @@ from actorflow.errors import OptionError
 from actorflow.records import dataclass
 from actorflow.runtime.simulated.actors import Actor
 
-__all__ = ["Conditions", "Schedule"]
+__all__ = ["FEW", "FEW_OF_CONTROL", "Conditions", "Schedule"]
 
 PICKS = ("uniform", "laggards", "priorities")
 CUTS = ("whole", "random", "bytes")
+
+FEW = 3
+"""The most bytes that move at once under ``"bytes"``."""
+
+FEW_OF_CONTROL = 40
+"""The same of a control link. Nobody waits for room on it, and specifications and snapshots are
+long: with three bytes at a time most steps of a run would be theirs."""
 
 _rank = attrgetter("rank")
 
@@ -34,7 +41,8 @@ class Conditions:
             seldom chosen; ``"priorities"``, where the highest goes first and a few times in a run
             the order changes, which finds what needs one particular actor to be starved.
         cut: how much one read or write moves: ``"whole"``, all there is; ``"random"``, a random
-            part; ``"bytes"``, one to three bytes.
+            part; ``"bytes"``, one to three bytes, or one to forty of what a supervisor and a stage
+            tell each other.
         eager: whether a process writes what fits into the pipe at once, or some time later.
         capacity: how many bytes a pipe holds, from 1.
         slowest: the longest that a callback takes per event, in virtual seconds, from 0. Each
@@ -111,13 +119,12 @@ class Schedule:
         """Who of those that are ready acts next; there is one at least."""
         self._cut: str = drawn["cut"]
 
-    def cut(self, available: int) -> int:
-        """How many of the available bytes move, from 1 to all."""
+    def cut(self, available: int, few: int = FEW) -> int:
+        """How many of the available bytes move, from 1 to all; under ``"bytes"`` up to `few`."""
         if self._cut == "whole" or available == 1:
             return available
         if self._cut == "bytes":
-            few = 1 + int(self._draw() * 3)
-            return min(available, few)
+            return min(available, 1 + int(self._draw() * few))
         return 1 + int(self._draw() * available)
 
     def speed(self) -> float:
