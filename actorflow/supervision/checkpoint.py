@@ -243,6 +243,8 @@ class CheckpointFile:
             if "not a database" in text or "malformed" in text:
                 raise self._refusal(f"is damaged, or no checkpoint: {text}") from error
             raise CheckpointError(f"the checkpoint {self.path} {what}: {text}") from error
+        except (pickle.UnpicklingError, EOFError) as error:
+            raise self._refusal(f"is damaged: {error}") from error
 
     def _refusal(self, why: str) -> CheckpointError:
         return CheckpointError(

@@ -112,21 +112,30 @@ class Supervisor(pykka.ThreadingActor):
         self._listener = listener
         self._outcome: Future[Outcome] = outcome if outcome is not None else Future()
         self._gone: Future[None] = gone if gone is not None else Future()
-        plan = topology.plan()
-        path = plan.dead_letters
-        self._letters = DeadLetterFile(path) if path is not None else None
+        self._letters: DeadLetterFile | None = None
+        self._checkpoint: Checkpointing | None = None
         try:
-            file = CheckpointFile(plan.checkpoint, plan) if plan.checkpoint is not None else None
+            self._core = self._made(topology.plan())
         except BaseException:
-            if self._letters is not None:
-                self._letters.close()
+            self._runtime.close()
+            self._close_files(finished=False)
             raise
-        self._checkpoint = Checkpointing(file, self._later) if file is not None else None
-        self._core = SupervisorCore(
-            plan, self._runtime, self._report, self._checkpoint, self._letters
-        )
+
+    def _made(self, plan: Plan) -> SupervisorCore:
+        """The core, with the files of the plan open, and gone on from its checkpoint.
+
+        Raises:
+            CheckpointError, DeadLetterError: a file cannot be used.
+        """
+        if plan.dead_letters is not None:
+            self._letters = DeadLetterFile(plan.dead_letters)
+        file = CheckpointFile(plan.checkpoint, plan) if plan.checkpoint is not None else None
         if file is not None:
-            self._core.resume(file.kept())
+            self._checkpoint = Checkpointing(file, self._later)
+        core = SupervisorCore(plan, self._runtime, self._report, self._checkpoint, self._letters)
+        if file is not None:
+            core.resume(file.kept())
+        return core
 
     # --- pykka's side -----------------------------------------------------------------------------
 

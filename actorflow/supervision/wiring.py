@@ -167,10 +167,12 @@ class Wiring:
         """The subscription has ended for good.
 
         A dynamic one is forgotten, unless its producer was done: if its consumer falls before its
-        own end, a successor is told of that end again (see `forget_ended`).
+        own end, a successor is told of that end again (see `forget_ended`). A declared one that is
+        made again flows: the program knows no name by which it could resume it.
         """
         edge.state = EdgeState.OVER
         edge.reason = reason
+        edge.paused = False
         self._by_ref.pop(edge.ref, None)
         self._disown(edge)
         if not edge.declared and reason != DONE:

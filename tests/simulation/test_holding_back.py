@@ -16,6 +16,7 @@ from actorflow import (
     SupervisorOptions,
     Topology,
 )
+from actorflow.supervision.operations import restart_child, terminate_child
 from actorflow.supervision.subscriptions import (
     pause,
     resume,
@@ -213,6 +214,22 @@ def test_the_programs_pause_outlives_a_kill(victim: str) -> None:
     assert which_subscriptions(core)[0].ref != row.ref
     before = len(supervised.batches("sink/0"))
     resume(core, row.ref)
+    supervised.until(lambda: len(supervised.batches("sink/0")) > before + 3)
+
+
+def test_a_pause_ends_with_its_subscription() -> None:
+    """One that is over and made again flows, as no ref means it any more (seed 3013538 hung)."""
+    supervised = forwarder()
+    core = supervised.core
+    supervised.until(lambda: len(supervised.batches("sink/0")) > 3)
+    (row,) = which_subscriptions(core, "sink")
+    pause(core, row.ref)
+    gone = terminate_child(core, "sink")
+    supervised.until(gone.done)
+    restart_child(core, "sink")
+    with pytest.raises(Refused, match="unknown_subscription"):
+        resume(core, row.ref)
+    before = len(supervised.batches("sink/0"))
     supervised.until(lambda: len(supervised.batches("sink/0")) > before + 3)
 
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from actorflow import CheckpointError, Consumer, Plan, ProtocolError, Topology
@@ -205,6 +206,28 @@ def test_one_run_at_a_time_has_it(tmp_path: Path) -> None:
         CheckpointFile(tmp_path / "file", plan())
     file.close()
     CheckpointFile(tmp_path / "file", plan()).close()
+
+
+def test_a_start_that_is_refused_holds_no_file(tmp_path: Path) -> None:
+    """What is found to be damaged only when it is gone on with is free again, and so are others."""
+    path, letters = tmp_path / "file", tmp_path / "letters"
+    whole = Topology("kept", checkpoint=str(path), dead_letters=str(letters)).stage(
+        "numbers", Items, args={"items": [1, 2, 3]}
+    )
+    file = CheckpointFile(path, whole.plan())
+    with file.transaction():
+        file.keep_end("numbers/0", "done", None)
+    file.close()
+    database = sqlite3.connect(path)
+    database.execute("update ended set reason = x'80'")
+    database.commit()
+    database.close()
+    threads = threading.active_count()
+    with pytest.raises(CheckpointError, match="is damaged") as refused:
+        whole.start()
+    held = [each.path for each in psutil.Process().open_files()]
+    assert (held, threading.active_count()) == ([], threads), refused
+    CheckpointFile(path, whole.plan()).close()
 
 
 def test_a_path_that_cannot_be_is_refused_by_name(tmp_path: Path) -> None:
