@@ -12,19 +12,15 @@ batch to its last, and runs alternate so that a noisy machine is noisy for both.
 from __future__ import annotations
 
 import argparse
-import os
-import struct
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
-
-import msgpack
 
 import actorflow
 from actorflow import Consumer, Producer, ProducerConsumer, SubscribeTo, Subscription, Topology
 from actorflow.stage.options import DELIVERY_MODES
+from benchmarks._floor import run_floor
 from benchmarks._suite import (
     Chart,
     Finding,
@@ -40,8 +36,6 @@ from benchmarks._suite import (
 DEMANDS = (1, 2, 10, 100, 1_000, 10_000)
 QUICK = (1, 10, 1_000, 10_000)
 """The `max_demand` of a quick run: those that have a target."""
-
-LENGTH = struct.Struct("<I")
 
 
 # --- actorflow ------------------------------------------------------------------------------------
@@ -104,124 +98,6 @@ def run_actorflow(events: int, max_demand: int | str, delivery: str) -> list[Any
     )
     with topology.start() as run:
         return list(run.wait(timeout=300)["total"])
-
-
-# --- the floor ------------------------------------------------------------------------------------
-
-
-def _read_exactly(descriptor: int, size: int) -> bytes:
-    data = os.read(descriptor, size)
-    while data and len(data) < size:
-        more = os.read(descriptor, size - len(data))
-        if not more:
-            return b""
-        data += more
-    return data
-
-
-def _receive(descriptor: int) -> Any:
-    head = _read_exactly(descriptor, 4)
-    if not head:
-        return None
-    return msgpack.unpackb(_read_exactly(descriptor, LENGTH.unpack(head)[0]))
-
-
-def _send(descriptor: int, message: Any) -> None:
-    body = msgpack.packb(message)
-    data = memoryview(LENGTH.pack(len(body)) + body)
-    while data:
-        data = data[os.write(descriptor, data) :]
-
-
-def _ask_again(ask: int, count: int) -> None:
-    # The source may have sent its last and be gone; what is in the pipe is still read.
-    with suppress(BrokenPipeError):
-        _send(ask, count)
-
-
-def _floor_source(asks: int, out: int, events: int) -> None:
-    position = 0
-    while position < events:
-        count = _receive(asks)
-        end = min(events, position + count)
-        _send(out, list(range(position, end)))
-        position = end
-
-
-def _floor_double(source: int, ask: int, asks: int, out: int, window: list[int]) -> None:
-    for count in window:
-        _send(ask, count)
-    credit = 0
-    while (events := _receive(source)) is not None:
-        while credit < len(events):
-            more = _receive(asks)
-            if more is None:
-                return
-            credit += more
-        credit -= len(events)
-        _send(out, [2 * event for event in events])
-        _ask_again(ask, len(events))
-
-
-def _floor_total(source: int, ask: int, window: list[int], answer: int) -> None:
-    for count in window:
-        _send(ask, count)
-    total, received, first, last = 0, 0, 0.0, 0.0
-    while (events := _receive(source)) is not None:
-        if not received:
-            first = time.perf_counter()
-        total += sum(events)
-        received += len(events)
-        last = time.perf_counter()
-        _ask_again(ask, len(events))
-    _send(answer, [total, last - first])
-
-
-def run_floor(events: int, max_demand: int) -> list[Any]:
-    """One run on bare pipes; returns the total and the seconds."""
-    half = max(1, max_demand // 2)
-    window = [max_demand] if max_demand == 1 else [max_demand - half, half]
-    a_read, a_write = os.pipe()
-    b_read, b_write = os.pipe()
-    ask_a_read, ask_a_write = os.pipe()
-    ask_b_read, ask_b_write = os.pipe()
-    answer_read, answer_write = os.pipe()
-    every = {
-        *(a_read, a_write, b_read, b_write, ask_a_read, ask_a_write),
-        *(ask_b_read, ask_b_write, answer_read, answer_write),
-    }
-
-    def fork(keep: set[int], act: Callable[[], None]) -> int:
-        pid = os.fork()
-        if pid == 0:
-            try:
-                for descriptor in every - keep:
-                    os.close(descriptor)
-                act()
-            except BrokenPipeError:
-                os._exit(0)
-            finally:
-                os._exit(0)
-        return pid
-
-    pids = [
-        fork({ask_a_read, a_write}, lambda: _floor_source(ask_a_read, a_write, events)),
-        fork(
-            {a_read, ask_a_write, ask_b_read, b_write},
-            lambda: _floor_double(a_read, ask_a_write, ask_b_read, b_write, window),
-        ),
-        fork(
-            {b_read, ask_b_write, answer_write},
-            lambda: _floor_total(b_read, ask_b_write, window, answer_write),
-        ),
-    ]
-    for descriptor in every - {answer_read}:
-        os.close(descriptor)
-    answer = _receive(answer_read)
-    os.close(answer_read)
-    for pid in pids:
-        os.waitpid(pid, 0)
-    return list(answer)
 
 
 # --- the comparison -------------------------------------------------------------------------------

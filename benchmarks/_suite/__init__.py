@@ -57,7 +57,7 @@ docstring's first line says what it is about. It has a function ``measure(option
 from __future__ import annotations
 
 from benchmarks._suite.command import at_least, parser, publish
-from benchmarks._suite.records import Chart, Finding, Missing, Part, Point, Result, Series
+from benchmarks._suite.records import Chart, Finding, Missing, Part, Point, Result, Role, Series
 from benchmarks._suite.rounds import (
     alternate,
     distribution,
@@ -74,6 +74,7 @@ __all__ = [
     "Part",
     "Point",
     "Result",
+    "Role",
     "Series",
     "alternate",
     "at_least",
