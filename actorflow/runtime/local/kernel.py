@@ -32,8 +32,10 @@ _PR_GET_DUMPABLE = 3
 _PR_SET_NAME = 15
 _PR_SET_CHILD_SUBREAPER = 36
 
-# Looked up once, in the zygote: every fork inherits it, and a stage's start does not pay for it.
-_libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+# Looked up and made once, in the zygote: every fork inherits it, and a stage's start does not pay
+# for it. Each object that a call makes besides is some pages of memory that a fork has to copy.
+_prctl = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
+_OFF, _ON, _KILL = (ctypes.c_ulong(number) for number in (0, 1, signal.SIGKILL))
 
 
 def die_with_parent() -> bool:
@@ -41,24 +43,18 @@ def die_with_parent() -> bool:
 
     Only for what the zygote's only thread forks, where thread and process are one.
     """
-    return _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    return _prctl is not None and _prctl(_PR_SET_PDEATHSIG, _KILL, _OFF, _OFF, _OFF) == 0
 
 
 def rehearse_kernel_calls() -> None:
     """Call what a child will call, without effect; see `child.rehearse` for what it is good for."""
-    _prctl(_PR_GET_DUMPABLE, 0)
+    if _prctl is not None:
+        _prctl(_PR_GET_DUMPABLE, _OFF, _OFF, _OFF, _OFF)
 
 
 def adopt_orphans() -> bool:
     """Have the kernel give this process its descendants' orphans instead of giving them to init."""
-    return _prctl(_PR_SET_CHILD_SUBREAPER, 1)
-
-
-def _prctl(option: int, argument: int) -> bool:
-    if _libc is None:
-        return False
-    result: int = _libc.prctl(option, ctypes.c_ulong(argument), 0, 0, 0)
-    return result == 0
+    return _prctl is not None and _prctl(_PR_SET_CHILD_SUBREAPER, _ON, _OFF, _OFF, _OFF) == 0
 
 
 # --- process titles ------------------------------------------------------------------------------
@@ -66,7 +62,7 @@ def _prctl(option: int, argument: int) -> bool:
 
 def find_title() -> tuple[int, int]:
     """Where the kernel keeps this process's command line: address and length, or ``(0, 0)``."""
-    if _libc is None:
+    if _prctl is None:
         return 0, 0
     try:
         with open("/proc/self/stat", "rb") as stat:
@@ -81,10 +77,10 @@ def find_title() -> tuple[int, int]:
 
 def rename(name: str, title: tuple[int, int]) -> None:
     """Show `name` in `ps` and `top`; `title` is what `find_title` found, also before a fork."""
-    if _libc is None:
+    if _prctl is None:
         return
     data = name.encode()
-    _libc.prctl(_PR_SET_NAME, ctypes.c_char_p(data[:15]), 0, 0, 0)
+    _prctl(_PR_SET_NAME, ctypes.c_char_p(data[:15]), _OFF, _OFF, _OFF)
     start, length = title
     if length:
         # In place: the memory of the arguments that the interpreter was started with. It ends with

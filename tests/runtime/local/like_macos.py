@@ -9,4 +9,4 @@ from actorflow.runtime.local import kernel
 for name in ("waitid", "pidfd_open"):
     if hasattr(os, name):
         delattr(os, name)
-kernel._libc = None
+kernel._prctl = None
