@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from collections.abc import Generator, Iterator
@@ -60,3 +61,14 @@ def pytest_timeout_set_timer(item: pytest.Item, settings: Any) -> Generator[None
 
         signal.signal(signal.SIGALRM, take_picture)
     return result
+
+
+def pytest_configure() -> None:
+    """Thousands of tests are collected, by each worker, and none of them is garbage."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """A collection in a test need not look at all the others."""
+    gc.freeze()
+    gc.enable()

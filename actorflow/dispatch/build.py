@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
+from functools import lru_cache
 from importlib import import_module
 from typing import Any
 
@@ -28,6 +29,9 @@ _RULE = (
     "one of " + ", ".join(DISPATCHERS) + ", or a class of your own, as it is or as 'module:Class'"
 )
 
+_signature = lru_cache(inspect.signature)
+"""A topology of thousands of stages has few kinds of dispatchers."""
+
 
 def build_dispatcher(description: object) -> Dispatcher:
     """The dispatcher that a ``dispatcher`` option describes.
@@ -51,7 +55,7 @@ def build_dispatcher(description: object) -> Dispatcher:
     kind = dispatcher_class(named)
     label = named if isinstance(named, str) else kind.__qualname__
     try:
-        inspect.signature(kind).bind(**options)
+        _signature(kind).bind(**options)
     except TypeError as error:
         # It says which argument is missing or unknown.
         rule = f"{label} with its options"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from actorflow.errors import OptionError
@@ -21,6 +22,9 @@ BASES: dict[str, type[Stage]] = {
     "consumer": Consumer,
 }
 """The class that each kind of stage is a subclass of."""
+
+_signature = lru_cache(inspect.signature)
+"""A topology of thousands of stages has few classes."""
 
 _RULE = "a subclass of Producer, ProducerConsumer or Consumer"
 
@@ -83,7 +87,8 @@ def check_arguments(
         report: takes the mistakes.
     """
     try:
-        parameters = inspect.signature(behaviour).parameters.values()
+        kind: type = behaviour  # or mypy looks for the hash of its instances
+        parameters = _signature(kind).parameters.values()
     except (TypeError, ValueError):
         # A constructor written in C may not tell; then the stage itself finds out when it starts.
         return

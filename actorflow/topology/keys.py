@@ -6,6 +6,7 @@ These tables drive the reading of YAML, the checks of the Python classes and the
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 from actorflow.protocol.demand import SubscriptionOptions
@@ -419,6 +420,7 @@ TOPOLOGY = Table(
 )
 
 
+@cache
 def stage_option_names() -> tuple[str, ...]:
     """The keys of a stage that are fields of `StageOptions`."""
     return tuple(key.name for key in STAGE.keys if key.name in StageOptions.__dataclass_fields__)

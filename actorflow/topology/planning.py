@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 from actorflow.dispatch.partition import PartitionDispatcher
@@ -217,12 +218,17 @@ def class_options(use: type[Stage]) -> dict[str, Any]:
         >>> class_options(ProducerConsumer)["buffer_size"] is None
         True
     """
-    kind = kind_of(use)
-    return {
-        option: getattr(use, option)
+    return {option: getattr(use, option) for option in _options_of_classes(kind_of(use))}
+
+
+@cache
+def _options_of_classes(kind: str) -> tuple[str, ...]:
+    """Which options a class of this kind may set."""
+    return tuple(
+        option
         for option in stage_option_names()
         if takes_option(kind, option) and hasattr(BASES[kind], option)
-    }
+    )
 
 
 def takes_option(kind: str, option: str) -> bool:
