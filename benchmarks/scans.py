@@ -256,7 +256,7 @@ def _of_pipes(found: Found, worker: str, unit: str) -> tuple[Finding, ...]:
 
 def throughput(options: argparse.Namespace) -> Part:
     """Integers, by the number of scans and the room of each."""
-    scans = options.scans or ([1, 4] if options.quick else [1, 2, 4, 8])
+    scans = options.scans or ([4] if options.quick else [1, 2, 4, 8])
     rooms = options.max_buffer or ([16] if options.quick else [1, 16, 1500])
     workers = options.worker or (["pooled", "inline"] if options.quick else WORKERS)
     parts = []

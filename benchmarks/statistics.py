@@ -154,7 +154,9 @@ def measure(options: argparse.Namespace) -> Result:
     for max_demand in options.demand or ([1, 1_000] if options.quick else [1, 100, 1_000]):
         events = options.events or EVENTS.get(max_demand, 100_000)
         found[max_demand] = compare(
-            max_demand, events=events // 4 if options.quick else events, rounds=options.rounds
+            max_demand,
+            events=max(1, events // 8) if options.quick else events,
+            rounds=options.rounds,
         )
     return Result(
         name="statistics",
@@ -218,7 +220,7 @@ def main(argv: list[str] | None = None) -> int:
     options.add_argument(
         "--demand", type=at_least(1), action="append", help="a max_demand; may be repeated"
     )
-    options.add_argument("--events", type=at_least(4), help="how many events in each run")
+    options.add_argument("--events", type=at_least(1), help="how many events in each run")
     return publish(measure, options.parse_args(argv))
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from actorflow.errors import OptionError
+from benchmarks._suite.targets import TARGETS
 
 __all__ = ["chosen", "titles"]
 
@@ -15,10 +16,13 @@ __all__ = ["chosen", "titles"]
 def titles(root: Path) -> dict[str, str]:
     """Each benchmark of the folder ``benchmarks``, with the first line of its docstring.
 
-    They are read and not imported: some of them import what takes a while, or is not installed.
+    First those that measure a target, in the order of the targets, then the others by name. They
+    are read and not imported: some of them import what takes a while, or is not installed.
     """
-    paths = sorted((root / "benchmarks").glob("*.py"))
-    return {path.stem: _title(path) for path in paths if not path.stem.startswith("_")}
+    found = sorted(path.stem for path in (root / "benchmarks").glob("[!_]*.py"))
+    wanted = [each.benchmark for each in TARGETS if each.benchmark in found]
+    names = dict.fromkeys([*wanted, *found])
+    return {name: _title(root / "benchmarks" / f"{name}.py") for name in names}
 
 
 def _title(path: Path) -> str:

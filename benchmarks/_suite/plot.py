@@ -261,7 +261,8 @@ def _rows_of(chart: Chart) -> list[_Row]:
     ats = list(dict.fromkeys(point.at for point in _points(chart)))
     if len(styled) == 1:
         (only,) = styled
-        return [_Row(_at_text(point.at), only, point) for point in only.series.points]
+        points = only.series.points
+        return [_Row(_at_text(point.at) or only.series.side, only, point) for point in points]
     rows = []
     for at in ats:
         if len(ats) > 1:
