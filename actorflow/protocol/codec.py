@@ -182,7 +182,9 @@ class Encoder:
         try:
             body = self._pack(events)
             large = self._space is not None and len(body) > LARGE
-            if not _may_hold_bytes(body) or _has_no_bytearray(events, nor_large=large):
+            if not (large and _has_long_text(body, len(events))) and (
+                not _may_hold_bytes(body) or _has_no_bytearray(events, nor_large=large)
+            ):
                 return Encoded("msgpack", body)
         except _CHANGED:
             pass  # not plain data throughout
@@ -371,6 +373,16 @@ def _qualified(kind: type) -> str:
 def _may_hold_bytes(body: bytes) -> bool:
     """Whether what msgpack made has a marker of bytes in it, or anything that looks like one."""
     return b"\xc4" in body or b"\xc5" in body or b"\xc6" in body
+
+
+def _has_long_text(body: bytes, count: int) -> bool:
+    """Whether what msgpack made of so many events has a text of `LARGE` and more in it.
+
+    Such a text has a marker and a length of four bytes, of which the first is 0 below 16 MiB; the
+    two together are not UTF-8, so that they hardly occur otherwise. A longer text is noticed when
+    it is not one of many.
+    """
+    return b"\xdb\0" in body or len(body) > LARGE * count
 
 
 def _has_no_bytearray(events: list[Any], *, nor_large: bool = False) -> bool:

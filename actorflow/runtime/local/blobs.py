@@ -49,6 +49,9 @@ _POPULATE_WRITE = 23
 _SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW
 
 
+ROUNDS = 4
+"""How many reads of a lane are made in a row."""
+
 MOST_LENT = 256
 """How many blobs one consumer may have at once. A lane holds twice as many returns unread."""
 
@@ -78,6 +81,7 @@ class SharedSpace:
         take_lane: takes a link's lane over, or returns -1 where there is none.
         counters: the stage's scoreboard slot.
         refuse: is told of a link whose consumer breaks a rule, and which.
+        log: writes a line of the stage's log.
     """
 
     def __init__(
@@ -86,11 +90,13 @@ class SharedSpace:
         take_lane: Callable[[int], int],
         counters: MutableSequence[int],
         refuse: Callable[[int, str], None],
+        log: Callable[[str, str, dict[str, Any]], None],
     ) -> None:
         self._size = size
         self._take_lane = take_lane
         self._counters = counters
         self._refuse = refuse
+        self._log = log
         self._loans = Loans(size)
         self._lanes: dict[int, _Lane] = {}
         self._file = -1
@@ -152,12 +158,6 @@ class SharedSpace:
             close_all((self._file,))
             self._file = -1
 
-    @property
-    def taken(self) -> int:
-        """How many bytes are lent, after a look at what has been returned."""
-        self._collect()
-        return self._loans.taken
-
     # --- memory -----------------------------------------------------------------------------------
 
     def _take(self, size: int) -> int | None:
@@ -201,9 +201,10 @@ class SharedSpace:
                 # Who maps it can rely on its size: a page that is gone would end its process.
                 fcntl.fcntl(self._file, fcntl.F_ADD_SEALS, _SEALS)
                 self._memory = mmap.mmap(self._file, self._size)
-            except OSError:
-                # No descriptor, or no memory, to be had: everything goes by pipe.
+            except OSError as error:
                 self._unavailable = True
+                said = "no memory to share with consumers: large events go by pipe"
+                self._log("warning", said, {"bytes": self._size, "reason": str(error)})
                 close_all((self._file,) if self._file >= 0 else ())
                 self._file = -1
         return self._memory is not None
@@ -237,19 +238,22 @@ class SharedSpace:
 
     def _read(self, link: int, lane: _Lane) -> None:
         """Take what a consumer has said."""
-        data: bytes | None
+        gone = False
         try:
-            while data := lane.socket.recv(_MOST_HEARD):
-                self._heard(link, lane, lane.rest + data)
-                if len(data) < _MOST_HEARD:
+            # Not for as long as it says something: it may never end.
+            for _ in range(ROUNDS):
+                data = lane.socket.recv(_MOST_HEARD)
+                gone = not data
+                if gone:
                     break
+                self._heard(link, lane, lane.rest + data)
         except BlockingIOError:
-            data = None  # nothing new
-        except OSError:
-            data = b""
-        if data == b"":
+            pass  # nothing more has come
+        except ConnectionError:
+            gone = True  # with something of ours unread
+        if gone:
             self._loans.gone(link)
-        if data == b"" or (lane.leaving and not self._loans.outstanding(link)):
+        if gone or (lane.leaving and not self._loans.outstanding(link)):
             lane.close()
             del self._lanes[link]
 

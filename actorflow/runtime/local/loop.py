@@ -156,7 +156,9 @@ class StageLoop:
         if size and CAN_SHARE:
             from actorflow.runtime.local.blobs import SharedSpace  # the zygote has it
 
-            self._space = SharedSpace(size, self._take_lane, self._counters, self._refuse)
+            self._space = SharedSpace(
+                size, self._take_lane, self._counters, self._refuse, self._log
+            )
         return self._space
 
     def blobs(self, link: int) -> BlobSource | None:
@@ -433,6 +435,9 @@ class StageLoop:
 
     def _refuse(self, link: int, reason: str) -> None:
         self.machine.count_refusal(link, reason)
+
+    def _log(self, level: str, event: str, values: dict[str, Any]) -> None:
+        self.machine.log(level, event, values)
 
     def _offered(self, blobs: SharedBlobs, events: int) -> None:
         if not blobs.take_offer():
