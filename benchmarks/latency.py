@@ -140,7 +140,7 @@ def run_queue(events: int, rate: float) -> list[float]:
 
 def measure(options: argparse.Namespace) -> Result:
     """The delays of all sides."""
-    events, rounds = (150, 2) if options.quick else (options.events, options.rounds)
+    events, rounds = (250, 1) if options.quick else (options.events, options.rounds)
 
     def delays_of(run: Any) -> list[float]:
         found = run(events, options.rate)

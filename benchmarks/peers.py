@@ -88,26 +88,22 @@ def measure(options: argparse.Namespace) -> Result:
     """Every side's rate."""
     # A quick run has no time for three turns of programs that take half a second to start.
     rounds, part = (1, 10) if options.quick else (options.rounds, 1)
-    rates: dict[str, tuple[float, ...]] = {}
-    missing = []
-    chosen = {side: ALL[side] for side in options.peer or ALL}
-    ours: dict[str, tuple[float, ...]] = {}
-    for side, peer in chosen.items():
-        events = peer.events // part
+    unavailable: dict[str, str] = {}
 
-        def theirs(side: str = side, events: int = events) -> float:
-            return rate_of(side, events, options.deadline)
-
+    def theirs(side: str) -> float:
+        if side in unavailable:
+            return 0.0
         try:
-            found = alternate(
-                {"actorflow": lambda: rate_of_actorflow(OURS // part), side: theirs}, rounds
-            )
+            return rate_of(side, ALL[side].events // part, options.deadline)
         except Unavailable as error:
-            missing.append(Missing(side=side, why=str(error)))
-            continue
-        ours[side], rates[side] = found["actorflow"], found[side]
-    every = [rate for found_rates in ours.values() for rate in found_rates]
-    shown = [series("actorflow", "actorflow", {"events/s": every})] if every else []
+            unavailable[side] = str(error)
+            return 0.0
+
+    chosen = options.peer or list(ALL)
+    turns = {side: lambda side=side: theirs(side) for side in chosen}
+    rates = alternate({"actorflow": lambda: rate_of_actorflow(OURS // part), **turns}, rounds)
+    ours = rates.pop("actorflow")
+    rates = {side: found for side, found in rates.items() if side not in unavailable}
     return Result(
         name="peers",
         title="Integers through three stages, beside other libraries",
@@ -120,18 +116,16 @@ def measure(options: argparse.Namespace) -> Result:
                 unit="events/s",
                 parameter="",
                 series=(
-                    *shown,
+                    series("actorflow", "actorflow", {"events/s": ours}),
                     *(series(side, "peer", {"events/s": found}) for side, found in rates.items()),
                 ),
             ),
         ),
         findings=tuple(
-            Finding(
-                name=f"of {side}", rounds=quotients(ours[side], found), targets=ALL[side].targets
-            )
+            Finding(name=f"of {side}", rounds=quotients(ours, found), targets=ALL[side].targets)
             for side, found in rates.items()
         ),
-        missing=tuple(missing),
+        missing=tuple(Missing(side=side, why=why) for side, why in unavailable.items()),
     )
 
 
