@@ -30,6 +30,7 @@ from benchmarks._suite import (
     publish,
     quotients,
 )
+from benchmarks.many_stages import wait_until_linked
 
 __all__ = ["PassOn", "Stamps", "Watch", "run_actorflow"]
 
@@ -40,12 +41,12 @@ QUEUE = "multiprocessing.Queue"
 
 
 class Stamps(Producer):
-    """Emits the time, so many times at a rate, whoever wants it."""
+    """Emits the time, so many times at a rate, whoever wants it; begins when it is told to."""
 
     def __init__(self, count: int, rate: float) -> None:
         self.left, self.pause = count, 1 / rate
 
-    def on_start(self) -> None:
+    def handle_cast(self, message: Any) -> None:
         """Begin."""
         self.send_after(self.pause, None)
 
@@ -100,6 +101,8 @@ def run_actorflow(events: int, rate: float, between: int = 1) -> list[float]:
         topology = topology.stage(f"pass{number}", PassOn, subscribe_to=[before])
         before = f"pass{number}"
     with topology.stage("watch", Watch, subscribe_to=[before]).start() as run:
+        wait_until_linked(run, between + 1)
+        run.cast("stamps", "begin")
         return list(run.wait(timeout=300)["watch"])
 
 

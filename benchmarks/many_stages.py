@@ -73,7 +73,7 @@ def run_stages(stages: int, seconds: float) -> Figures:
     )
     began = time.monotonic()
     with topology.start() as run:
-        _wait_until_linked(run, stages - 1)
+        wait_until_linked(run, stages - 1)
         started = time.monotonic() - began
         pids = {row.id: row.pid for row in run.which_children()}
         before = _ticks(pids.values())
@@ -94,7 +94,8 @@ def run_stages(stages: int, seconds: float) -> Figures:
     )
 
 
-def _wait_until_linked(run: Run, links: int) -> None:
+def wait_until_linked(run: Run, links: int) -> None:
+    """Wait until so many subscriptions are there."""
     deadline = time.monotonic() + PATIENCE
     while sum(row.state == "established" for row in run.which_subscriptions()) < links:
         if time.monotonic() > deadline:
