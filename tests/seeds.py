@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterable
 from typing import TypeVar
 
-__all__ = ["THOROUGH", "examples", "few", "sample", "seeds", "some"]
+__all__ = ["THOROUGH", "examples", "few", "sample", "seeds", "size", "some"]
 
 Case = TypeVar("Case")
 
@@ -30,6 +30,16 @@ def seeds(count: int) -> range:
         [0, 1, 2, 3]
     """
     return range(count if THOROUGH else min(count, max(FEWEST, round(count * SHARE))))
+
+
+def size(specified: int, usual: int) -> int:
+    """How much of something a scenario takes: what its specification says, or less in the suite.
+
+    Example:
+        >>> size(10_000, 400)
+        400
+    """
+    return specified if THOROUGH else usual
 
 
 def some(count: int) -> range:

@@ -125,7 +125,7 @@ def test_d_14_d_24_the_event_loop_is_served(tmp_path: Path) -> None:
     """D-14: 1 000 calls that are ready at once. D-24: results of 1 MiB, and a body that reads none.
 
     The stage answers while its link is full: it waits in no write. And no tick of the loop is late
-    by more than a loaded machine makes it; one that waits for a write or a body would be.
+    by 50 ms, but for what it waited for a processor; one that waits for a write or a body would be.
     """
     gate = tmp_path / "gate"
     topology = Topology("served")
@@ -159,4 +159,4 @@ def test_d_14_d_24_the_event_loop_is_served(tmp_path: Path) -> None:
     late = [max(results["ready_kept"])]
     late += [float(row.partition(b" ")[0]) for row in results["large_kept"]]
     assert len(late) == 13
-    assert max(late) < 1.0
+    assert max(late) < 0.05

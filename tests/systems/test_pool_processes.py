@@ -14,12 +14,13 @@ from actorflow import Consumer, PoolClosed, Producer, SubscribeTo, Subscription,
 from actorflow.stages.pool import ConsumerTaskPool, TaskPool, TaskPoolHandle
 from tests.end_to_end.helpers import wait_until
 from tests.end_to_end.stages import Idle
+from tests.seeds import size
 from tests.systems import pool_tasks
 from tests.systems.pool_tasks import chain, query
 
 pytestmark = pytest.mark.processes
 
-SOURCES, EACH = 8, 1500
+SOURCES, EACH = 8, size(10_000, 1500)
 
 
 class Loop(Producer):
@@ -51,7 +52,10 @@ class Tally(Consumer):
 
 
 def test_b_02_eight_sources_in_tight_loops_and_little_room() -> None:
-    """Every task runs exactly once, and every event comes out once; then everything ends."""
+    """Every task runs exactly once, and every event comes out once; then everything ends.
+
+    10 000 events of each source in a thorough run, 1500 otherwise.
+    """
     topology = (
         Topology("flood")
         .stage("sources", Loop, replicas=SOURCES)

@@ -10,7 +10,7 @@ from actorflow import SubscribeTo, Topology
 from actorflow.stages.scans import DemuxStage, DistributeStage, ScanConfig, latest, sum_of, take
 from actorflow.testing import Faults, StageHarness, run, simulate
 from actorflow.testing.topologies import Numbers, Sink
-from tests.seeds import seeds
+from tests.seeds import seeds, size
 
 TIGHT = {"max_buffer": 1}
 
@@ -32,9 +32,13 @@ def chained(length: int, count: int, **config: Any) -> Topology:
 
 @pytest.mark.parametrize("seed", seeds(10))
 def test_a_20_three_stages_of_scans_behind_each_other(seed: int) -> None:
-    """With room for one everywhere, and windows of two, all of it arrives."""
-    finished = simulate(chained(3, 60), seed=seed)
-    assert finished.handled("sink") == [None, None, None, *range(60)]
+    """With room for one everywhere, and windows of two, all of it arrives.
+
+    5000 elements in one order of events in a thorough run; else 60.
+    """
+    count = 60 if seed else size(5000, 60)
+    finished = simulate(chained(3, count), seed=seed)
+    assert finished.handled("sink") == [None, None, None, *range(count)]
 
 
 @pytest.mark.parametrize("seed", seeds(10))
