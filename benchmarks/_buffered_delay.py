@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import statistics
 import struct
 import tempfile
 import threading
@@ -143,9 +144,11 @@ def _wait_for(path: Path) -> None:
         time.sleep(0.001)
 
 
+STRANGER: Body = "bystander busy"
+
 NAMES: dict[Body, Role] = {
     "idle": "floor",
-    "bystander busy": "floor",
+    STRANGER: "floor",
     "busy": "actorflow",
     "busy in a thread": "peer",
 }
@@ -153,11 +156,12 @@ NAMES: dict[Body, Role] = {
 
 def delay(rounds: int, *, quick: bool) -> Part:
     """The delays for each body."""
-    sides: tuple[Body, ...] = ("idle", "busy") if quick else tuple(NAMES)
+    sides: tuple[Body, ...] = ("idle", STRANGER, "busy") if quick else tuple(NAMES)
     count = 200 if quick else 500
     found = alternate({side: partial(measure_delays, count, side) for side in sides}, rounds)
     delays = {side: [[1e6 * each for each in one] for one in runs] for side, runs in found.items()}
     late = {side: [percentiles(one)[99] for one in runs] for side, runs in delays.items()}
+    by_stranger = statistics.median(quotients(late[STRANGER], late["idle"]))
     return Part(
         charts=(
             Chart(
@@ -175,6 +179,10 @@ def delay(rounds: int, *, quick: bool) -> Part:
                 rounds=quotients(late[side], late["idle"]),
                 better="less",
                 targets=("service_delay",) if side == "busy" else (),
+                why=f"A busy process that has nothing to do with the calls makes them"
+                f" {by_stranger:.1f} times as late in the same rounds."
+                if side == "busy"
+                else "",
             )
             for side in sides
             if side != "idle"

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import statistics
 import time
 from collections.abc import Iterable
@@ -23,6 +22,7 @@ from typing import Any
 import psutil
 
 from actorflow import Run, Topology
+from benchmarks._forks import forks
 from benchmarks._quiet import Quiet, Waiting
 from benchmarks._suite import (
     Chart,
@@ -117,31 +117,16 @@ class Floor:
     memory: float
 
 
-def run_forks(children: int) -> Floor:
+def run_forks(count: int) -> Floor:
     """Fork so many, each of which says that it is there, and then waits."""
-    began = time.monotonic()
-    read, write = os.pipe()
-    pids = []
-    for _ in range(children):
-        pid = os.fork()
-        if not pid:
-            try:
-                os.write(write, b"!")
-                signal.pause()
-            finally:
-                os._exit(1)
-        pids.append(pid)
-    heard = 0
-    while heard < children:
-        heard += len(os.read(read, children))
-    started = time.monotonic() - began
-    memory = statistics.median(psutil.Process(pid).memory_full_info().uss for pid in pids)
-    for pid in pids:
-        os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
-    os.close(read)
-    os.close(write)
-    return Floor(started, memory / MIB)
+    with forks() as children:
+        began = time.monotonic()
+        for _ in range(count):
+            children.start()
+        children.hear(count)
+        started = time.monotonic() - began
+        private = [psutil.Process(pid).memory_full_info().uss for pid in children.pids]
+    return Floor(started, statistics.median(private) / MIB)
 
 
 def measure(options: argparse.Namespace) -> Result:

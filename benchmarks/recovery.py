@@ -33,6 +33,7 @@ from actorflow import (
     Topology,
 )
 from actorflow.supervision.events import ChildEnded, ChildReady
+from benchmarks._forks import forks
 from benchmarks._suite import (
     Chart,
     Finding,
@@ -163,35 +164,18 @@ def kill_often(kills: int, *, max_demand: int, pause: float) -> list[Outage]:
 
 
 def fork_again(kills: int) -> list[float]:
-    """The floor: kill a forked child, wait for its end, fork the next, and hear a byte of it."""
+    """The floor: kill a forked child, wait for its end, fork the next, and hear of it."""
     seconds = []
-    read, write = os.pipe()
-    pid = _forked(write)
-    os.read(read, 1)
-    for _ in range(kills):
-        killed = time.monotonic()
-        os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
-        pid = _forked(write)
-        os.read(read, 1)
-        seconds.append(time.monotonic() - killed)
-    os.kill(pid, signal.SIGKILL)
-    os.waitpid(pid, 0)
-    os.close(read)
-    os.close(write)
+    with forks() as children:
+        children.start()
+        children.hear(1)
+        for _ in range(kills):
+            killed = time.monotonic()
+            children.kill()
+            children.start()
+            children.hear(1)
+            seconds.append(time.monotonic() - killed)
     return seconds
-
-
-def _forked(write: int) -> int:
-    """A child that says that it is there, and then waits for its end."""
-    pid = os.fork()
-    if not pid:
-        try:
-            os.write(write, b"!")
-            signal.pause()
-        finally:
-            os._exit(1)
-    return pid
 
 
 PARTS = {

@@ -57,7 +57,8 @@ exit codes:
   0    every benchmark gave its figures, and with --compare nothing became worse
   1    one failed, or something became worse beyond the spread
   2    a mistake in the command; nothing was run
-  130  interrupted: Ctrl-C ends the benchmark that runs; those that are done are reported
+  130  interrupted: Ctrl-C ends the benchmark that runs, a second one kills it; those that are done
+       are reported
 """
 
 

@@ -30,7 +30,8 @@ MARK = "ACTORFLOW_BENCHMARK"
 and whoever their parent is by now."""
 
 GOODBYE = 5.0
-"""Seconds in which a benchmark that is interrupted may stop what it started."""
+"""Seconds in which a benchmark that is interrupted may stop what it started; a second Ctrl-C ends
+them."""
 
 GRACE = 2.0
 """Seconds after a benchmark's end when what it started counts as left behind."""
@@ -84,10 +85,12 @@ def run_one(name: str, plan: Plan, interrupts: Interrupts) -> Outcome:
             # No thread is running: the one that waited for the last benchmark has ended.
             preexec_fn=die_with_parent,  # noqa: PLW1509
         )
+        reason = ""
         try:
             reason = _watch(process, plan.time_limit, interrupts)
         finally:
-            left = _clear(process, mark)
+            # What had to be ended had its time already.
+            left = _clear(process, mark, 0.0 if reason else GRACE)
         if not reason and left:
             reason = f"left behind {len(left)} processes: {', '.join(left)}"
         return _outcome(name, process.returncode, reason, _text(output), _text(errors))
@@ -115,12 +118,20 @@ def _watch(process: subprocess.Popen[bytes], limit: float, interrupts: Interrupt
         else:
             interrupts.wait(left)
     if reason:
-        # Its `with` blocks stop what they started; where it was is on its standard error.
-        _signal_group(process, signal.SIGINT)
-        if not ended.wait(GOODBYE):
-            _signal_group(process, signal.SIGKILL)
+        _end(process, ended, interrupts)
     waiter.join()
     return reason
+
+
+def _end(process: subprocess.Popen[bytes], ended: threading.Event, interrupts: Interrupts) -> None:
+    """Interrupt it, and kill it when it goes on."""
+    # Its `with` blocks stop what they started; where it was is on its standard error.
+    _signal_group(process, signal.SIGINT)
+    deadline = time.monotonic() + GOODBYE
+    while not ended.is_set() and interrupts.count < 2 and (left := deadline - time.monotonic()) > 0:
+        interrupts.wait(left)
+    if not ended.is_set():
+        _signal_group(process, signal.SIGKILL)
 
 
 def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
@@ -128,12 +139,12 @@ def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> N
         os.killpg(process.pid, number)
 
 
-def _clear(process: subprocess.Popen[bytes], mark: str) -> list[str]:
-    """Kill what a benchmark left behind; returns the names of what did not go by itself."""
+def _clear(process: subprocess.Popen[bytes], mark: str, grace: float) -> list[str]:
+    """Kill what a benchmark left behind; returns the names of what did not go in the grace."""
     if process.poll() is None:
         _signal_group(process, signal.SIGKILL)
         process.wait()
-    _, alive = psutil.wait_procs(_marked(mark), GRACE)
+    _, alive = psutil.wait_procs(_marked(mark), grace)
     names = []
     for each in alive:
         with contextlib.suppress(psutil.NoSuchProcess):

@@ -24,6 +24,8 @@ class Target:
         unit: of the bound; ``"×"`` for a ratio.
         at_least: the bound, when more is better.
         at_most: the bound, when less is better.
+        reason: the measured reason, where one is known, for when it is not met; a finding that
+            measures the reason along with its value says so itself.
     """
 
     key: str
@@ -34,6 +36,7 @@ class Target:
     unit: str = "×"
     at_least: float | None = None
     at_most: float | None = None
+    reason: str = ""
 
     def __post_init__(self) -> None:
         """Refuse a target that nothing, or everything, meets."""

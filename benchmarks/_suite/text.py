@@ -112,8 +112,12 @@ def _findings(findings: Sequence[Finding]) -> str:
         spread = f"{number(each.lowest)}–{number(each.highest)}"
         rows.append([each.name, f"{number(each.median)} {each.unit}", spread, _verdicts(each)])
     lines = [table(["", "median", "spread", "wanted"], rows)]
-    lines += [f"{each.name}: {each.why}" for each in findings if each.why]
+    lines += [f"{each.name}: {each.why}" for each in findings if each.why and not _met(each)]
     return "\n".join(lines)
+
+
+def _met(finding: Finding) -> bool:
+    return all(target(key).met_by(finding.median) for key in finding.targets)
 
 
 def _verdicts(finding: Finding) -> str:

@@ -58,7 +58,7 @@ def _verdict(target: Target, suite: SuiteReport) -> Verdict:
     missed = [finding for finding in found if not target.met_by(finding.median)]
     if not missed:
         return Verdict(target=target, findings=found, state="met")
-    why = " ".join(dict.fromkeys(finding.why for finding in missed if finding.why))
+    why = " ".join(dict.fromkeys(finding.why for finding in missed if finding.why)) or target.reason
     return Verdict(target=target, findings=found, state="not met", why=why)
 
 

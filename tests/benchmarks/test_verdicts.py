@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -34,6 +35,17 @@ def test_one_finding_on_the_wrong_side_is_enough() -> None:
     findings = [found(0.9, why="unused"), found(0.7, why="two copies")]
     (verdict,) = verdicts(suite(result(findings=findings)), [LEAST])
     assert (verdict.state, verdict.why) == ("not met", "two copies")
+
+
+def test_a_targets_own_reason_is_told_where_no_finding_has_one() -> None:
+    """It is not told of a target that is met."""
+    known = replace(LEAST, reason="pipes are copied twice")
+    (verdict,) = verdicts(suite(result(findings=[found(0.7)])), [known])
+    assert verdict.why == "pipes are copied twice"
+    (verdict,) = verdicts(suite(result(findings=[found(0.7, why="measured")])), [known])
+    assert verdict.why == "measured"
+    (verdict,) = verdicts(suite(result(findings=[found(0.9)])), [known])
+    assert verdict.why == ""
 
 
 def test_at_most_is_the_other_way_round() -> None:

@@ -26,6 +26,15 @@ HANGS = "import signal\nsignal.pause()"
 LEAVES = GOOD + "\nimport subprocess\nsubprocess.Popen(['sleep', '60'], start_new_session=True)"
 INTERRUPTS = "import os, signal\nos.kill(os.getppid(), signal.SIGINT)\nsignal.pause()"
 
+STUBBORN = """
+import os, signal, subprocess, time
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+subprocess.Popen(['sleep', '60'], start_new_session=True)
+while True:
+    os.kill(os.getppid(), signal.SIGINT)
+    time.sleep(0.01)
+"""
+
 Tree = Callable[..., Path]
 
 
@@ -93,6 +102,16 @@ def test_ctrl_c_ends_the_suite_and_what_is_done_is_written(
     ]
     assert found.not_run == ("c_good",)
     assert json.loads(said) == to_plain(found)
+
+
+@pytest.mark.processes
+def test_a_second_ctrl_c_kills_a_benchmark_that_goes_on(
+    tree: Tree, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And what it started, in a session of its own as well; nothing is waited for."""
+    monkeypatch.setattr(runner, "GOODBYE", 1000.0)
+    code, _, errors = command("bench", "--directory", tree(stubborn=STUBBORN))
+    assert (code, "stubborn … failed: interrupted" in errors) == (130, True)
 
 
 @pytest.mark.processes
