@@ -112,8 +112,9 @@ def tell(side: str, items: int, body: float) -> Told:
 
 def story(rounds: int, *, quick: bool) -> Part:
     """Each side's story, in turns."""
-    items, body = (3, 0.25) if quick else (20, 0.25)
-    found = alternate({side: partial(tell, side, items, body) for side in STORIES}, rounds)
+    items, turns = (3, 1) if quick else (20, rounds)
+    body = 0.25
+    found = alternate({side: partial(tell, side, items, body) for side in STORIES}, turns)
 
     def chart(title: str, unit: str, value: Callable[[Told], float]) -> Chart:
         sides = [

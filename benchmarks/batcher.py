@@ -207,8 +207,7 @@ def batched(workers: Any, keys: int, items: int) -> Flooded:
         assert batcher.run is not None
         submit = partial(_submit, batcher, keys)
         # Each key comes at least once.
-        count = items if keys <= items or items < FEW else keys
-        return _measured(batcher.run, "batcher", submit, count)
+        return _measured(batcher.run, "batcher", submit, max(items, keys))
 
 
 def _submit(batcher: Batcher, keys: int, item: int) -> Future[Any]:
@@ -216,24 +215,23 @@ def _submit(batcher: Batcher, keys: int, item: int) -> Future[Any]:
 
 
 FEW = 1000
-"""With fewer items than these there are not as many as there are keys."""
+"""With fewer items than these many keys are not tried."""
 
 ECHO = "calls to a stage that echoes"
 
 
 def run_items(items: int, rounds: int) -> Part:
-    """Each kind of worker, few keys and many, and calls to a stage that echoes."""
-    found = alternate(
-        {
-            ECHO: lambda: calls(items),
-            "inline, 1 key": lambda: batched("inline", 1, items),
-            "a thread, 1 key": lambda: batched("thread", 1, items),
-            "a process, 1 key": lambda: batched(1, 1, items),
-            "inline, 1000 keys": lambda: batched("inline", 1000, items),
-            "inline, 100 000 keys": lambda: batched("inline", 100_000, items),
-        },
-        rounds,
-    )
+    """Each kind of worker, few keys and, with enough items, many; calls to a stage that echoes."""
+    sides: dict[str, Callable[[], Flooded]] = {
+        ECHO: partial(calls, items),
+        "inline, 1 key": partial(batched, "inline", 1, items),
+        "a thread, 1 key": partial(batched, "thread", 1, items),
+        "a process, 1 key": partial(batched, 1, 1, items),
+    }
+    if items >= FEW:
+        sides["inline, 1000 keys"] = partial(batched, "inline", 1000, items)
+        sides["inline, 100 000 keys"] = partial(batched, "inline", 100_000, items)
+    found = alternate(sides, rounds)
     rates = {side: [each.rate for each in runs] for side, runs in found.items()}
     costs = {side: [each.processor for each in runs] for side, runs in found.items()}
     return Part(

@@ -217,8 +217,8 @@ def most_claimed(claim: str, items: int) -> int:
 
 def claims(rounds: int, *, quick: bool) -> Part:
     """The most that was claimed at any time, against the limit."""
-    items = 100 if quick else 1_000
-    most = alternate({claim: partial(most_claimed, claim, items) for claim in CLAIMS}, rounds)
+    items, turns = (100, 1) if quick else (1_000, rounds)
+    most = alternate({claim: partial(most_claimed, claim, items) for claim in CLAIMS}, turns)
     return Part(
         charts=(
             Chart(

@@ -71,7 +71,9 @@ def _absence(target: Target, suite: SuiteReport) -> Verdict:
     ]
     for report in suite.reports:
         if report.result.name == target.benchmark:
-            missing = ", ".join(f"{each.side}: {each.why}" for each in report.result.missing)
-            reasons.append(missing or f"{target.benchmark} ran without this part")
+            missing = report.result.missing
+            named = [each for each in missing if each.side.lower() in target.against.lower()]
+            told = ", ".join(f"{each.side}: {each.why}" for each in named or missing)
+            reasons.append(told or f"{target.benchmark} ran without this part")
     state: State = "not measured" if reasons else "not run"
     return Verdict(target=target, findings=(), state=state, why="; ".join(reasons))

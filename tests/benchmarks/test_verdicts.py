@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from benchmarks._suite.records import Failure, Finding, SuiteReport
+from benchmarks._suite.records import Failure, Finding, Missing, SuiteReport
 from benchmarks._suite.targets import TARGETS, Target, target
 from benchmarks._suite.text import render_verdicts
 from benchmarks._suite.verdicts import verdicts
@@ -74,6 +74,14 @@ def test_what_was_not_measured_is_said_to_be(run: SuiteReport, state: str, why: 
     """With the reason."""
     (verdict,) = verdicts(run, [LEAST])
     assert (verdict.state, verdict.why, verdict.worst) == (state, why, None)
+
+
+def test_the_peer_that_a_target_is_about_is_the_reason() -> None:
+    """And not the others that are missing, too."""
+    missing = (Missing(side="ray", why="not installed"), Missing(side="mpire", why="hangs"))
+    run = suite(replace(result(), missing=missing))
+    (verdict,) = verdicts(run, [replace(LEAST, against="mpire imap")])
+    assert verdict.why == "mpire: hangs"
 
 
 def test_the_terminal_shows_the_targets_of_what_was_run() -> None:
