@@ -6,7 +6,7 @@ it is finished. One with snapshots has finished it when a snapshot that reflects
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from actorflow.protocol.control import Link
@@ -66,6 +66,7 @@ class Reach:
         self._covered = dict(covered)
         self._inputs: dict[int, _Input] = {}
         self._waiting: list[Link] = []
+        self._once_opened: dict[int, Callable[[], None]] = {}
 
     # --- subscribing ------------------------------------------------------------------------------
 
@@ -89,9 +90,16 @@ class Reach:
             said |= {"edge": link.edge, "resume": events}
         return said
 
+    def once_opened(self, ref: int, act: Callable[[], None]) -> None:
+        """Do something as soon as the subscription is made that waits to be, if it is one."""
+        if any(link.ref == ref for link in self._waiting):
+            self._once_opened[ref] = act
+
     def producer_gone(self, peer: str) -> list[Link]:
         """A producer is gone; returns the links on which a subscription was still to be made."""
         gone = [link for link in self._waiting if link.peer == peer]
+        for link in gone:
+            self._once_opened.pop(link.ref, None)
         self._waiting = [link for link in self._waiting if link.peer != peer]
         return gone
 
@@ -127,6 +135,9 @@ class Reach:
         waiting, self._waiting = self._waiting, []
         for link in waiting:
             self._half.upstream.open(link)
+            # None of those that still wait.
+            if link not in self._waiting and link.ref in self._once_opened:
+                self._once_opened.pop(link.ref)()
 
     @property
     def complete(self) -> bool:

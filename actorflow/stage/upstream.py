@@ -153,6 +153,8 @@ class Upstream:
                 mode applies.
         """
         incoming = self._subscriptions.get(ref)
+        if incoming is None and self._half.reach is not None:
+            self._half.reach.once_opened(ref, lambda: self.cancel(ref, reason, replaced=replaced))
         if incoming is not None and not incoming.ended:
             incoming.replaced = incoming.replaced or replaced
             incoming.unsubscribed = True

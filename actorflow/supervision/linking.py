@@ -110,6 +110,8 @@ class Linking:
             control.encode_control(to_producer),
             control.encode_control(to_consumer),
         )
+        if edge.leaving:
+            self._cancel(edge, consumer)
 
     def _say_finished(self, edge: Edge, producer: Child, consumer: Child, reason: Any) -> None:
         """Tell a consumer that a subscription which it waits for has come to its end before."""
@@ -201,7 +203,7 @@ class Linking:
                 self._tell_peer(edge, child, reason, restarting=restarting)
             if edge.live and not (restarting and edge.replaces):
                 self._state.established.reject(edge, Refused(reason))
-            if edge.leaving:
+            if edge.leaving and not (restarting and self._must_leave_again(edge, child)):
                 self._left(edge, child, reason)
             elif restarting and edge.state is not EdgeState.OVER:
                 self._state.runtime.link_over(edge.ref)
@@ -230,6 +232,15 @@ class Linking:
             who = str(child.incarnation)
             self._state.send(peer, Down(0, who, reason, restarting))
 
+    def _must_leave_again(self, edge: Edge, child: Child) -> bool:
+        """Whether a subscription is to be left with its producer's successor.
+
+        Under `exactly_once` that one may have what this consumer, which lives, is still to handle.
+        Only where the two meet again is it known what counts, and what is others'.
+        """
+        is_exact = child.spec.stage.options.delivery == EXACTLY_ONCE
+        return is_exact and edge.producer == child.id and edge.live
+
     def _say_what_is_over(self, consumer: Child, edge: Edge, producer: Child) -> None:
         """Before the verdict: what is not to be delivered again, or only to be finished."""
         covered = consumer.journal.covers(edge.ref)
@@ -251,9 +262,9 @@ class Linking:
         consumer = self._state.children[edge.consumer]
         producer = self._state.children[edge.producer]
         edge.leaving, edge.declared = True, False
+        edge.reason, edge.replaced = plain(reason), replaced
         if edge.live:
-            order = control.CancelSubscription(edge.ref, plain(reason), replaced)
-            self._state.tell(consumer, order)
+            self._cancel(edge, consumer)
             return
         wanted = edge.state is EdgeState.WANTED
         if wanted and not replaced and consumer.state is ChildState.RUNNING:
@@ -268,6 +279,10 @@ class Linking:
             # A producer keeps the place of a consumer that is being restarted: not any more.
             who = str(consumer.incarnation)
             self._state.send(producer, Down(0, who, plain(reason), False))
+
+    def _cancel(self, edge: Edge, consumer: Child) -> None:
+        order = control.CancelSubscription(edge.ref, edge.reason, edge.replaced)
+        self._state.tell(consumer, order)
 
     def _left(self, edge: Edge, child: Child, reason: Any) -> None:
         """One end of a subscription that is being taken away has ended before it was."""

@@ -54,7 +54,9 @@ class Edge:
         reason: why it ended.
         via: the manager that joined the two (see `routing`), or None.
         shared_fate: of a subscription to a manager: see `SubscriptionSpec`.
-        leaving: whether the supervisor is taking it away; it is not linked again.
+        leaving: whether the supervisor is taking it away; it is not linked again, but as
+            `Linking.verdict` says.
+        replaced: of one that is leaving, whether no cancel mode applies.
         replaces: whose place it is to take, and has not yet; restarts on the way do not end that.
         paused: whether the program has paused it.
         refs: all its names so far; each restart of one of its stages gives it another.
@@ -72,6 +74,7 @@ class Edge:
     via: StageId | None = None
     shared_fate: bool | None = None
     leaving: bool = False
+    replaced: bool = False
     replaces: Exchange | None = None
     paused: bool = False
     refs: list[int] = field(default_factory=list)

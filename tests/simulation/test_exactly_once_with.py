@@ -5,18 +5,33 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from itertools import chain
 from random import Random
 from typing import Any
 
 import pytest
 
-from actorflow import FORWARD, HOLD, ActorflowError, Refused, SubscribeTo, Topology
-from actorflow.supervision.changes import scale
+from actorflow import (
+    FORWARD,
+    HOLD,
+    ActorflowError,
+    Defaults,
+    Refused,
+    SubscribeTo,
+    SubscriptionOptions,
+    SupervisorOptions,
+    Topology,
+)
+from actorflow.protocol import control
+from actorflow.protocol.messages import Subscribe, Unsubscribe
+from actorflow.stages.sources import Items
+from actorflow.supervision import operations, subscriptions
+from actorflow.supervision.changes import pause_stage, resume_stage, scale, unsubscribe
 from actorflow.supervision.core import SupervisorCore
 from actorflow.supervision.subscriptions import resubscribe
-from actorflow.supervision.wiring import EdgeState
-from actorflow.testing import Faults, Simulation
+from actorflow.supervision.wiring import Edge, EdgeState
+from actorflow.testing import Faults, Simulation, StageHarness, Stalled
 from tests.seeds import seeds
 from tests.simulation.test_snapshots import (
     NUMBERS,
@@ -68,7 +83,138 @@ def run(whole: Topology, seed: int, change: Change, faults: Faults) -> dict[str,
         if not simulation.over:
             with suppress(ActorflowError):  # whoever it is about may have ended
                 change(simulation.core, random)
+    try:
+        return simulation.finish(max_steps=200_000).results
+    except Stalled:
+        # Somebody is left without a subscription, and waits for another one.
+        simulation.core.drain()
     return simulation.finish(max_steps=200_000).results
+
+
+def three_at_the_end() -> Topology:
+    """Two stages between a source and three sinks, which live on without a subscription."""
+    supervisor = SupervisorOptions(max_restarts=1000, ends_when_idle=True)
+    take = SubscribeTo("several", max_demand=5, cancel="temporary")
+    return (
+        Topology("beside", supervisor=supervisor, defaults=Defaults(delivery="exactly_once"))
+        .stage("numbers", Items, args={"items": list(range(NUMBERS))})
+        .stage("several", Several, replicas=2, subscribe_to=[SubscribeTo("numbers", max_demand=7)])
+        .stage("collect", Collect, replicas=3, subscribe_to=[take])
+    )
+
+
+def one_of(core: SupervisorCore, random: Random) -> Edge | None:
+    """A subscription of a sink, but never of the first: somebody is to take everything."""
+    edges = [
+        each
+        for each in core.wiring.edges
+        if each.live and each.consumer.name == "collect" and each.consumer.index
+    ]
+    return random.choice(edges) if edges else None
+
+
+def later(core: SupervisorCore, seconds: float, act: Callable[..., Any], *args: Any) -> None:
+    """Do something in so many seconds; whatever it is about may be over or changed by then."""
+
+    def attempt() -> None:
+        with suppress(ActorflowError):
+            act(core, *args)
+
+    core.after(seconds, attempt)
+
+
+def is_paused(core: SupervisorCore, edge: Edge, random: Random) -> None:
+    """For a while."""
+    subscriptions.pause(core, edge.ref)
+    later(core, 0.01, subscriptions.resume, edge.ref)
+
+
+def is_cancelled(core: SupervisorCore, edge: Edge, random: Random) -> None:
+    """For good, though a restart makes it again."""
+    operations.cancel(core, edge.ref, random.choice(("normal", "enough")))
+
+
+def is_taken_away(core: SupervisorCore, edge: Edge, random: Random) -> None:
+    """For good."""
+    unsubscribe(core, str(edge.consumer), str(edge.producer), random.choice(("normal", "enough")))
+
+
+def has_another_beside_it(core: SupervisorCore, edge: Edge, random: Random) -> None:
+    """A second one between the same stages, in its place or not."""
+    if random.random() < 0.5:
+        is_cancelled(core, edge, random)
+    options = SubscriptionOptions(max_demand=3, cancel="temporary")
+    operations.subscribe(core, str(edge.consumer), str(edge.producer), options)
+
+
+def has_its_stage_stopped(core: SupervisorCore, edge: Edge, random: Random) -> None:
+    """And started again."""
+    gone = operations.terminate_child(core, str(edge.consumer))
+    again = operations.restart_child
+    gone.add_done_callback(lambda _: later(core, 0.001, again, str(edge.consumer)))
+
+
+def has_its_stage_paused(core: SupervisorCore, edge: Edge, random: Random) -> None:
+    """For a while."""
+    pause_stage(core, str(edge.consumer))
+    later(core, 0.01, resume_stage, str(edge.consumer))
+
+
+DEEDS = (
+    is_paused,
+    is_cancelled,
+    is_taken_away,
+    has_another_beside_it,
+    has_its_stage_stopped,
+    has_its_stage_paused,
+)
+
+
+@pytest.mark.parametrize("deed", DEEDS)
+@pytest.mark.parametrize("crashes", [False, True])
+def test_a_subscription_that(deed: Callable[..., None], crashes: bool) -> None:
+    """Whatever is done to it, and whoever dies meanwhile: every event counts once."""
+
+    def change(core: SupervisorCore, random: Random) -> None:
+        edge = one_of(core, random)
+        if edge is not None:
+            deed(core, edge, random)
+
+    for seed in SEEDS:
+        faults = crashing(seed) if crashes else Faults()
+        assert counted(run(three_at_the_end(), seed, change, faults)) == made(), seed
+
+
+def test_what_is_under_way_when_a_subscription_is_taken_away_and_its_producer_dies() -> None:
+    """Its consumer, which lives, counts it; the successor must not give it to others (seed 12)."""
+
+    def change(core: SupervisorCore, random: Random) -> None:
+        edge = one_of(core, random)
+        if edge is not None:
+            is_taken_away(core, edge, random)
+
+    assert counted(run(three_at_the_end(), 12, change, crashing(12))) == made()
+
+
+def test_a_subscription_that_waits_to_be_made_can_be_cancelled() -> None:
+    """It waits for the snapshot of what came on its edge before, and is cancelled once it is."""
+    sink = StageHarness(Collect, delivery="exactly_once")
+    first = control.Link(1, "consumer", "numbers/0#1", {"max_demand": 4}, edge="e")
+    sink.order(first)
+    sink.order(control.SnapshotStored(1))
+    sink.advance(1.0)
+    sink.route(1, [1, 2])
+    sink.down("numbers/0#1", restarting=True)
+    sink.order(replace(first, ref=2, peer="numbers/0#2"))
+    sink.cancel(2, "enough")
+    assert sink.sent(2) == []
+    sink.advance(1.0)
+    for number in (2, 3):
+        sink.order(control.SnapshotStored(number))
+    made_then, left_then = sink.sent(2)[:2]
+    assert isinstance(made_then, Subscribe)
+    assert made_then.options["resume"] == 2
+    assert left_then == Unsubscribe(2, "enough")
 
 
 def grows(core: SupervisorCore, random: Random) -> None:
