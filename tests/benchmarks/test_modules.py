@@ -16,6 +16,7 @@ from benchmarks import (
     buffered,
     delivery,
     kill_one_worker,
+    payloads,
     pipeline,
     pool,
     recovery,
@@ -48,6 +49,15 @@ def test_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert pipeline.main(arguments) == 0
     (chart,) = result_of(capsys)["charts"]
     assert [[point["at"] for point in side["points"]] for side in chart["series"]] == [[10], [10]]
+
+
+@pytest.mark.processes
+def test_every_side_gets_the_buffers_that_were_sent(capsys: pytest.CaptureFixture[str]) -> None:
+    """Memory, pipes, a queue and a topology: each consumer looks at what it gets."""
+    arguments = ["--size", "65536", "--kind", "bytes", "--rounds", "1", "--quick", "--json"]
+    assert payloads.main(arguments) == 0
+    (chart,) = result_of(capsys)["charts"]
+    assert len(chart["series"]) == len(payloads.RIVALS) + 1
 
 
 @pytest.mark.processes

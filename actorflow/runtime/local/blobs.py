@@ -104,11 +104,12 @@ class SharedSpace:
         self._ready = 0
         """How many bytes, from its beginning, the system has given pages for."""
         self._unavailable = False
+        self._collected = False
+        """Whether lanes were read for the batch that is being encoded."""
 
     def put(self, link: int, data: memoryview) -> int | None:
         """As `BlobSpace.put`."""
-        fits = self.reaches(link) and self._loans.outstanding(link) < MOST_LENT
-        place = self._take(data.nbytes) if fits else None
+        place = self._place(link, data.nbytes) if self.reaches(link) else None
         if place is None or self._memory is None:
             self._counters[Counter.LARGE_PIPED] += 1
             return None
@@ -138,6 +139,7 @@ class SharedSpace:
 
     def settle(self, places: Iterable[int]) -> None:
         """As `BlobSpace.settle`."""
+        self._collected = False
         for place in places:
             self._loans.settle(place)
 
@@ -160,9 +162,23 @@ class SharedSpace:
 
     # --- memory -----------------------------------------------------------------------------------
 
-    def _take(self, size: int) -> int | None:
+    def _place(self, link: int, size: int) -> int | None:
+        """Room for so many bytes, after a look at what has been returned.
+
+        One look for each batch, and another one where there seems to be no room.
+        """
+        if not self._collected:
+            self._collect()
+        place = self._take(link, size)
+        if place is None:
+            self._collect()
+            place = self._take(link, size)
+        return place
+
+    def _take(self, link: int, size: int) -> int | None:
         """Room for so many bytes that has pages behind it."""
-        self._collect()
+        if self._loans.outstanding(link) >= MOST_LENT:
+            return None
         place = self._loans.take(size)
         if place is not None and not self._prepare(place + pages(size)):
             self._loans.settle(place)
@@ -232,6 +248,8 @@ class SharedSpace:
         return lane
 
     def _collect(self) -> None:
+        """Take back what consumers have returned, so that the same places are used again."""
+        self._collected = True
         for link, lane in list(self._lanes.items()):
             if lane.leaving or self._loans.outstanding(link):
                 self._read(link, lane)
