@@ -163,9 +163,7 @@ class PoolCore:
             for _ in items:
                 done("expired")
             return
-        self._admission.add(
-            run.number, [self._new_task(run, pipeline, item, done) for item in items]
-        )
+        self._admission.add(run.number, self._new_tasks(run, pipeline, items, done))
         self._after_change(run, run.changed({pipeline: len(items)}))
         self._deal()
 
@@ -445,18 +443,22 @@ class PoolCore:
     # --- within -----------------------------------------------------------------------------------
 
     def _admitted(self, run: QueryRun, submission: Submission) -> None:
-        task = self._new_task(run, submission.pipeline, submission.item, submission.done)
-        self._admission.add(run.number, [task])
+        tasks = self._new_tasks(run, submission.pipeline, [submission.item], submission.done)
+        self._admission.add(run.number, tasks)
         run.changed({submission.pipeline: 1})
         submission.admitted()
 
-    def _new_task(
-        self, run: QueryRun, pipeline: int, item: Any, done: Callable[[str], None]
-    ) -> Task:
-        self._roots += 1
-        run.roots[self._roots] = Root(1, done)
-        run.admitted += 1
-        return Task(pipeline, self._roots, 0, item)
+    def _new_tasks(
+        self, run: QueryRun, pipeline: int, items: Sequence[Any], done: Callable[[str], None]
+    ) -> list[Task]:
+        roots, first = run.roots, self._roots + 1
+        self._roots += len(items)
+        run.admitted += len(items)
+        tasks = []
+        for number, item in enumerate(items, first):
+            roots[number] = Root(1, done)
+            tasks.append(Task(pipeline, number, 0, item))
+        return tasks
 
     def _deal(self) -> None:
         self._scheduler.deal()

@@ -80,7 +80,7 @@ class PoolOptions:
     fair: bool = False
     max_inline_depth: int = 64
     memory: MemoryBudget | None = None
-    in_flight: InFlight = InFlight(limit=64, most=1024, step=64)
+    in_flight: InFlight = InFlight(limit=64, most=4096, step=256)
 
     def __post_init__(self) -> None:
         if self.workers is not None:

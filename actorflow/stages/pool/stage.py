@@ -337,7 +337,7 @@ class TaskPool(_Pool, ProducerConsumer):
         memory: a `MemoryBudget` for what tasks reserve, or a map of its fields, or None.
         in_flight: an `InFlight`, or a map of its fields: how many events of one producer may be
             unfinished, when its subscription's `max_demand` does not say; None for 64, and up to
-            1024 when tasks are cheap.
+            4096 when tasks are cheap.
 
     Raises:
         OptionError: an argument breaks its rule.

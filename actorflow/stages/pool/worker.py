@@ -249,14 +249,15 @@ class _Run:
         """A task has returned: what it made counts, and then it is done."""
         report = self.report
         report.executed += 1
-        # What a task has made first is run first, as if it had been called.
-        children = context._children if self.order.fair else reversed(context._children)
-        for child in children:
-            self._created(child, depth + 1)
-        if context._repeat is None:
-            self.give_memory(task.held)
-        else:
+        if context._children:
+            # What a task has made first is run first, as if it had been called.
+            children = context._children if self.order.fair else reversed(context._children)
+            for child in children:
+                self._created(child, depth + 1)
+        if context._repeat is not None:
             self._again(task, context._repeat, depth + 1)
+        elif task.held:
+            self.give_memory(task.held)
         for lease in context._leases:
             lease.release()
         self._count(task, -1)
