@@ -16,26 +16,18 @@ import pykka
 import pytest
 
 from actorflow import (
-    Consumer,
     NoSuchStage,
     OptionError,
-    Producer,
     Refused,
     Topology,
     from_iterable,
 )
 from actorflow.testing import StageHarness, simulate
 from tests.conformance.helpers.stages import Counter, Forwarder
+from tests.conformance.stages_of_5_11_streams import Leave, Refusing
 from tests.end_to_end.helpers import Events, wait_until
 
 LIMIT = 30.0
-
-
-class Leave(Consumer):
-    """Ends with its first batch."""
-
-    def handle_events(self, events: list[Any], subscription: Any) -> None:
-        self.stop("normal")
 
 
 def harness(iterable: Any, **options: Any) -> StageHarness:
@@ -142,16 +134,6 @@ def test_s073_a_refusal_is_raised(cancel: str) -> None:
         with pytest.raises(Refused, match="partition"):
             next(run.stream("counter", cancel=cancel, partition=0))
         assert [child.state for child in run.which_children()] == ["running", "running"]
-
-
-class Refusing(Producer):
-    """Cancels whoever subscribes."""
-
-    def handle_subscribe(self, side: str, options: Any, subscription: Any) -> None:
-        self.cancel(subscription, "no_thanks")
-
-    def handle_demand(self, demand: int) -> None:
-        return None
 
 
 @pytest.mark.processes

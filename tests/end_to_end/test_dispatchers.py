@@ -2,32 +2,24 @@
 
 from __future__ import annotations
 
-import os
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from actorflow import Defaults, SubscribeTo, Subscription, Topology
+from actorflow import Defaults, SubscribeTo, Topology
 from tests.end_to_end.helpers import Events, kill, numbers_in, wait_until
-from tests.end_to_end.stages import Collect, Numbers, Pass, append
+from tests.end_to_end.stages import Collect, Numbers, Pass
+from tests.end_to_end.stages_of_dispatchers import (
+    CollectApart,
+    Fast,
+    LeavesAHolder,
+    Listens,
+    Notifies,
+    remainder,
+)
 
 pytestmark = pytest.mark.processes
-
-
-class CollectApart(Collect):
-    """Each replica has a file of its own."""
-
-    def on_start(self) -> None:
-        self.path += str(self.index)
-
-
-class Fast(Numbers):
-    """Ends when told to by a cast, after everything that it has emitted."""
-
-    def handle_cast(self, message: Any) -> None:
-        self.finish()
 
 
 def fan_out(path: Path, dispatcher: object, replicas: int = 2, **source: Any) -> Topology:
@@ -48,11 +40,6 @@ def fan_out(path: Path, dispatcher: object, replicas: int = 2, **source: Any) ->
 def files(path: Path, replicas: int = 2) -> list[list[int]]:
     """What each replica got."""
     return [numbers_in(path.with_name(path.name + str(index))) for index in range(replicas)]
-
-
-def remainder(event: int) -> int:
-    """Which of two partitions a number belongs to."""
-    return event % 2
 
 
 @pytest.mark.parametrize("victim", [None, "sink/0", "numbers"])
@@ -106,7 +93,7 @@ def test_broadcast_gives_each_event_to_every_consumer(victim: str | None, tmp_pa
 def test_partition_gives_each_event_to_its_consumer(victim: str | None, tmp_path: Path) -> None:
     """A function decides, and keeps deciding the same when a consumer has a successor."""
     path = tmp_path / "journal"
-    by = f"{__name__}:remainder"
+    by = f"{remainder.__module__}:remainder"
     events = Events()
     dispatcher = {"partition": {"partitions": 2, "by": by}}
     with fan_out(path, dispatcher).start(events) as run:
@@ -154,23 +141,6 @@ def test_at_most_once_delivers_nothing_twice(tmp_path: Path) -> None:
     assert 0 <= outcome.results["numbers"] - len(arrived) <= 3 * 20
 
 
-class Notifies(Numbers):
-    """Says behind each thousand that it is complete."""
-
-    def handle_demand(self, demand: int) -> Any:
-        before = self.next
-        self.emit(list(super().handle_demand(demand)))
-        if self.next // 100 > before // 100:
-            self.notify({"hundreds": self.next // 100})
-
-
-class Listens(Collect):
-    """Writes notifications among the events."""
-
-    def handle_notification(self, message: Any, subscription: Subscription) -> None:
-        append(self.path, -message["hundreds"])
-
-
 def test_a_notification_stays_in_its_place_among_the_events(tmp_path: Path) -> None:
     """What a producer notifies arrives behind what it had emitted before, and costs no demand."""
     journal = tmp_path / "journal"
@@ -193,17 +163,6 @@ def test_a_notification_stays_in_its_place_among_the_events(tmp_path: Path) -> N
     for place, hundreds in told:
         before = [number for number in arrived[:place] if number >= 0]
         assert 100 * hundreds <= len(before) < 100 * hundreds + 7
-
-
-class LeavesAHolder(Pass):
-    """Forks, in a callback, a process that keeps every descriptor open and leaves its group."""
-
-    def handle_events(self, events: list[Any], subscription: Subscription) -> list[Any]:
-        if events[0] == 0 and not os.fork():
-            os.setsid()
-            time.sleep(30)
-            os._exit(0)
-        return events
 
 
 @pytest.mark.parametrize("killed", [False, True])

@@ -2,47 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from actorflow import Consumer, SubscribeTo, Subscription, Topology, read_letters
+from actorflow import SubscribeTo, Topology, read_letters
 from actorflow.stages.sources import Range
 from tests.cli.conftest import Command, command  # noqa: F401  (a fixture)
+from tests.end_to_end.stages_of_failing_events import POISON, Add, Refuse
 
 pytestmark = pytest.mark.processes
-
-POISON = 777_777
-
-
-class Add(Consumer):
-    """Adds numbers up; one of them kills its process, or raises."""
-
-    def __init__(self, poison: int = POISON, *, kills: bool = True) -> None:
-        self.poison = poison
-        self.kills = kills
-        self.count = 0
-        self.total = 0
-
-    def handle_events(self, events: list[int], subscription: Subscription) -> None:
-        if self.poison in events and self.kills:
-            os.kill(os.getpid(), signal.SIGKILL)
-        if self.poison in events:
-            raise ValueError(f"no {self.poison}")
-        self.count += len(events)
-        self.total += sum(events)
-
-    def snapshot(self) -> Any:
-        return self.count, self.total
-
-    def restore(self, state: Any) -> None:
-        self.count, self.total = state
-
-    def on_stop(self, reason: Any) -> None:
-        self.set_result([self.count, self.total])
 
 
 def test_one_poisonous_event_in_a_million_ends_as_one_dead_letter(tmp_path: Path) -> None:
@@ -119,14 +88,6 @@ def test_without_a_place_for_it_the_run_ends_with_the_exception(
     assert "ValueError: no 50" in errors
     assert "in handle_events" in errors
     assert "gave up the event 50 after 2 attempts" in errors
-
-
-class Refuse(Consumer):
-    """Takes no 50, and keeps no state."""
-
-    def handle_events(self, events: list[int], subscription: Subscription) -> None:
-        if 50 in events:
-            raise ValueError("no 50")
 
 
 def test_retries_that_end_in_restarts_leave_the_batch_on_the_scoreboard(tmp_path: Path) -> None:

@@ -15,13 +15,11 @@ import pytest
 
 from actorflow import (
     ChildTemplate,
-    Consumer,
     ConsumerSupervisor,
     IntensityExceeded,
     Run,
     StageKilled,
     StartFailed,
-    Subscription,
     SupervisorOptions,
     Topology,
 )
@@ -30,6 +28,7 @@ from actorflow.supervision.events import ChildReady
 from tests.end_to_end import children
 from tests.end_to_end.helpers import Events, alive, pids, wait_until
 from tests.end_to_end.stages import Idle, append
+from tests.end_to_end.stages_of_hostile_children import ExitsInConstructor, Hostile
 
 pytestmark = pytest.mark.processes
 
@@ -37,29 +36,6 @@ FORKED = ["process", "worker"]
 LATE = 8.0
 """Seconds by which a deadline may be missed on a machine that is busy with other things; what it is
 about would take a thousand."""
-
-
-class Hostile(Consumer):
-    """Does with its first event what `children.hostile` does."""
-
-    def __init__(self, path: str) -> None:
-        self.path = path
-
-    def handle_events(self, events: list[str], subscription: Subscription) -> None:
-        children.hostile(self.path, events[0])
-
-
-class ExitsInConstructor(Consumer):
-    """Never comes to life."""
-
-    def __init__(self, path: str, how: str) -> None:
-        append(path, os.getpid())
-        if how == "_exit":
-            os._exit(3)
-        raise SystemExit(4)
-
-    def handle_events(self, events: list[str], subscription: Subscription) -> None:
-        raise AssertionError("it never lives")
 
 
 def lines(path: Path) -> list[list[str]]:

@@ -11,7 +11,8 @@ import pytest
 from actorflow import Closed, Run, SubscribeTo, Topology
 from actorflow.supervision.events import ChildEnded
 from tests.end_to_end.helpers import Events, descriptors, numbers_in, wait_until
-from tests.end_to_end.stages import Collect, Count, Idle, Numbers, Once, Pass, Sink, Some
+from tests.end_to_end.stages import Collect, Count, Numbers, Once, Pass, Sink, Some
+from tests.end_to_end.stages_of_lives import Hesitates
 
 pytestmark = pytest.mark.processes
 
@@ -161,19 +162,6 @@ def test_a_poll_interval_asks_again() -> None:
     )
     with topology.start() as run:
         assert run.wait(20)["count"]["events"] == 3
-
-
-class Hesitates(Idle):
-    """Has nothing the first times that it is asked."""
-
-    asked = 0
-
-    def handle_demand(self, demand: int) -> list[int]:  # type: ignore[override]
-        self.asked += 1
-        if self.asked < 5:
-            return []
-        self.finish()
-        return [1, 2, 3]
 
 
 def test_a_large_result_and_large_events_arrive() -> None:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -13,16 +10,14 @@ from actorflow import (
     Broker,
     CallTimeout,
     OptionError,
-    Producer,
-    Redirect,
     Refused,
     Run,
-    Subscription,
     SupervisorOptions,
     Topology,
 )
 from tests.end_to_end.helpers import kill, numbers_in, wait_until
-from tests.end_to_end.stages import Collect, Count, Idle, Numbers
+from tests.end_to_end.stages import Collect, Count, Idle
+from tests.end_to_end.stages_of_router import Measured, MeasuredNumbers, Reception
 
 pytestmark = pytest.mark.processes
 
@@ -112,20 +107,6 @@ def test_a03_a_caller_without_anybody_who_listens_gives_up(tmp_path: Path) -> No
         run.sync_notify("broker", "anybody?", timeout=0.05)
 
 
-class Measured:
-    """Its result is how many seconds of processor time the process took while it ran."""
-
-    def on_start(self) -> None:
-        self.began = time.process_time()
-
-    def on_stop(self, reason: Any) -> None:
-        self.set_result(time.process_time() - self.began)  # type: ignore[attr-defined]
-
-
-class MeasuredNumbers(Measured, Numbers):
-    """A measured source."""
-
-
 class MeasuredBroker(Measured, Broker):
     """A measured broker."""
 
@@ -150,15 +131,6 @@ def test_a06_the_managers_share_of_the_processor_is_below_one_percent() -> None:
     assert stages["c/0"].events_in + stages["c/1"].events_in == 2 * count
     assert stages["broker/0"].events_out == 0
     assert used["broker"] < 0.01 * (used["p0"] + used["p1"] + sum(used["c"])), used
-
-
-class Reception(Producer):
-    """Hands every subscription on."""
-
-    def handle_subscribe(
-        self, side: str, options: Mapping[str, Any], subscription: Subscription
-    ) -> Redirect:
-        return Redirect("p0", "p1")
 
 
 def test_a07_a_redirect_stands_when_its_consumer_and_a_target_are_killed(tmp_path: Path) -> None:

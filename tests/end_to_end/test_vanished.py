@@ -9,11 +9,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 import pytest
 
-from actorflow import Consumer, Defaults, Incarnation, Producer, Run, StageId, SubscribeTo, Topology
+from actorflow import Defaults, Incarnation, Run, StageId, SubscribeTo, Topology
 from actorflow.protocol.control import decode_control
 from actorflow.protocol.framing import frame
 from actorflow.protocol.messages import decode
@@ -22,24 +21,10 @@ from actorflow.runtime.local.loop import StageLoop
 from actorflow.stage.counters import SLOT_SIZE, Counter
 from actorflow.supervision.specs import StageSpec
 from tests.end_to_end.helpers import Events, kill, numbers_in, pids, wait_until
-from tests.end_to_end.stages import Count, Numbers, append, wait_for_file
+from tests.end_to_end.stages import Count, Numbers
+from tests.end_to_end.stages_of_vanished import Silent, StopsInABatch, Witnesses
 
 pytestmark = pytest.mark.processes
-
-
-class StopsInABatch(Consumer):
-    """Writes half of its first batch down, and waits there for ever, its first life only."""
-
-    def __init__(self, path: str, journal: str) -> None:
-        self.path = path
-        self.journal = journal
-
-    def handle_events(self, events: list[int], subscription: Any) -> None:
-        if not os.path.exists(self.path):
-            append(self.journal, *events[: len(events) // 2])
-            append(self.path, "in the middle")
-            wait_for_file(self.path + ".never")
-        append(self.journal, *events)
 
 
 @pytest.mark.parametrize("delivery", ["at_least_once", "at_most_once"])
@@ -142,25 +127,6 @@ def test_a22_the_others_keep_their_rate_when_a_peer_vanishes() -> None:
         wait_until(flowing(run, "stays"), "the other to go on")
         peers = [each["stage"] for each in run.status("numbers")["producing"]["consumers"]]
         assert peers == ["stays/0#1"]
-
-
-class Witnesses(Numbers):
-    """Counts, and keeps how its consumers left."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.downs: list[Any] = []
-
-    def handle_cancel(self, reason: Any, subscription: Any) -> None:
-        self.downs.append(reason)
-
-    def handle_call(self, request: Any, sender: Any) -> Any:
-        return self.downs
-
-
-class Silent(Producer):
-    def handle_demand(self, demand: int) -> None:
-        return None
 
 
 def test_a22_sending_to_a_vanished_peer_returns_at_once() -> None:

@@ -228,7 +228,7 @@ BREAKS: dict[str, Break] = {
             "first_position",
             only_the_oldest_batch_counts,
             ("acknowledged is finished",),
-            first=100,
+            first=340,
         ),
         Break(Subscribers, "link_closed", buffer_lost_with_the_link, LOST),
         Break(Unfinished, "give_back", unfinished_batches_forgotten, LOST),
