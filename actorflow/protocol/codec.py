@@ -237,7 +237,13 @@ def decode_events(codec: str, body: bytes, source: BlobSource | None = None) -> 
         Undecodable: an unknown codec, damaged bytes, an event whose class cannot be imported here,
             or a body that is not a non-empty list.
     """
-    if codec == "msgpack":
+    # The two usual ones without another call.
+    if codec == "pickle":
+        try:
+            events = pickle.loads(body)
+        except Exception as error:
+            raise _unreadable(codec, body, error) from error
+    elif codec == "msgpack":
         try:
             events = msgpack.unpackb(body, strict_map_key=False)
         except Exception as error:

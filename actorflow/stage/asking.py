@@ -114,8 +114,8 @@ class Asking:
 
     def ask(self, incoming: Incoming, count: int) -> None:
         """Ask for more now, acknowledging on the way what is finished."""
-        self._port.send(incoming.link, encode_ask(incoming.prefix, count, incoming.finished))
-        incoming.acknowledged = incoming.finished
+        finished = incoming.acknowledged = incoming.finished
+        self._port.send(incoming.link, encode_ask(incoming.prefix, count, finished))
         if count:
             incoming.meter.asked(count)
 

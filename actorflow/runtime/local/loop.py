@@ -6,6 +6,7 @@ nothing to do or when it last looked some time ago. Nothing in it waits but the 
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, MutableSequence
 from functools import partial
@@ -17,7 +18,7 @@ from actorflow.runtime.local.control import ControlSocket
 from actorflow.runtime.local.descriptors import close_all, keep_from_forks
 from actorflow.runtime.local.linkboard import half_view
 from actorflow.runtime.local.links import CAN_SHARE
-from actorflow.runtime.local.pipes import PipeLink
+from actorflow.runtime.local.pipes import CHUNK, PipeLink
 from actorflow.runtime.local.poller import READABLE, WRITABLE, new_poller
 from actorflow.runtime.local.posting import Mailbox
 from actorflow.stage.children import ChildKind, ChildRuntime, Observer
@@ -367,7 +368,10 @@ class StageLoop:
         """Nothing: it was closed by what an earlier one of this round brought."""
 
     def _read(self, pipe: PipeLink) -> None:
-        data = pipe.read()
+        try:
+            data = os.read(pipe.reader, CHUNK)
+        except BlockingIOError:
+            return
         if data:
             if self._cool:
                 self._cool -= 1
@@ -375,7 +379,7 @@ class StageLoop:
                 self._hot = pipe
                 self._lucky = False
             self._feed(pipe, data)
-        elif data is not None:
+        else:
             self._at_end(pipe)
 
     def _feed(self, pipe: PipeLink, data: bytes) -> None:

@@ -37,15 +37,12 @@ class Poller(Protocol):
 class _Epoll:
     def __init__(self) -> None:
         epoll = select.epoll()
-        self._poll = epoll.poll
+        # A float from 0 is rounded up to milliseconds by Python itself.
+        self.wait = epoll.poll
         self.register = epoll.register
         self.modify = epoll.modify
         self.unregister = epoll.unregister
         self.close = epoll.close
-
-    def wait(self, seconds: float | None) -> list[tuple[int, int]]:
-        # A float from 0 is rounded up to milliseconds by Python itself.
-        return self._poll(seconds)
 
 
 class _Poll:
