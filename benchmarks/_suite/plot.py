@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from benchmarks._suite.markup import Markup, element, joined
 from benchmarks._suite.records import Chart, Point, Series
-from benchmarks._suite.scales import Scale, compact, scale_of
+from benchmarks._suite.scales import Scale, compact, linear_scale_of, scale_of
 from benchmarks._suite.text import number
 
 __all__ = ["legend", "plot"]
@@ -24,7 +24,7 @@ LABELS_APART = 34.0
 TICK_LABEL = 16.0
 
 STYLES = {"actorflow": "own", "floor": "floor", "peer": "peer"}
-SHADES = {"own": 4, "floor": 2, "peer": 8}
+SHADES = {"own": 6, "floor": 2, "peer": 8}
 """How many colours there are of each; the page's style sheet has them."""
 
 
@@ -150,24 +150,34 @@ class _Along:
             step = room / max(1, len(ats) - 1)
             places = {at: start + n * step for n, at in enumerate(ats)}
             return cls(places, tuple(ats), chart.parameter)
-        scale = scale_of(ats)
-        if scale.logarithmic or chart.kind == "series":
-            scale = Scale(ats[0], ats[-1], tuple(ats), scale.logarithmic)
+        scale = linear_scale_of(ats)
+        if chart.kind == "series":
+            # From the first value to the last: these are what is named.
+            scale = Scale(ats[0], ats[-1], tuple(ats), scale_of(ats).logarithmic)
         places = {at: start + scale.share(at) * room for at in {*ats, *scale.ticks}}
         title = f"{chart.parameter}{', logarithmic' if scale.logarithmic else ''}"
         return cls(places, scale.ticks, title)
 
     def labels(self, kind: str) -> list[Markup]:
         """The names of the values, as many as there is room for."""
-        found = []
-        free = 0.0
-        for tick in self.ticks:
-            x = self.places[tick]
-            if x >= free:
-                name = _percentile(tick) if kind == "distribution" else compact(tick)
-                found.append(_label(x, HEIGHT - BOTTOM + TICK_LABEL + 2, name))
-                free = x + LABELS_APART
-        return found
+        return _below(
+            HEIGHT - BOTTOM + TICK_LABEL + 2,
+            {
+                self.places[tick]: _percentile(tick) if kind == "distribution" else compact(tick)
+                for tick in self.ticks
+            },
+        )
+
+
+def _below(y: float, names: Mapping[float, str]) -> list[Markup]:
+    """Names below an axis, by their places from the left to the right; as many as have room."""
+    found = []
+    free = 0.0
+    for x, name in names.items():
+        if x >= free:
+            found.append(_label(x, y, name))
+            free = x + LABELS_APART
+    return found
 
 
 def _percentile(at: float) -> str:
@@ -222,12 +232,10 @@ def _rows(chart: Chart) -> Markup:
         return left + scale.share(value) * room
 
     grid = [
-        joined(
-            element("line", x1=place(t), x2=place(t), y1=TOP, y2=bottom, class_="grid"),
-            _label(place(t), bottom + TICK_LABEL, compact(t)),
-        )
+        element("line", x1=place(t), x2=place(t), y1=TOP, y2=bottom, class_="grid")
         for t in scale.ticks
     ]
+    grid += _below(bottom + TICK_LABEL, {place(t): compact(t) for t in scale.ticks})
     drawn = []
     for n, row in enumerate(rows):
         y = TOP + ROW * (n + 0.5)

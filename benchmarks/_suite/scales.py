@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-__all__ = ["Scale", "compact", "scale_of"]
+__all__ = ["Scale", "compact", "linear_scale_of", "scale_of"]
 
 WIDE = 30.0
 """Values of which the largest is so many times the smallest are shown by their logarithm."""
@@ -40,8 +40,6 @@ class Scale:
 def scale_of(values: Iterable[float]) -> Scale:
     """The axis for these values, at least one: logarithmic when they are wide apart.
 
-    A linear one begins at 0, or a small difference would look like a large one.
-
     Example:
         >>> scale_of([3, 9])
         Scale(low=0.0, high=10.0, ticks=(0.0, 2.0, 4.0, 6.0, 8.0, 10.0), logarithmic=False)
@@ -52,10 +50,16 @@ def scale_of(values: Iterable[float]) -> Scale:
     lowest, highest = ordered[0], ordered[-1]
     if lowest > 0 and highest / lowest >= WIDE:
         return _logarithmic(lowest, highest)
-    return _linear(min(0.0, lowest), max(0.0, highest))
+    return linear_scale_of(ordered)
 
 
-def _linear(low: float, high: float) -> Scale:
+def linear_scale_of(values: Iterable[float]) -> Scale:
+    """The same, never logarithmic.
+
+    It begins at 0, or a small difference would look like a large one.
+    """
+    within = [0.0, *values]
+    low, high = min(within), max(within)
     step = _step((high - low) / 5 or 1.0)
     first, last = math.floor(low / step), math.ceil(high / step - 1e-9)
     last = max(last, first + 1)
