@@ -182,6 +182,13 @@ def test_the_terminal_has_all_of_it_too() -> None:
     assert "1,000 10,000,000 9,000,000" in lines
     assert "of bare pipes, max_demand 1,000 0.85 × 0.8–0.9 ≥ 0.8 × met, ≥ 0.9 × NOT MET" in lines
     assert "ray: not installed" in lines
+    assert "of bare pipes, max_demand 1,000: measured: two copies & one wake-up" in lines
+
+
+def test_a_reason_is_not_told_of_what_is_met() -> None:
+    """It would be read as an excuse."""
+    met = Finding(name="fast", rounds=(0.99,), targets=("pipeline_fast",), why="two copies")
+    assert "two copies" not in render(report(result(findings=[met])))
 
 
 @pytest.mark.parametrize("name", ["markup", "rounds", "scales", "text"])

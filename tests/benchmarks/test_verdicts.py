@@ -53,6 +53,8 @@ def test_at_most_is_the_other_way_round() -> None:
     findings = [found(20, key="late"), found(51, key="late")]
     (verdict,) = verdicts(suite(result(findings=findings)), [MOST])
     assert (verdict.state, verdict.worst) == ("not met", findings[1])
+    (verdict,) = verdicts(suite(result(findings=findings[:1])), [MOST])
+    assert verdict.state == "met"
 
 
 @pytest.mark.parametrize(

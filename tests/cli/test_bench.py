@@ -149,9 +149,11 @@ def test_a_change_for_the_worse_is_an_exit_code(
 
 def test_the_list(tree: Tree, command: Command) -> None:
     """Each with the first line of its docstring; nothing is run."""
-    root = tree(one=FAILS, two=FAILS)
+    root = tree(one=FAILS, two=FAILS, spawn=FAILS)
     listed = command("bench", "--list", "--directory", root)
-    assert listed == (0, "one  About one.\ntwo  About two.\n", "")
+    # First what measures a target.
+    shown = "spawn  About spawn.\none    About one.\ntwo    About two.\n"
+    assert listed == (0, shown, "")
     code, said, _ = command("bench", "--list", "--json", "two", "--directory", root)
     assert (code, json.loads(said)) == (0, {"two": "About two."})
 
