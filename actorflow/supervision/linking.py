@@ -241,6 +241,11 @@ class Linking:
         is_exact = child.spec.stage.options.delivery == EXACTLY_ONCE
         return is_exact and edge.producer == child.id and edge.live
 
+    def _comes_back_exact(self, producer: Child, consumer: Child) -> bool:
+        is_exact = producer.spec.stage.options.delivery == EXACTLY_ONCE
+        gone = producer.state is ChildState.ENDED or consumer.state is not ChildState.RUNNING
+        return is_exact and not gone
+
     def _say_what_is_over(self, consumer: Child, edge: Edge, producer: Child) -> None:
         """Before the verdict: what is not to be delivered again, or only to be finished."""
         covered = consumer.journal.covers(edge.ref)
@@ -267,6 +272,8 @@ class Linking:
             self._cancel(edge, consumer)
             return
         wanted = edge.state is EdgeState.WANTED
+        if wanted and edge.refs and self._comes_back_exact(producer, consumer):
+            return  # it is left where the two meet again, see `verdict`
         if wanted and not replaced and consumer.state is ChildState.RUNNING:
             self._say_finished(edge, producer, consumer, plain(reason))
             return
@@ -276,9 +283,7 @@ class Linking:
         if consumer.state is ChildState.RUNNING:
             self._state.tell(consumer, control.ExpectNoMore([str(edge.producer)]))
         else:
-            # A producer keeps the place of a consumer that is being restarted: not any more.
-            who = str(consumer.incarnation)
-            self._state.send(producer, Down(0, who, plain(reason), False))
+            self._keep_no_place(edge, consumer, plain(reason))
 
     def _cancel(self, edge: Edge, consumer: Child) -> None:
         order = control.CancelSubscription(edge.ref, edge.reason, edge.replaced)
@@ -288,8 +293,13 @@ class Linking:
         """One end of a subscription that is being taken away has ended before it was."""
         self.over(edge, reason)
         if edge.consumer == child.id and not self._still_joined(edge):
-            producer = self._state.children[edge.producer]
-            self._state.send(producer, Down(0, str(child.incarnation), reason, False))
+            self._keep_no_place(edge, child, reason)
+
+    def _keep_no_place(self, edge: Edge, consumer: Child, reason: Any) -> None:
+        """A producer keeps the place of a consumer that is being restarted: not any more."""
+        producer = self._state.children[edge.producer]
+        self._settle(producer, edge.name, consumer)
+        self._state.send(producer, Down(0, str(consumer.incarnation), reason, False))
 
     def _still_joined(self, edge: Edge) -> bool:
         """Whether the two stages have another subscription that is to stay."""
