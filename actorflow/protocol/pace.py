@@ -11,8 +11,9 @@ __all__ = ["HORIZON", "MAX_AUTO", "Pace"]
 MAX_AUTO = 10_000
 """The widest window that ``max_demand: auto`` opens, in events."""
 
-HORIZON = 0.002
-"""Seconds of work that a window holds. A batch is half of it: thirty times what a message costs."""
+HORIZON = 0.005
+"""Seconds of work that a window holds. A batch is half of it: some fifty times what a message
+costs."""
 
 SHARE = 16
 """A window holds no more than this part of the events that have been handled before: the wider the
@@ -35,8 +36,8 @@ class Pace:
         >>> for _ in range(300):
         ...     batch = max(1, width // 2)
         ...     width = pace.wider(width, batch, seconds=batch * 1e-6)
-        >>> width, pace.wider(width, events=500, seconds=0.5)
-        (2000, 2)
+        >>> 4990 < width <= 5000, pace.wider(width, events=500, seconds=0.5)
+        (True, 5)
     """
 
     __slots__ = ("_at_once", "_events", "_handled", "_seconds")
