@@ -34,7 +34,7 @@ from benchmarks.pipeline import Numbers, Total
 STAGES = (2, 5, 20, 50, 200)
 QUICK = (2, 20)
 MAX_DEMAND = 1000
-RATE = 50.0
+RATE = 20.0
 
 
 class PlusOne(ProducerConsumer):
@@ -84,7 +84,7 @@ def measure(options: argparse.Namespace) -> Result:
     """Throughput and latency by the number of stages."""
     rounds, work = (1, 2_000_000) if options.quick else (options.rounds, options.work)
     lengths = options.stages or (QUICK if options.quick else STAGES)
-    seen = 30 if options.quick else 200
+    seen = 20 if options.quick else 100
     rates, delays = {}, {}
     for stages in lengths:
         events = max(20 * MAX_DEMAND, work // stages)

@@ -205,8 +205,8 @@ class Window:
             left -= credited
             ask = 0
             if left <= self.min_demand:
-                ask = self.max_demand - left
-                left = self.max_demand
+                ask = self._refill(left)
+                left += ask
             batches.append(Batch(size, ask, size - credited))
         self.outstanding = left
         return batches
@@ -218,6 +218,10 @@ class Window:
     def learn(self, events: int, seconds: float) -> int:
         """Learn what a batch took; returns by how much the window has grown."""
         return 0
+
+    def _refill(self, left: int) -> int:
+        """What is to be asked for when so many are left, no more than `min`."""
+        return self.max_demand - left
 
     @property
     def under_way(self) -> int:
@@ -251,9 +255,12 @@ class AutoWindow(Window):
 
     def take(self, count: int) -> int | None:
         """As `Window.take`."""
-        ask = super().take(count)
-        if ask is not None:
-            self._in_hand += count
+        left = self.outstanding - count
+        if left < 0 or count > self.max_demand - self.min_demand:
+            return None
+        self._in_hand += count
+        ask = self._refill(left) if left <= self.min_demand else 0
+        self.outstanding = left + ask
         return ask
 
     def split(self, count: int) -> list[Batch]:
@@ -267,9 +274,16 @@ class AutoWindow(Window):
         # While batches wait in hand they take up window: their own asks will grow it.
         if grown <= 0 or self._in_hand or self.outstanding > self.min_demand:
             return 0
-        ask = self.max_demand - self.outstanding
-        self.outstanding = self.max_demand
+        ask = self._refill(self.outstanding)
+        self.outstanding += ask
         return ask
+
+    def _refill(self, left: int) -> int:
+        # Whole batches, one at least. While the window changes its width asks are of any size, and
+        # asking for exactly what is missing would keep them so: one small batch, one that has to be
+        # split, and a producer that waits in between.
+        ask = self.max_demand - left
+        return ask - ask % (self.max_demand - self.min_demand)
 
     def arrived(self, count: int) -> None:
         """As `Window.arrived`."""

@@ -123,6 +123,20 @@ def test_an_adaptive_window_opens_for_cheap_events() -> None:
     assert batches < 400
 
 
+def test_an_adaptive_window_asks_for_whole_batches() -> None:
+    """When it is as wide as it gets, two messages are under way, and each is a batch."""
+    window = AutoWindow()
+    messages = [window.open()]
+    sizes: list[int] = []
+    while len(sizes) < 1000:
+        for batch in window.split(messages.pop(0)):
+            sizes.append(batch.size)
+            asked = batch.ask + window.measured(batch.size, batch.size * 1e-8)
+            messages += [asked] if asked else []
+    assert sizes[-20:] == [MAX_AUTO // 2] * 20
+    assert messages == [MAX_AUTO // 2] * 2
+
+
 def test_an_adaptive_window_stays_at_1_for_long_jobs() -> None:
     """With events of a second no event is held back from another consumer."""
     window = AutoWindow()

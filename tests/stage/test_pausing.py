@@ -10,6 +10,7 @@ import pytest
 from actorflow import OptionError
 from actorflow.protocol import control
 from actorflow.protocol.messages import Ask
+from actorflow.protocol.pace import SHARE
 from actorflow.testing.harness import StageHarness
 from tests.conformance.helpers.stages import Counter, Forwarder, Same
 
@@ -354,7 +355,7 @@ def test_an_adaptive_window_learns_on_while_it_is_manual() -> None:
         stage.route(1, [turn] * 5)
     stage.cast(["set_mode", "automatic"])
     window = stage.machine.consuming.subscriptions[1].automatic  # type: ignore[union-attr]
-    assert window.max_demand > 100
+    assert window.max_demand == 2 + 150 // SHARE
     assert outstanding(stage) == window.max_demand == window.outstanding
 
 
