@@ -1,15 +1,17 @@
 """A consumer that is slower than its source, by each peer, in a program of its own.
 
-    python -m benchmarks._slow_sinks PEER
+    python -m benchmarks._slow_sinks PEER FILE
 
-Runs until it is killed.
+Runs until it is killed; makes the file when the first event has been consumed.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 from actorflow import Consumer, Producer, Subscription, Topology
@@ -40,16 +42,25 @@ def made() -> Iterator[bytes]:
             yield event_of(number)
 
 
+FILE = "BENCHMARK_FIRST_EVENT"
+"""The environment variable with the file's name: the consumer may be in another process."""
+
+
 def take(event: bytes) -> int:
     """What the consumer does."""
     time.sleep(PER_EVENT)
+    if event[:8] == FIRST:
+        Path(os.environ[FILE]).touch()
     return len(event)
+
+
+FIRST = event_of(1)[:8]
 
 
 class Made(Producer):
     """The source as a stage: no more than is wanted, however fast it could be."""
 
-    number = 0
+    number = 1
 
     def handle_demand(self, demand: int) -> list[bytes]:
         """The next events."""
@@ -149,8 +160,9 @@ PEERS: dict[str, Callable[[], None]] = {
 }
 
 
-def main(peer: str) -> None:
+def main(peer: str, file: str) -> None:
     """Run one, until it is killed."""
+    os.environ[FILE] = file
     try:
         PEERS[peer]()
     except ImportError:

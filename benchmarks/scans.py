@@ -390,7 +390,7 @@ PARTS: dict[str, Callable[[argparse.Namespace], Part]] = {
 
 def measure(options: argparse.Namespace) -> Result:
     """Every part that is asked for."""
-    options.count = options.count or (4_000 if options.quick else 100_000)
+    options.count = options.count or (4_000 if options.quick else 20_000)
     whole = Part.joined(PARTS[part](options) for part in options.part or list(PARTS))
     return Result(
         name="scans",
@@ -413,7 +413,7 @@ def main(argv: list[str] | None = None) -> int:
     options.add_argument(
         "--max-buffer", type=at_least(1), action="append", help="of each; 1, 16 and 1500"
     )
-    options.add_argument("--count", type=at_least(20), help="how many elements (100 000)")
+    options.add_argument("--count", type=at_least(20), help="how many elements (20 000)")
     return publish(measure, options.parse_args(argv))
 
 

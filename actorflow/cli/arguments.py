@@ -162,10 +162,10 @@ def _add_bench(commands: Any) -> None:
     bench.add_argument(
         "--time-limit",
         type=_seconds,
-        default=600.0,
+        default=900.0,
         metavar="SECONDS",
         help="how long one benchmark may take before it is ended and counts as failed"
-        " (default: 600)",
+        " (default: 900)",
     )
     bench.add_argument(
         "--output",
