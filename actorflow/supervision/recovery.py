@@ -7,11 +7,13 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from actorflow.errors import ProtocolError
-from actorflow.protocol.control import Snapshot, SnapshotStored
+from actorflow.protocol.control import LogRecord, Snapshot, SnapshotStored
+from actorflow.protocol.identity import Incarnation
 from actorflow.protocol.reasons import DONE
 from actorflow.stage.spec import StageSpec
 from actorflow.supervision.checkpoint import Kept
 from actorflow.supervision.children import Child
+from actorflow.supervision.events import StageLogged
 from actorflow.supervision.journal import Journal
 from actorflow.supervision.state import SupervisorState
 
@@ -63,6 +65,16 @@ class Recovery:
                 child.ended_before(found.reason)
                 self._state.take_result(child, found.result)
                 self._note_finished(child)
+        for name, found in kept.items():
+            who = Incarnation.parse(f"{name}#1")
+            if who.stage not in self._state.children and found.restored is not None:
+                self._leave(who, Journal.resumed(found.restored))
+
+    def _leave(self, who: Incarnation, journal: Journal) -> None:
+        """Keep what a stage had that an earlier run had added, and say that it is not there."""
+        self._state.unclaimed[who.stage] = journal
+        said = "is in the checkpoint and not in this run; added again, it goes on from there"
+        self._state.report(StageLogged(who, 0, LogRecord("warning", said)))
 
     def _note_finished(self, consumer: Child) -> None:
         """One that has ended as its input had: those it took from had told it so."""

@@ -15,6 +15,7 @@ from actorflow.protocol.messages import Cast, Info, Message
 from actorflow.supervision.calls import PendingCalls
 from actorflow.supervision.children import Child, ChildInfo, ChildState
 from actorflow.supervision.events import Outcome, StageLogged, SupervisorEvent
+from actorflow.supervision.journal import Journal
 from actorflow.supervision.monitors import Monitors
 from actorflow.supervision.runtime import Runtime
 from actorflow.supervision.specs import ChildSpec, Plan
@@ -59,6 +60,8 @@ class SupervisorState:
         self.monitors = Monitors()
         self._generations: dict[StageId, int] = {}
         self._left: dict[str, dict[int, Any]] = {}
+        self.unclaimed: dict[StageId, Journal] = {}
+        """What replicas have left that are not there: of one that comes again it is the state."""
         self._before_ready: dict[Incarnation, list[Message]] = {}
         self._timers: dict[int, Callable[[], None]] = {}
         self._tokens = itertools.count(1)
@@ -89,6 +92,7 @@ class SupervisorState:
         # A replica that comes again has a number of its own: no late message is taken for its.
         child.generation = self._generations.get(spec.stage.id, 0)
         child.born = child.generation + 1
+        child.journal = self.unclaimed.pop(spec.stage.id, child.journal)
         self.children[spec.stage.id] = child
         return child
 
@@ -117,10 +121,12 @@ class SupervisorState:
             raise Closed(f"the run {self.plan.name!r} is over or stopping")
 
     def retire(self, child: Child) -> None:
-        """Forget a replica that has left; its answer still counts."""
+        """Forget a replica that has left; its answer still counts, and its state is kept."""
         if child.has_result:
             self._left.setdefault(child.id.name, {})[child.id.index] = child.result
         self._generations[child.id] = child.generation
+        if not child.journal.empty:
+            self.unclaimed[child.id] = child.journal
         self.remove(child)
 
     def rewire(self, child: Child) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from concurrent.futures import Future
 from typing import Any
 
@@ -20,7 +21,10 @@ from actorflow import (
     Topology,
 )
 from actorflow.errors import ActorflowError
+from actorflow.stage.restored import Restored
 from actorflow.supervision import changes, operations
+from actorflow.supervision.checkpoint import Kept
+from actorflow.supervision.events import StageLogged
 from actorflow.testing import Faults
 from actorflow.testing.simulation import Simulation
 from actorflow.testing.topologies import Numbers, Sink
@@ -121,6 +125,56 @@ def test_scaling_without_crashes_repeats_nothing(before: int, after: int) -> Non
             pipeline(middle=before),
         )
         assert sorted(run.handled("sink")) == sorted(wanted()), seed
+
+
+class Tally(Consumer):
+    """Has a state: how many events it has had."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def handle_events(self, events: list[Any], subscription: Subscription) -> None:
+        self.count += len(events)
+
+    def snapshot(self) -> int:
+        return self.count
+
+    def restore(self, state: int) -> None:
+        self.count = state
+
+    def on_stop(self, reason: Any) -> None:
+        self.set_result(self.count)
+
+
+def tallied() -> Topology:
+    """A source and two replicas with a state."""
+    source = Topology("tallied").stage("numbers", Numbers, args={"first": 0, "count": 60})
+    return source.stage(
+        "tally", Tally, replicas=2, subscribe_to=[{"to": "numbers", "max_demand": 2}]
+    )
+
+
+def test_a_replica_that_comes_again_goes_on_from_its_state() -> None:
+    """What the one before it had counted is neither lost nor counted twice."""
+    for seed in seeds(25):
+        simulation = Simulation(tallied(), seed=seed)
+        simulation.run_until(lambda: len(simulation.history) > 8)  # noqa: B023
+        for replicas in (1, 2):
+            there = changes.scale(simulation.core, "tally", replicas, 30.0)
+            simulation.run_until(there.done)
+        assert sum(simulation.finish().results["tally"]) == 60, seed
+
+
+def test_a_state_whose_stage_is_not_in_a_resumed_run_is_said_and_kept() -> None:
+    """It is of a replica that the run before had added; added again, it has it."""
+    simulation = Simulation(tallied(), seed=1)
+    simulation.core.resume({"tally/2": Kept(Restored(state=pickle.dumps(1000)))})
+    simulation.run_until(lambda: len(simulation.history) > 2)
+    changes.scale(simulation.core, "tally", 3, 30.0)
+    run = simulation.finish()
+    assert sum(run.results["tally"]) == 1060
+    said = [str(each.child) for each in run.events if isinstance(each, StageLogged)]
+    assert "tally/2#1" in said
 
 
 def test_scaling_sinks_and_sources() -> None:
