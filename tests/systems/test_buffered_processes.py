@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from actorflow import SubscribeTo, SupervisorOptions, Topology
+from actorflow.runtime.local import links
 from actorflow.stages.buffered import AsyncStage, ForEach
 from tests.end_to_end.helpers import Events, kill, wait_until
 from tests.systems import buffered_stages as stages
@@ -121,12 +122,16 @@ def test_d_21_d_22_kills_lose_nothing(tmp_path: Path) -> None:
     assert done == set(range(1, 13))
 
 
-def test_d_14_d_24_the_event_loop_is_served(tmp_path: Path) -> None:
+def test_d_14_d_24_the_event_loop_is_served(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """D-14: 1 000 calls that are ready at once. D-24: results of 1 MiB, and a body that reads none.
 
+    All links are pipes of 4 KiB.
     The stage answers while its link is full: it waits in no write. And no tick of the loop is late
     by 50 ms, but for what it waited for a processor; one that waits for a write or a body would be.
     """
+    monkeypatch.setattr(links, "WIDE", 4096)
     gate = tmp_path / "gate"
     topology = Topology("served")
     for name, run, items, concurrency, keep in (
