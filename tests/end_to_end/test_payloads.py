@@ -14,9 +14,11 @@ from actorflow.runtime.local.links import CAN_SHARE
 from tests.end_to_end.helpers import (
     Events,
     alive,
+    descriptors,
     finish,
     kill,
     numbers_in,
+    pids,
     start_python,
     wait_until,
 )
@@ -65,11 +67,18 @@ def test_buffers_arrive_whole_and_come_back_whoever_is_killed(tmp_path: Path) ->
             wait_until(lambda: shared() > before[0] + more, "buffers in shared memory")
             wait_until(lambda: len(numbers_in(tmp_path / "collected")) > before[1] + more, "events")
 
+        def kill_each(*victims: str) -> None:
+            for victim in victims:
+                kill(run, victim)
+                events.restarted(victim)
+                flows(40)
+
         flows(20)
-        for victim in ("scribble", "pass", "collect", "pictures"):
-            kill(run, victim)
-            events.restarted(victim)
-            flows(40)
+        kill_each("pass")
+        survivor = pids(run)["pass/0"]
+        open_before = descriptors(survivor)
+        kill_each("scribble", "collect", "pictures")
+        wait_until(lambda: descriptors(survivor) == open_before, "lanes and spaces to be closed")
         hoarded = run.stats().stage("more")
         outcome = run.drain(timeout=20)
     assert outcome.status == "done"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import mmap
 import os
+import socket
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -15,7 +16,7 @@ from actorflow.protocol.blobs import PAGE
 from actorflow.protocol.framing import LARGE
 from actorflow.runtime.local import blobs, links
 from actorflow.runtime.local.blobs import MOST_LENT, SharedBlobs, SharedSpace
-from actorflow.runtime.local.descriptors import close_all
+from actorflow.runtime.local.descriptors import _is_open, close_all
 from actorflow.runtime.local.links import make_link
 from actorflow.stage.counters import SLOT_SIZE, Counter
 from actorflow.stage.options import StageOptions
@@ -230,16 +231,24 @@ def test_returns_that_nobody_reads_find_room(make: Callable[..., Pair]) -> None:
 
 
 def test_a_process_that_the_consumer_forks_returns_nothing(make: Callable[..., Pair]) -> None:
-    """It has copies of the views; the blob is the consumer's own to return."""
+    """It has copies of the views; the blob is the consumer's own to return.
+
+    The lane is closed there, so that its number may be another socket's.
+    """
     pair = make()
     pair.accept()
     view = pair.receive(A, pair.send(b"a" * LARGE))
+    ours, theirs = socket.socketpair()
     pid = os.fork()
     if not pid:
-        fine = view[0] == ord("a")
+        fine = view[0] == ord("a") and not _is_open(pair.consumers[A].fileno())
+        os.dup2(theirs.fileno(), pair.consumers[A].fileno())
         del view
         os._exit(0 if fine else 1)
+    theirs.close()
     assert os.waitpid(pid, 0)[1] == 0
+    assert ours.recv(8) == b""
+    ours.close()
     assert pair.taken == PAGE
     del view
     assert pair.taken == 0
