@@ -22,6 +22,11 @@ pytestmark = pytest.mark.processes
 
 CONFIG = ROOT / "configs" / "wordcount.yaml"
 KILLS = 50
+SMALL = tuple(
+    f"stages.count.subscribe_to.0.{key}={value}"
+    for key, value in (("max_demand", 8), ("min_demand", 4))
+)
+"""Batches of which there are several hundred, so that there is always something to kill."""
 
 HOST = """
 import json, sys, time
@@ -42,7 +47,7 @@ with patient(sys.argv[1]).start() as run:
 def patient(checkpoint: str | None = None) -> Topology:
     """The word count with `exactly_once`, and no end to restarts."""
     return replace(
-        load(str(CONFIG)),
+        load(str(CONFIG), overrides=SMALL),
         supervisor=SupervisorOptions(max_restarts=10 * KILLS),
         defaults=Defaults(delivery="exactly_once"),
         checkpoint=checkpoint,
