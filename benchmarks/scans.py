@@ -288,15 +288,19 @@ def throughput(options: argparse.Namespace) -> Part:
     return Part.joined(parts)
 
 
+def _turns(options: argparse.Namespace) -> int:
+    """Rounds of what is less important: one in a quick run."""
+    return 1 if options.quick else int(options.rounds)
+
+
 def payload(options: argparse.Namespace) -> Part:
     """Larger elements; each batch is encoded once however many scans get it."""
-    rounds = 1 if options.quick else options.rounds
     charts = []
     findings = []
     for size in (1 << 16,) if options.quick else (1 << 10, 1 << 16):
         count = max(20, options.count * 64 // size)
         found = {
-            scans: measured(Case(scans, 16, count, size), rounds, ("process",))
+            scans: measured(Case(scans, 16, count, size), _turns(options), ("process",))
             for scans in ((1, 4) if options.quick else (1, 8))
         }
         charts.append(
@@ -324,7 +328,7 @@ def joins(options: argparse.Namespace) -> Part:
         config = {"worker": worker, "max_buffer": 16}
         return count / run({"next_scans": Guests(), "config": config}, count, 0, 16).seconds
 
-    found = alternate({worker: partial(rate, worker) for worker in WORKERS}, options.rounds)
+    found = alternate({worker: partial(rate, worker) for worker in WORKERS}, _turns(options))
     return Part(
         charts=(
             Chart(
@@ -362,7 +366,7 @@ def fairness(options: argparse.Namespace) -> Part:
     count = 60 if options.quick else 500
     found = alternate(
         {f"max_buffer {room}": partial(delays_beside_slow, room, count) for room in (1, 16)},
-        options.rounds,
+        _turns(options),
     )
     return Part(
         charts=(
