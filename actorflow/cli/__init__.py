@@ -1,4 +1,4 @@
-"""The entrypoint: `actorflow run`, `actorflow check`, also as `python -m actorflow`."""
+"""The entrypoint: `actorflow run`, `check` and `bench`, also as `python -m actorflow`."""
 
 from __future__ import annotations
 
