@@ -33,6 +33,10 @@ SNAPSHOT = "snapshot"
 AT_MOST_EVERY = 0.005
 """Seconds between two snapshots, at least: many batches share one where they are small."""
 
+WITH_OUTPUT = 0.001
+"""The same where output is held back until the next one is kept: consumers wait for it, and what
+they ask for meanwhile is one window."""
+
 SHARE = 0.1
 """Of a stage's time, what snapshots may take."""
 
@@ -103,7 +107,8 @@ class Keeping:
         self._number = 0
         self._changed = False
         self._began = 0.0
-        self._not_before = 0.0
+        self._rest = 0.0
+        """Seconds after the beginning of the last one that its cost alone demands."""
         self._under_way: _UnderWay | None = None
 
     def changed(self) -> None:
@@ -114,9 +119,9 @@ class Keeping:
         """The work of taking a snapshot, if one is wanted now."""
         if not self._changed or self._under_way is not None:
             return None
-        now = self._now()
-        if now < self._not_before:
-            self._alarm.set(self._not_before)
+        now, due = self._now(), self._due
+        if now < due:
+            self._alarm.set(due)
             return None
         if self._reach is not None and not self._reach.whole:
             return None
@@ -145,7 +150,15 @@ class Keeping:
         if self._reach is not None:
             self._reach.covered(kept.inputs)
         if self._changed:
-            self._alarm.set(self._not_before)
+            self._alarm.set(self._due)
+
+    @property
+    def _due(self) -> float:
+        """When the next one may be taken."""
+        if not self._number:
+            return self._began
+        least = WITH_OUTPUT if self._outputs.holding() else AT_MOST_EVERY
+        return self._began + max(self._rest, least)
 
     @property
     def settled(self) -> bool:
@@ -154,8 +167,7 @@ class Keeping:
         return covered and not self._outputs.holding()
 
     def _taken(self, state: bytes | None) -> None:
-        spent = self._now() - self._began
-        self._not_before = self._began + max(AT_MOST_EVERY, spent / SHARE)
+        self._rest = (self._now() - self._began) / SHARE
         self._number += 1
         inputs = self._reach.here() if self._reach is not None else []
         more = self._outputs.taken() if self._exact else {}
