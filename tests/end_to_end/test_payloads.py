@@ -127,3 +127,25 @@ def test_nothing_is_left_of_a_host_that_is_killed() -> None:
     host.wait(10)
     wait_until(lambda: not alive(family), f"{family} to be gone", seconds=1.0)
     assert finish(host) == (-signal.SIGKILL, "", "")
+
+
+GUEST = """
+import sys
+from actorflow import Topology
+from tests.end_to_end.payloads import Pictures, check
+
+kept = sys.kept = []
+topology = Topology("guest").stage("pictures", Pictures, args={"limit": 60}, shared_memory="4 MiB")
+with topology.start() as run:
+    for event in run.stream("pictures", max_demand=4):
+        kept.append(event)
+    shared = run.stats().stage("pictures").large_shared
+for number, buffer in kept:
+    check(number, buffer)
+print(len(kept), shared > 0)
+"""
+
+
+def test_views_in_the_program_outlive_the_run() -> None:
+    """They are good as long as somebody has them; also up to the interpreter's end, silently."""
+    assert finish(start_python("-X", "dev", "-c", GUEST)) == (0, "60 True\n", "")

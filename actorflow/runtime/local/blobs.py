@@ -296,7 +296,10 @@ class SharedBlobs:
     """
 
     def __init__(self, lane: int) -> None:
-        self._lane = _socket(lane)
+        keep_from_forks((lane,))
+        os.set_blocking(lane, False)
+        # A number and no object, which would warn when views outlive the interpreter.
+        self._lane = lane
         self._memory: mmap.mmap | None = None
         self._size = 0
         self._out: dict[int, ref[Any]] = {}
@@ -306,26 +309,35 @@ class SharedBlobs:
         self._owner = os.getpid()
         # Views may go at any moment, also when the interpreter ends and globals are gone.
         self._pid = os.getpid
+        self._socket = partial(socket.socket, socket.AF_UNIX, socket.SOCK_STREAM, 0)
         self._pages = pages
         self._pack = _NUMBER.pack
+        self._close = close_all
         self._forget = mmap.MADV_DONTNEED
 
     def fileno(self) -> int:
         """The lane's descriptor, to wait for the offer; -1 when closed."""
-        return self._lane.fileno()
+        return self._lane
 
     def take_offer(self) -> bool:
         """Map what the producer offers, and say so; False when nothing more comes on the lane.
 
         Then the lane is to be watched no more, and `not_offered` to be called.
         """
-        cloexec = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
+        lane = self._socket(self._lane)
         try:
-            data, ancillary, _, _ = self._lane.recvmsg(_NUMBER.size, _RIGHTS, cloexec)
+            return self._take_offer(lane)
         except BlockingIOError:
             return True
         except OSError:
+            # No memory or no descriptor to be had: by pipe, then. Or the producer is gone.
             return False
+        finally:
+            lane.detach()
+
+    def _take_offer(self, lane: socket.socket) -> bool:
+        cloexec = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
+        data, ancillary, _, _ = lane.recvmsg(_NUMBER.size, _RIGHTS, cloexec)
         files = array.array("i")
         for _, _, rights in ancillary:
             files.frombytes(rights[: len(rights) - len(rights) % files.itemsize])
@@ -333,10 +345,7 @@ class SharedBlobs:
             if not data or not files or self._memory is not None:
                 return False
             self._map(files[0])
-            self._lane.send(self._pack(ACCEPTED))
-        except OSError:
-            # No memory or no descriptor to be had: by pipe, then. Or the producer is gone.
-            return False
+            lane.send(self._pack(ACCEPTED))
         finally:
             close_all(files)
         return True
@@ -366,9 +375,9 @@ class SharedBlobs:
         self._closing = True
         if not self._out:
             self._memory = None
-            descriptor = self._lane.detach()
+            descriptor, self._lane = self._lane, -1
             if descriptor >= 0:
-                close_all((descriptor,))
+                self._close((descriptor,))
 
     def _map(self, file: int) -> None:
         if fcntl.fcntl(file, fcntl.F_GET_SEALS) & _SEALS != _SEALS:
@@ -391,18 +400,20 @@ class SharedBlobs:
             self.close()
 
     def _send_returns(self) -> None:
-        returns = self._returns
-        while returns:
-            number = returns.popleft()
-            try:
-                self._lane.send(number)
-            except BlockingIOError:
-                # So many have not been read yet. The producer will, before it needs the room.
-                returns.appendleft(number)
-                return
-            except OSError:
-                # It is gone, and needs none of them.
-                returns.clear()
+        returns, number = self._returns, b""
+        lane = self._socket(self._lane)
+        try:
+            while returns:
+                number = returns.popleft()
+                lane.send(number)
+        except BlockingIOError:
+            # So many have not been read yet. The producer will, before it needs the room.
+            returns.appendleft(number)
+        except OSError:
+            # It is gone, and needs none of them.
+            returns.clear()
+        finally:
+            lane.detach()
 
 
 def _socket(descriptor: int) -> socket.socket:

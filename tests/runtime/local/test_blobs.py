@@ -292,10 +292,10 @@ def test_a_consumer_that_returns_what_it_has_not_is_told_of(make: Callable[..., 
     pair.accept()
     place = pair.send(bytes(LARGE), A)
     pair.space.lend(B, [])
-    wrong = pair.consumers[A]._lane
-    wrong.send(blobs._NUMBER.pack(5 * PAGE)[:3])
+    lane = pair.consumers[A].fileno()
+    os.write(lane, blobs._NUMBER.pack(5 * PAGE)[:3])
     assert pair.taken == PAGE
-    wrong.send(blobs._NUMBER.pack(5 * PAGE)[3:])
+    os.write(lane, blobs._NUMBER.pack(5 * PAGE)[3:])
     view = pair.receive(A, place)
     assert pair.taken == PAGE
     assert pair.refused == [A]
