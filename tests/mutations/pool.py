@@ -14,9 +14,9 @@ def _idle_below(limit: str) -> Edit:
     """A worker has nothing more to do until there is room for what its last slice has made."""
     return Edit(
         f"{POOL}/scheduling.py",
-        "        self.idle.append(hand.worker)\n",
-        f"        if self._queues.count + self._admission.count < {limit}:\n"
-        "            self.idle.append(hand.worker)\n",
+        "        if not self._slices_at[hand.worker]:\n",
+        f"        room = self._queues.count + self._admission.count < {limit}\n"
+        "        if not self._slices_at[hand.worker] and room:\n",
     )
 
 
