@@ -10,13 +10,20 @@ POOL = "actorflow/stages/pool"
 TESTS = "tests/systems/test_pool"
 
 
-def _idle_below(limit: str) -> Edit:
-    """A worker has nothing more to do until there is room for what its last slice has made."""
-    return Edit(
-        f"{POOL}/scheduling.py",
-        "        if not self._slices_at[hand.worker]:\n",
-        f"        room = self._queues.count + self._admission.count < {limit}\n"
-        "        if not self._slices_at[hand.worker] and room:\n",
+def _idle_below(limit: str) -> tuple[Edit, Edit]:
+    """A worker gets nothing more until there is room for what its last slice has made."""
+    room = f"self._queues.count + self._admission.count < {limit}"
+    return (
+        Edit(
+            f"{POOL}/scheduling.py",
+            "        if not self._slices_at[hand.worker]:\n",
+            f"        if not self._slices_at[hand.worker] and {room}:\n",
+        ),
+        Edit(
+            f"{POOL}/scheduling.py",
+            "            if not self.idle and self._all_are_short:\n",
+            f"            if not self.idle and self._all_are_short and {room}:\n",
+        ),
     )
 
 
@@ -24,14 +31,14 @@ MUTATIONS = [
     Mutation(
         "M10",
         "a worker waits for room in the internal queue",
-        (_idle_below("self._options.internal_soft_limit"),),
+        _idle_below("self._options.internal_soft_limit"),
         (f"{TESTS}_queues.py::test_b_01_a_task_may_make_more_tasks_than_there_is_room_for",),
     ),
     Mutation(
         "M11",
         "one bound for tasks from inside and from outside",
         (
-            _idle_below("self._options.admission_size"),
+            *_idle_below("self._options.admission_size"),
             Edit(
                 f"{POOL}/core.py",
                 "        if self._admission.room(run.number):\n",
