@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import psutil
@@ -91,23 +91,24 @@ def _end(program: subprocess.Popen[str]) -> None:
         family = psutil.Process(program.pid).children(recursive=True)
     except psutil.NoSuchProcess:
         family = []
-    # What the program's death has left to init is still of its session.
-    family += [each for each in psutil.process_iter() if _session_of(each) == program.pid]
-    for each in family:
-        try:
-            each.kill()
-        except psutil.NoSuchProcess:
-            continue  # it has ended by itself
+    # Itself first: what it forks while others are looked for would be left.
     program.kill()
     program.wait()
-    psutil.wait_procs(family, GONE_WITHIN)
+    while family:
+        for each in family:
+            with suppress(psutil.NoSuchProcess):  # it has ended by itself
+                each.kill()
+        psutil.wait_procs(family, GONE_WITHIN)
+        # What its death has left to init, and what that had forked, is still of its session.
+        family = [each for each in psutil.process_iter() if _lives_in(program.pid, each)]
     for pipe in (program.stdout, program.stderr):
         if pipe is not None:
             pipe.close()
 
 
-def _session_of(process: psutil.Process) -> int | None:
+def _lives_in(session: int, process: psutil.Process) -> bool:
     try:
-        return os.getsid(process.pid)
-    except (ProcessLookupError, PermissionError):
-        return None
+        zombie = process.status() == psutil.STATUS_ZOMBIE
+        return os.getsid(process.pid) == session and not zombie
+    except (psutil.Error, ProcessLookupError, PermissionError):
+        return False

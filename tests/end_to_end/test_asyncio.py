@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from itertools import count
 from typing import Any, TypeVar
 
@@ -49,16 +49,21 @@ def finite(limit: int) -> Topology:
 
 
 class Gate:
-    """Opens when the loop has gone round so often since something was begun to be awaited."""
+    """Opens when the loop has gone round so often since something was begun to be awaited.
 
-    def __init__(self) -> None:
+    Args:
+        more: what comes behind the gate.
+    """
+
+    def __init__(self, more: Iterable[int] = (2,)) -> None:
         self.opened = threading.Event()
+        self.more = more
 
     def items(self) -> Iterator[int]:
-        """One item now, one when the gate opens."""
+        """One item now, the others when the gate opens."""
         yield 1
         self.opened.wait(LIMIT)
-        yield 2
+        yield from self.more
 
     async def while_awaiting(self, awaited: Awaitable[Result]) -> Result:
         """Await something that needs the gate open, which the loop opens after some rounds."""
@@ -198,7 +203,8 @@ def test_stopping_does_not_block_the_loop() -> None:
     """An item in the making is waited for, for the stage's `shutdown` time."""
 
     async def main() -> None:
-        gate = Gate()
+        # Without an end, so that it is the stop that ends the run, however late it gets there.
+        gate = Gate(count(2))
         topology = gate.topology.stage("sink", Sink, subscribe_to=["items"])
         async with topology.astart(Events()) as run:
             await asyncio.to_thread(
