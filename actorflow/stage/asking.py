@@ -12,8 +12,8 @@ from typing import Any
 
 from actorflow.protocol.demand import ManualWindow
 from actorflow.protocol.limited import LimitedWindow
-from actorflow.protocol.messages import encode_ask
 from actorflow.protocol.rate import RateLimit, TokenBucket
+from actorflow.protocol.wire import encode_ask
 from actorflow.records import dataclass
 from actorflow.stage.incoming import Incoming, Taken
 from actorflow.stage.work import Port

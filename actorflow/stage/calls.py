@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from actorflow.protocol.codec import encode_value
 from actorflow.protocol.failure import Failure
-from actorflow.protocol.messages import Reply, encode
+from actorflow.protocol.messages import Reply
+from actorflow.protocol.wire import encode
 from actorflow.stage.work import CONTROL_LINK, Port
 
 if TYPE_CHECKING:

@@ -16,7 +16,8 @@ from actorflow.protocol.codec import decode_events, decode_value
 from actorflow.protocol.delivery import Attempt, Lineage
 from actorflow.protocol.demand import SubscriptionOptions, Window, window_for
 from actorflow.protocol.held import HeldWindow
-from actorflow.protocol.messages import Notify, Route, RouteAgain, Unsubscribe, encode
+from actorflow.protocol.messages import Notify, Route, RouteAgain, Unsubscribe
+from actorflow.protocol.wire import encode
 from actorflow.records import dataclass
 from actorflow.stage.asking import Asking, Time
 from actorflow.stage.counters import Counter

@@ -13,7 +13,7 @@ from actorflow.errors import OptionError
 from actorflow.protocol import control
 from actorflow.protocol.demand import SubscriptionOptions, Window
 from actorflow.protocol.held import held_window_for
-from actorflow.protocol.messages import encode
+from actorflow.protocol.wire import encode
 from actorflow.stage import consuming, failing, producing, subscribers
 from actorflow.stage.acknowledging import Acknowledging
 from actorflow.stage.asking import Time

@@ -15,8 +15,9 @@ from actorflow.errors import NotInStage, OptionError, ProtocolError, Refused
 from actorflow.protocol import control
 from actorflow.protocol.failure import Failure
 from actorflow.protocol.identity import Incarnation
-from actorflow.protocol.messages import RouteEos, decode, encode
+from actorflow.protocol.messages import RouteEos
 from actorflow.protocol.reasons import DONE, plain
+from actorflow.protocol.wire import decode, encode
 from actorflow.stage.behaviour import Stage, ends_with_events, kind_of
 from actorflow.stage.children import ChildKind, ChildRuntime, Observer
 from actorflow.stage.companions import CompanionObserver, CompanionRuntime

@@ -13,15 +13,9 @@ from actorflow.dispatch.base import Delivery
 from actorflow.protocol.codec import Encoded, Encoder
 from actorflow.protocol.delivery import Attempt, Unfinished, UnfinishedBatch
 from actorflow.protocol.edges import EdgeStore
-from actorflow.protocol.messages import (
-    Notify,
-    RouteAgain,
-    RouteEos,
-    RouteLast,
-    encode,
-    encode_route_head,
-)
+from actorflow.protocol.messages import Notify, RouteAgain, RouteEos, RouteLast
 from actorflow.protocol.reasons import plain
+from actorflow.protocol.wire import encode, encode_route_head
 from actorflow.records import dataclass
 from actorflow.stage.behaviour import Subscription
 from actorflow.stage.counters import Counter

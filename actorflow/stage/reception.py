@@ -16,8 +16,8 @@ from actorflow.protocol.messages import (
     RouteLast,
     Subscribe,
     Unsubscribe,
-    encode,
 )
+from actorflow.protocol.wire import encode
 from actorflow.stage.work import Port
 
 if TYPE_CHECKING:

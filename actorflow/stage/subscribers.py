@@ -14,8 +14,9 @@ from actorflow.errors import CannotServe, OptionError, ProtocolError, Refused
 from actorflow.protocol.control import Established, encode_control
 from actorflow.protocol.demand import SubscriptionOptions
 from actorflow.protocol.identity import Incarnation
-from actorflow.protocol.messages import VERSION, Subscribe, Unsubscribe, encode, route_prefix
+from actorflow.protocol.messages import VERSION, Subscribe, Unsubscribe
 from actorflow.protocol.reasons import DONE, NOT_REPLACED
+from actorflow.protocol.wire import encode, route_prefix
 from actorflow.records import dataclass
 from actorflow.stage.behaviour import Subscription
 from actorflow.stage.counters import Counter

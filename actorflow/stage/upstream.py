@@ -11,16 +11,9 @@ from typing import TYPE_CHECKING, Any
 from actorflow.protocol.control import Link, ProducerFinished, SubscriptionEnded, encode_control
 from actorflow.protocol.demand import SubscriptionOptions, Window
 from actorflow.protocol.identity import Incarnation
-from actorflow.protocol.messages import (
-    VERSION,
-    RouteEos,
-    RouteLast,
-    Subscribe,
-    Unsubscribe,
-    ask_prefix,
-    encode,
-)
+from actorflow.protocol.messages import VERSION, RouteEos, RouteLast, Subscribe, Unsubscribe
 from actorflow.protocol.reasons import DONE, NOT_REPLACED, ends_consumer, is_normal, plain
+from actorflow.protocol.wire import ask_prefix, encode
 from actorflow.records import dataclass
 from actorflow.stage.behaviour import Subscription
 from actorflow.stage.incoming import Ending, Incoming, Told

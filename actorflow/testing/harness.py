@@ -29,8 +29,8 @@ from actorflow.protocol.messages import (
     RouteLast,
     Subscribe,
     Unsubscribe,
-    encode,
 )
+from actorflow.protocol.wire import encode
 from actorflow.runtime.simulated.clock import FakeClock
 from actorflow.runtime.simulated.companions import SimulatedCompanions
 from actorflow.stage.behaviour import Stage

@@ -20,7 +20,8 @@ from actorflow.protocol.codec import decode_events
 from actorflow.protocol.demand import AutoWindow
 from actorflow.protocol.driven import Driven
 from actorflow.protocol.held import HeldWindow
-from actorflow.protocol.messages import Route, RouteEos, decode
+from actorflow.protocol.messages import Route, RouteEos
+from actorflow.protocol.wire import decode
 from actorflow.records import dataclass
 from actorflow.runtime.simulated.process import SimulatedProcess
 from actorflow.stage.buffer import Buffer, Chunk

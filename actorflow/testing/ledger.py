@@ -19,8 +19,8 @@ from actorflow.protocol.messages import (
     RouteLast,
     Subscribe,
     Unsubscribe,
-    decode,
 )
+from actorflow.protocol.wire import decode
 from actorflow.records import dataclass
 from actorflow.runtime.simulated.process import SimulatedProcess
 

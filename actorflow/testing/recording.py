@@ -7,7 +7,8 @@ from typing import Any
 
 from actorflow.protocol import control
 from actorflow.protocol.codec import decode_events
-from actorflow.protocol.messages import Ask, Cast, Message, Reply, Route, RouteEos, decode
+from actorflow.protocol.messages import Ask, Cast, Message, Reply, Route, RouteEos
+from actorflow.protocol.wire import decode
 from actorflow.records import dataclass
 from actorflow.stage.counters import SLOT_SIZE, named
 from actorflow.stage.link_counters import HALF_SIZE, LinkSlot

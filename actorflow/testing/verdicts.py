@@ -10,7 +10,8 @@ from typing import Any
 from actorflow.dispatch.hashing import stable_hash
 from actorflow.protocol.codec import decode_events
 from actorflow.protocol.identity import Incarnation, StageId
-from actorflow.protocol.messages import Ask, Route, Subscribe, decode
+from actorflow.protocol.messages import Ask, Route, Subscribe
+from actorflow.protocol.wire import decode
 from actorflow.records import dataclass
 from actorflow.runtime.simulated.process import SimulatedProcess
 from actorflow.runtime.simulated.witness import Witness

@@ -13,7 +13,6 @@ from actorflow.stage.on_error import OnError
 from actorflow.stage.options import EXACTLY_ONCE
 from actorflow.stage.place import ProgramSource
 from actorflow.topology.classes import BASES, check_arguments
-from actorflow.topology.codecs import check_codec
 from actorflow.topology.diamonds import check_diamonds
 from actorflow.topology.imports import on_import_path
 from actorflow.topology.keys import STAGE
@@ -178,14 +177,14 @@ def check(
     """
     edges: dict[str, list[_Edge]] = {}
     unclear: set[str] = set()
-    check_codec(defaults.codec, ("defaults", "codec"), report)
+    _check_codec(defaults.codec, ("defaults", "codec"), report)
     for name, draft in drafts.items():
         found = _edges(draft, report)
         edges[name] = found if found is not None else []
         if found is None:
             unclear.add(name)
     for draft in drafts.values():
-        check_codec(draft.options.get("codec"), (*draft.path, "codec"), report)
+        _check_codec(draft.options.get("codec"), (*draft.path, "codec"), report)
         if draft.use is not None:
             _check_options(draft, report)
             _check_finishing(draft, defaults, report)
@@ -204,6 +203,17 @@ def check(
     _check_cycles(edges, drafts, report)
     producers = {name: [edge.subscription.to for edge in of] for name, of in edges.items()}
     check_diamonds(producers, drafts, report)
+
+
+def _check_codec(codec: object, path: Path, report: Report) -> None:
+    """Report a codec for a class that cannot be imported, or of which msgspec knows nothing."""
+    if isinstance(codec, Mapping):
+        from actorflow.protocol.typed import TypedCodec  # few topologies have one
+
+        try:
+            TypedCodec(codec)
+        except OptionError as error:
+            report.add(path, explain(error))
 
 
 def _edges(draft: Draft, report: Report) -> list[_Edge] | None:

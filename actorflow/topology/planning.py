@@ -25,7 +25,6 @@ from actorflow.supervision.specs import (
     shutdown_seconds,
 )
 from actorflow.topology.classes import BASES
-from actorflow.topology.codecs import modules_of_codecs
 from actorflow.topology.declarations import (
     Defaults,
     StageDeclaration,
@@ -114,7 +113,9 @@ def plan_of(topology: Topology) -> Plan:
         dead_letters=topology.dead_letters,
         preload=(
             *_modules(by_name[name].use for name in order if by_name[name].source is None),
-            *modules_of_codecs([defaults.codec, *(by_name[n].options.get("codec") for n in order)]),
+            *_modules_of_codecs(
+                [defaults.codec, *(by_name[n].options.get("codec") for n in order)]
+            ),
         ),
     )
 
@@ -292,6 +293,17 @@ def start_order(producers: Mapping[str, Iterable[str]]) -> list[str]:
             if not waiting[consumer]:
                 heapq.heappush(ready, place[consumer])
     return order
+
+
+def _modules_of_codecs(codecs: Iterable[object]) -> tuple[str, ...]:
+    """What stages with these codecs import, so that it is imported once for all of them."""
+    typed = [codec for codec in codecs if isinstance(codec, Mapping)]
+    if not typed:
+        return ()
+    from actorflow.protocol.typed import place_of
+
+    modules = [place_of(codec).partition(":")[0] for codec in typed]
+    return tuple(dict.fromkeys(["msgspec", *modules]))
 
 
 def _modules(classes: Iterable[type[Stage]]) -> tuple[str, ...]:

@@ -11,7 +11,8 @@ from typing import Any
 
 from actorflow.errors import ActorflowError
 from actorflow.protocol.control import Snapshot
-from actorflow.protocol.messages import Ask, decode
+from actorflow.protocol.messages import Ask
+from actorflow.protocol.wire import decode
 from actorflow.runtime.simulated.process import SimulatedProcess
 from actorflow.runtime.simulated.stall import Stalled
 from actorflow.runtime.simulated.witness import Witness

@@ -25,7 +25,8 @@ from actorflow.observe.report import Report
 from actorflow.protocol import control
 from actorflow.protocol.codec import decode_events
 from actorflow.protocol.identity import StageId
-from actorflow.protocol.messages import Ask, Route, Subscribe, decode
+from actorflow.protocol.messages import Ask, Route, Subscribe
+from actorflow.protocol.wire import decode
 from actorflow.runtime.simulated.process import SimulatedProcess
 from actorflow.runtime.simulated.witness import Witness
 from actorflow.stage.exact import ExactProducingHalf

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from actorflow import SupervisorOptions, Topology
 from actorflow.protocol import control
 from actorflow.protocol.failure import Failure
-from actorflow.protocol.messages import Cast, Message, Reply, decode, encode
+from actorflow.protocol.messages import Cast, Message, Reply
+from actorflow.protocol.wire import decode, encode
 from actorflow.stage.work import CONTROL_LINK
 from actorflow.supervision import operations
 from actorflow.supervision.events import StageLogged

@@ -21,7 +21,7 @@ from typing import Any
 from unittest import mock
 
 from actorflow.cli import main as command_line
-from actorflow.protocol import control, messages
+from actorflow.protocol import control, messages, wire
 from actorflow.protocol.codec import Encoder
 from tests.docs.pages import ROOT
 
@@ -53,7 +53,7 @@ def frame(expression: str) -> bytes:
         **{name: getattr(control, name) for name in control.__all__},
         "events": lambda *events: Encoder("page", "msgpack").encode(1, list(events)).body,
     }
-    return messages.encode(eval(expression, names))
+    return wire.encode(eval(expression, names))
 
 
 def dump(data: bytes) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from actorflow.protocol import control, messages
+from actorflow.protocol import control, wire
 from tests.docs import generated
 from tests.docs.pages import ROOT
 
@@ -35,9 +35,9 @@ def test_every_message_of_the_protocol_is_shown() -> None:
     """docs/protocol.md has each tag, each as bytes."""
     text = (DOCS / "protocol.md").read_text(encoding="utf-8")
     shown = {expression.partition("(")[0] for _, expression, _ in generated._FRAME.findall(text)}
-    for tag in messages._READERS:
+    for tag in wire._READERS:
         assert f"`{tag}`" in text
-    kinds = {kind.__name__ for kind in messages._FIELDS}
+    kinds = {kind.__name__ for kind in wire._FIELDS}
     assert kinds - shown == {"Cast"}
     assert "encode_control" in shown
 

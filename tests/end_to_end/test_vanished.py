@@ -15,7 +15,7 @@ import pytest
 from actorflow import Defaults, Incarnation, Run, StageId, SubscribeTo, Topology
 from actorflow.protocol.control import decode_control
 from actorflow.protocol.framing import frame
-from actorflow.protocol.messages import decode
+from actorflow.protocol.wire import decode
 from actorflow.runtime.local.control import ControlSocket, control_pair
 from actorflow.runtime.local.loop import StageLoop
 from actorflow.stage.counters import SLOT_SIZE, Counter

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from actorflow import Incarnation, StageId
 from actorflow.errors import Undecodable
 from actorflow.protocol import control
-from actorflow.protocol.messages import Cast, Unsubscribe, decode, encode
+from actorflow.protocol.messages import Cast, Unsubscribe
 from actorflow.protocol.reasons import ends_consumer, is_normal, plain
+from actorflow.protocol.wire import decode, encode
 
 RECORDS: list[control.Control] = [
     control.Link(3, "consumer", "a/0#1", {"max_demand": 5}, 2, "again"),

@@ -12,7 +12,8 @@ import pytest
 
 from actorflow.protocol.control import Exiting, decode_control, encode_control
 from actorflow.protocol.failure import Failure
-from actorflow.protocol.messages import Cast, decode, encode
+from actorflow.protocol.messages import Cast
+from actorflow.protocol.wire import decode, encode
 
 
 def raised(error: BaseException) -> BaseException:

@@ -26,6 +26,8 @@ from actorflow.protocol.messages import (
     RouteLast,
     Subscribe,
     Unsubscribe,
+)
+from actorflow.protocol.wire import (
     ask_prefix,
     decode,
     encode,

@@ -14,7 +14,8 @@ from actorflow.dispatch.demand import DemandDispatcher
 from actorflow.dispatch.partition import PartitionDispatcher
 from actorflow.protocol.delivery import Unfinished
 from actorflow.protocol.demand import Window
-from actorflow.protocol.messages import RouteEos, decode
+from actorflow.protocol.messages import RouteEos
+from actorflow.protocol.wire import decode
 from actorflow.runtime.simulated.channel import Channel
 from actorflow.runtime.simulated.stall import Endless, Stalled
 from actorflow.stage.asking import Asking

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from actorflow import LATER, Consumer, EventNotEncodable, Producer, Undecodable
 from actorflow.protocol import control
-from actorflow.protocol.messages import Call, Cast, Info, encode
+from actorflow.protocol.messages import Call, Cast, Info
+from actorflow.protocol.wire import encode
 from actorflow.stage.behaviour import Stage
 from actorflow.testing.harness import StageHarness
 from tests.conformance.helpers.stages import Counter, Forwarder, Idle, Same

@@ -186,3 +186,11 @@ def test_start_order_keeps_every_edge(data: st.DataObject) -> None:
     order = start_order({name: edges[name] for name in shuffled})
     assert sorted(order) == sorted(edges)
     assert all(order.index(p) < order.index(c) for c, of in edges.items() for p in of)
+
+
+def test_the_class_of_a_codec_is_imported_once_for_all_stages() -> None:
+    """With msgspec itself, before the first of them is forked."""
+    place = "actorflow.protocol.identity:StageId"
+    topology = Topology("t", defaults=Defaults(codec={"msgspec": place}))
+    plan = topology.stage("numbers", Numbers).plan()
+    assert list(plan.preload)[-2:] == ["msgspec", "actorflow.protocol.identity"]

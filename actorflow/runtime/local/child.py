@@ -22,7 +22,7 @@ from actorflow.protocol.control import Exiting, Ready, encode_control
 from actorflow.protocol.failure import Failure
 from actorflow.protocol.framing import LENGTH
 from actorflow.protocol.identity import Incarnation, StageId
-from actorflow.protocol.messages import decode, encode
+from actorflow.protocol.wire import decode, encode
 from actorflow.records import dataclass
 from actorflow.runtime.local.control import ControlSocket, control_pair
 from actorflow.runtime.local.descriptors import close_others

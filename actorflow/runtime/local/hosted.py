@@ -20,7 +20,7 @@ from typing import Any
 from actorflow.protocol.control import Exiting, encode_control
 from actorflow.protocol.failure import Failure
 from actorflow.protocol.identity import Incarnation
-from actorflow.protocol.messages import encode
+from actorflow.protocol.wire import encode
 from actorflow.records import dataclass
 from actorflow.runtime.local.control import ControlSocket
 from actorflow.runtime.local.descriptors import keep_from_forks

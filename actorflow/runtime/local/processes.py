@@ -20,7 +20,7 @@ from functools import partial
 from actorflow.errors import ProtocolError, RunError
 from actorflow.protocol.control import SubscriptionEnded, encode_control
 from actorflow.protocol.identity import Incarnation
-from actorflow.protocol.messages import decode
+from actorflow.protocol.wire import decode
 from actorflow.runtime.local.control import ControlSocket, control_pair
 from actorflow.runtime.local.descriptors import close_all
 from actorflow.runtime.local.hosted import HostedStage

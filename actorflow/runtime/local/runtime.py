@@ -15,7 +15,8 @@ import cloudpickle
 from actorflow.errors import Closed, OptionError, PlatformUnsupported
 from actorflow.protocol.arguments import check_permits
 from actorflow.protocol.identity import Incarnation, StageId
-from actorflow.protocol.messages import Message, encode
+from actorflow.protocol.messages import Message
+from actorflow.protocol.wire import encode
 from actorflow.supervision.runtime import (
     ChildSignal,
     LinkCounters,

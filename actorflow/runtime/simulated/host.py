@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable
 
 from actorflow.errors import ProtocolError
-from actorflow.protocol.messages import decode
+from actorflow.protocol.wire import decode
 from actorflow.runtime.simulated.actors import Actor, ReadySet
 from actorflow.runtime.simulated.channel import Channel
 from actorflow.runtime.simulated.process import SimulatedProcess

@@ -11,7 +11,7 @@ from actorflow.errors import ProtocolError
 from actorflow.protocol.control import Exiting, encode_control
 from actorflow.protocol.failure import Failure
 from actorflow.protocol.identity import Incarnation
-from actorflow.protocol.messages import encode
+from actorflow.protocol.wire import encode
 from actorflow.records import dataclass
 from actorflow.runtime.simulated.actors import Actor
 from actorflow.runtime.simulated.channel import Channel

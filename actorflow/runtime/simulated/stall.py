@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from actorflow.errors import ProtocolError, RunError
-from actorflow.protocol.messages import decode
+from actorflow.protocol.wire import decode
 from actorflow.records import dataclass
 from actorflow.runtime.simulated.channel import Channel
 from actorflow.runtime.simulated.process import SimulatedProcess

@@ -18,7 +18,8 @@ import cloudpickle
 
 from actorflow.errors import Closed, OptionError
 from actorflow.protocol.identity import Incarnation, StageId
-from actorflow.protocol.messages import Message, encode
+from actorflow.protocol.messages import Message
+from actorflow.protocol.wire import encode
 from actorflow.records import dataclass
 from actorflow.runtime.simulated.actors import Actor, ReadySet
 from actorflow.runtime.simulated.channel import Channel

@@ -30,8 +30,8 @@ from actorflow.protocol.messages import (
     RouteLast,
     Subscribe,
     Unsubscribe,
-    encode,
 )
+from actorflow.protocol.wire import encode
 
 __all__ = ["MESSAGES", "NASTY", "RULES", "Fuzzed", "Rule", "mutations", "truncations", "wire"]
 

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from actorflow.protocol.identity import Incarnation
-from actorflow.protocol.messages import Info, decode, encode
+from actorflow.protocol.messages import Info
+from actorflow.protocol.wire import decode, encode
 from actorflow.runtime.local.control import ControlSocket
 from actorflow.stage.counters import Counter
 

@@ -18,8 +18,9 @@ from typing import Any
 
 import pytest
 
-from actorflow.protocol import codec, control, messages
+from actorflow.protocol import codec, control, wire
 from actorflow.protocol.identity import Incarnation
+from actorflow.protocol.messages import Message
 from actorflow.runtime.local import loop
 from actorflow.runtime.local.control import ControlSocket, control_pair
 from actorflow.runtime.local.links import make_link
@@ -38,7 +39,7 @@ WITHIN = 30.0
 _SYSTEM = ("posix", "select", "_socket", "fcntl")
 """The modules whose functions in C ask the system; a look at the clock does not."""
 
-_CODECS = {codec.__file__: "events", messages.__file__: "messages"}
+_CODECS = {codec.__file__: "events", wire.__file__: "messages"}
 _ENCODES = {"encode": "encode", "dump": "encode", "decode": "decode"}
 """How functions of those files begin, and what these do."""
 
@@ -176,7 +177,7 @@ class _Player:
         self.consumers: list[str] = []
         self.links: list[tuple[control.Link, tuple[int, int]]] = []
         self.status: int | BaseException | None = None
-        self.said: list[messages.Message] = []
+        self.said: list[Message] = []
 
     def announce(self) -> None:
         """Send what a supervisor sends a stage that is ready."""
@@ -186,7 +187,7 @@ class _Player:
             self._tell(link, descriptors)
 
     def _tell(self, record: control.Control, descriptors: tuple[int, ...] = ()) -> None:
-        self.host.send(messages.encode(control.encode_control(record)), descriptors)
+        self.host.send(wire.encode(control.encode_control(record)), descriptors)
 
     def live(self, baton: _Baton) -> None:
         """Run the loop, in a thread of its own."""
@@ -246,7 +247,7 @@ def run_in_turns(
     for thread in threads:
         thread.join(2 * WITHIN)
     for player in players:
-        player.said = [messages.decode(frame) for frame in player.host.drain()]
+        player.said = [wire.decode(frame) for frame in player.host.drain()]
         player.host.close()
     for player in players:
         assert player.status == 0, f"{player.name} ended with {player.status!r}: {player.said[-1:]}"
