@@ -34,6 +34,7 @@ __all__ = [
     "decode_value",
     "dump",
     "encode_value",
+    "weight_of",
 ]
 
 
@@ -88,6 +89,9 @@ _mine = _PerThread()
 if TYPE_CHECKING:
     from actorflow.protocol.blobs import BlobSource, BlobSpace
     from actorflow.protocol.typed import TypedCodec
+
+BLOBS = "blobs"
+"""What a pickle is called that has its large buffers in shared memory."""
 
 CODECS = ("auto", "msgpack", "pickle")
 """The codecs by name."""
@@ -205,7 +209,7 @@ class Encoder:
 
     def _pickle_large(self, ref: int, events: list[Any]) -> Encoded:
         """As `dump`, with large buffers in the space."""
-        from actorflow.protocol.large import BLOBS, Large, dump_large  # few streams have any
+        from actorflow.protocol.large import Large, dump_large  # few streams have any
 
         assert self._space is not None
         made: Large | None = None
@@ -248,13 +252,27 @@ def decode_events(codec: str, body: bytes, source: BlobSource | None = None) -> 
             events = msgpack.unpackb(body, strict_map_key=False)
         except Exception as error:
             raise _unreadable(codec, body, error) from error
-    elif source is not None and codec == "blobs":
+    elif source is not None and codec == BLOBS:
         events = _decode_large(body, source)
     else:
         events = decode_value(codec, body)
     if type(events) is not list or not events:
         raise Undecodable("undecodable_body", "a batch is a list of at least one event")
     return events
+
+
+def weight_of(codec: str, body: bytes) -> int:
+    """How many bytes a batch had on its way, with what its body refers to.
+
+    Args:
+        codec: what encoded it.
+        body: one that `decode_events` has decoded.
+    """
+    if codec != BLOBS:
+        return len(body)
+    from actorflow.protocol.large import shared_size
+
+    return len(body) + shared_size(body)
 
 
 def _decode_large(body: bytes, source: BlobSource) -> Any:
@@ -265,7 +283,7 @@ def _decode_large(body: bytes, source: BlobSource) -> Any:
     except Undecodable:
         raise
     except Exception as error:
-        raise _unreadable("blobs", body, error) from error
+        raise _unreadable(BLOBS, body, error) from error
 
 
 def _unreadable(codec: str, body: bytes, error: Exception) -> Undecodable:

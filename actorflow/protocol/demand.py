@@ -10,7 +10,7 @@ import msgpack
 
 from actorflow.errors import OptionError
 from actorflow.protocol.messages import MAX_COUNT
-from actorflow.protocol.pace import Pace
+from actorflow.protocol.pace import MAX_AUTO, Pace
 from actorflow.protocol.rate import RateLimit
 from actorflow.protocol.reasons import CANCEL_MODES
 from actorflow.records import dataclass
@@ -165,6 +165,9 @@ class Window:
     switchable = True
     """Whether its stage may ask by itself for a while instead."""
 
+    heavy = False
+    """Whether the size of its messages limits it, so that each is to be weighed."""
+
     def __init__(self, max_demand: int, min_demand: int) -> None:
         self.max_demand = max_demand
         self.min_demand = min_demand
@@ -223,6 +226,15 @@ class Window:
         """What is to be asked for when so many are left, no more than `min`."""
         return self.max_demand - left
 
+    def weigh(self, events: int, size: int) -> None:
+        """Learn how many bytes a message of so many events had."""
+
+    def narrow(self, most: int) -> None:
+        """Be no wider than so many events, from 1."""
+        if most < self.max_demand:
+            self.max_demand = most
+            self.min_demand = most // 2
+
     @property
     def under_way(self) -> int:
         """Events that were asked for, or count as asked for, and have not been taken."""
@@ -244,7 +256,7 @@ class AutoWindow(Window):
     It starts at one event, so that a few long jobs spread over all consumers; `Pace` has the rule.
     """
 
-    __slots__ = ("_in_hand", "_pace")
+    __slots__ = ("_in_hand", "_pace", "heavy")
 
     adapts = True
 
@@ -252,6 +264,7 @@ class AutoWindow(Window):
         super().__init__(1, 0)
         self._in_hand = 0
         self._pace = Pace()
+        self.heavy = False
 
     def take(self, count: int) -> int | None:
         """As `Window.take`."""
@@ -277,6 +290,12 @@ class AutoWindow(Window):
         ask = self._refill(self.outstanding)
         self.outstanding += ask
         return ask
+
+    def weigh(self, events: int, size: int) -> None:
+        """As `Window.weigh`; what is too wide now is so no longer."""
+        most = self._pace.weigh(events, size)
+        self.heavy = most < MAX_AUTO
+        self.narrow(most)
 
     def _refill(self, left: int) -> int:
         # Whole batches, one at least. While the window changes its width asks are of any size, and

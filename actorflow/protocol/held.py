@@ -9,7 +9,7 @@ more than `min_demand` events are asked for or being worked on, ask for what mak
 from __future__ import annotations
 
 from actorflow.protocol.demand import Batch, SubscriptionOptions, Window
-from actorflow.protocol.pace import Pace
+from actorflow.protocol.pace import MAX_AUTO, Pace
 
 __all__ = ["FinishedInOrder", "HeldAutoWindow", "HeldWindow", "held_window_for"]
 
@@ -94,11 +94,18 @@ class HeldAutoWindow(HeldWindow):
         (2, 0, 3, 4)
     """
 
-    __slots__ = ("_pace",)
+    __slots__ = ("_pace", "heavy")
 
     def __init__(self, at_once: int) -> None:
         super().__init__(at_once, at_once // 2)
         self._pace = Pace(at_once)
+        self.heavy = False
+
+    def weigh(self, events: int, size: int) -> None:
+        """As `Window.weigh`; what is too wide now is so no longer."""
+        most = self._pace.weigh(events, size)
+        self.heavy = most < MAX_AUTO
+        self.narrow(most)
 
     def finished(self, count: int, seconds: float) -> int:
         """As `HeldWindow.finished`, after learning from the time it took."""

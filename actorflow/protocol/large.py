@@ -21,10 +21,7 @@ from actorflow.protocol.blobs import BlobSource, BlobSpace
 from actorflow.protocol.framing import LARGE
 from actorflow.records import dataclass
 
-__all__ = ["BLOBS", "Large", "dump_large", "load_large"]
-
-BLOBS = "blobs"
-"""The codec's name on the wire."""
+__all__ = ["Large", "dump_large", "load_large", "shared_size"]
 
 _SHORT, _LONG = Struct("<I"), Struct("<Q")
 
@@ -146,6 +143,12 @@ def load_large(body: bytes, source: BlobSource) -> Any:
         return pickle.loads(stream, buffers=views)
     file = _Spliced(stream, cuts, source)
     return pickle.Unpickler(file, buffers=views).load()
+
+
+def shared_size(body: bytes) -> int:
+    """How many bytes a body refers to that `load_large` has read."""
+    _, cuts, buffers = _parts(msgpack.unpackb(body))
+    return sum(size for _, _, size in cuts) + sum(size for _, size in buffers)
 
 
 def _parts(fields: Any) -> tuple[bytes, list[list[int]], list[list[int]]]:

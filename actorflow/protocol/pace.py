@@ -6,10 +6,14 @@ and nobody knows what the next events take. So a window is as wide as pays, and 
 
 from __future__ import annotations
 
-__all__ = ["HORIZON", "MAX_AUTO", "Pace"]
+__all__ = ["HORIZON", "MAX_AUTO", "MAX_BYTES", "Pace"]
 
 MAX_AUTO = 10_000
 """The widest window that ``max_demand: auto`` opens, in events."""
+
+MAX_BYTES = 16 << 20
+"""How many bytes a window holds at most, unless one event has more: what is under way, and what its
+producer keeps until it is finished, takes memory that nobody has asked for by an option."""
 
 HORIZON = 0.005
 """Seconds of work that a window holds. A batch is half of it: some fifty times what a message
@@ -40,10 +44,11 @@ class Pace:
         (True, 5)
     """
 
-    __slots__ = ("_at_once", "_events", "_handled", "_seconds")
+    __slots__ = ("_at_once", "_events", "_handled", "_most", "_seconds")
 
     def __init__(self, at_once: int = 1) -> None:
         self._at_once = at_once
+        self._most = MAX_AUTO
         self._handled = 0
         self._events = self._seconds = 0.0
         """Of the last batches, each counting less than the one after it."""
@@ -66,4 +71,19 @@ class Pace:
         # Multiplied first: times without measure make the mean as small as floats go.
         fitting = MAX_AUTO if per_event * MAX_AUTO <= HORIZON else int(HORIZON / per_event)
         known = 2 * at_once + self._handled // SHARE
-        return max(at_once, min(MAX_AUTO, 2 * width, known, fitting))
+        return max(at_once, min(self._most, 2 * width, known, fitting))
+
+    def weigh(self, events: int, size: int) -> int:
+        """Learn how large a message was; returns how wide the window may be at most.
+
+        Args:
+            events: how many it had, from 1.
+            size: how many bytes they took on their way, from 1.
+
+        Example:
+            >>> pace = Pace()
+            >>> pace.weigh(events=2, size=8 << 20), pace.weigh(events=2, size=100)
+            (4, 10000)
+        """
+        self._most = max(self._at_once, min(MAX_AUTO, MAX_BYTES * events // size))
+        return self._most

@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from actorflow.errors import ProtocolError
-from actorflow.protocol.codec import decode_events, decode_value
+from actorflow.protocol.codec import BLOBS, decode_events, decode_value, weight_of
 from actorflow.protocol.delivery import Attempt, Lineage
 from actorflow.protocol.demand import SubscriptionOptions, Window, window_for
+from actorflow.protocol.framing import LARGE
 from actorflow.protocol.held import HeldWindow
 from actorflow.protocol.messages import Notify, Route, RouteAgain, Unsubscribe
 from actorflow.protocol.wire import encode
@@ -112,6 +113,9 @@ class ConsumingHalf:
         incoming.received = message.seq
         incoming.open_batches += 1
         incoming.meter.received(len(events), message.seq)
+        size = len(message.body)
+        if size >= LARGE or incoming.automatic.heavy or message.codec == BLOBS:
+            incoming.automatic.weigh(len(events), weight_of(message.codec, message.body))
         if self._queues:
             self.inbound.append(_Message(incoming, message.seq, events, attempt))
         else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from actorflow.protocol.pace import HORIZON, MAX_AUTO, SHARE, Pace
+from actorflow.protocol.pace import HORIZON, MAX_AUTO, MAX_BYTES, SHARE, Pace
 
 CHEAP = 1e-7
 
@@ -75,3 +75,13 @@ def test_many_at_once_have_a_place_each() -> None:
     assert run(Pace(8), 8, 1.0, 50) == 8
     assert run(Pace(8), 8, 1e-3, 1000) in (39, 40)
     assert run(Pace(8), 8, 1e-5, 1000) in (3999, 4000)
+
+
+def test_large_events_have_a_narrow_window() -> None:
+    """It holds so many bytes, and one event at least; small ones after them open it again."""
+    pace = Pace()
+    for size, most in ((MAX_BYTES // 4, 4), (MAX_BYTES, 1), (3 * MAX_BYTES, 1)):
+        assert pace.weigh(1, size) == most
+        assert run(pace, 1, CHEAP, 1000) == most
+    assert pace.weigh(500, 500) == MAX_AUTO
+    assert run(pace, 1, CHEAP, 1000) == MAX_AUTO
