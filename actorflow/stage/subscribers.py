@@ -183,6 +183,9 @@ class Subscribers:
             self._half.credit(outgoing, outgoing.early_asks)
         elif self._half.finishing:
             self._owner.progressed()
+        if old is not None and self._half.buffer.count:
+            # What the one before had not finished was taken back: others may want it.
+            self._half.pump()
 
     def unsubscribe(self, link: int, message: Unsubscribe) -> None:
         """End a subscription; always answered (B15)."""
