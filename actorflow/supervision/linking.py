@@ -210,6 +210,9 @@ class Linking:
                 self._state.wiring.lost(edge)
             elif edge.live:
                 self.over(edge, reason)
+            elif is_producer and child.leaving:
+                # The others of its name go on: its end is nobody's.
+                self.drop(edge, reason)
             elif is_producer:
                 # Whoever was to subscribe is told that it has finished, now or when it is ready.
                 self.connect(edge)

@@ -17,7 +17,7 @@ from actorflow.supervision.linking import Linking
 from actorflow.supervision.lives import Lives
 from actorflow.supervision.state import SupervisorState
 from actorflow.supervision.waiting import when_all
-from actorflow.supervision.wiring import Edge, fated
+from actorflow.supervision.wiring import Edge, EdgeState, fated
 
 __all__ = ["Scaling"]
 
@@ -162,8 +162,9 @@ class Scaling:
         """
         child.leaving = True
         for edge in list(self._state.wiring.of(child.id)):
-            # Its consumers take what it has left; whoever is not linked yet need not wait for it.
-            if edge.consumer == child.id or not edge.live:
+            # Its consumers take what it has left, also one that is still to be linked: of a
+            # broadcast nobody else gets what is for that one.
+            if edge.consumer == child.id or not (edge.live or self._takes_what_is_left(edge)):
                 self._linking.drop(edge, LEAVING)
         if child.state is ChildState.RUNNING:
             incarnation = child.incarnation
@@ -180,6 +181,14 @@ class Scaling:
             if restarting:
                 self._state.gone.resolve(child, None)
                 self._state.retire(child)
+
+    def _takes_what_is_left(self, edge: Edge) -> bool:
+        """Whether a consumer still to be linked is to get what a replica may have for it."""
+        producer = self._state.children[edge.producer]
+        consumer = self._state.children[edge.consumer]
+        has = producer.state is ChildState.RUNNING
+        comes = not (consumer.leaving or consumer.ended_for_good)
+        return has and comes and edge.state is EdgeState.WANTED and not edge.leaving
 
     def _overdue(self, incarnation: Incarnation) -> None:
         child = self._state.current(incarnation)
