@@ -21,59 +21,59 @@ if TYPE_CHECKING:
     from actorflow.dispatch.hashing import stable_hash as stable_hash
     from actorflow.dispatch.partition import PartitionDispatcher as PartitionDispatcher
     from actorflow.dispatch.ready import ReadyDispatcher as ReadyDispatcher
-    from actorflow.errors import ActorflowError as ActorflowError
-    from actorflow.errors import AdmissionFull as AdmissionFull
-    from actorflow.errors import AlreadyStarted as AlreadyStarted
-    from actorflow.errors import BadReturn as BadReturn
-    from actorflow.errors import BatchCancelled as BatchCancelled
-    from actorflow.errors import BatcherClosed as BatcherClosed
-    from actorflow.errors import BatcherGone as BatcherGone
-    from actorflow.errors import BatchError as BatchError
-    from actorflow.errors import BatchFailed as BatchFailed
-    from actorflow.errors import BatchRejected as BatchRejected
-    from actorflow.errors import BatchTimeout as BatchTimeout
-    from actorflow.errors import Broken as Broken
-    from actorflow.errors import CallError as CallError
-    from actorflow.errors import CallTimeout as CallTimeout
-    from actorflow.errors import CannotServe as CannotServe
-    from actorflow.errors import CheckpointError as CheckpointError
-    from actorflow.errors import Closed as Closed
-    from actorflow.errors import DeadLetterError as DeadLetterError
-    from actorflow.errors import DispatcherError as DispatcherError
-    from actorflow.errors import EventNotEncodable as EventNotEncodable
-    from actorflow.errors import FrameTooLarge as FrameTooLarge
-    from actorflow.errors import Ignore as Ignore
-    from actorflow.errors import IntensityExceeded as IntensityExceeded
-    from actorflow.errors import ItemFailed as ItemFailed
-    from actorflow.errors import NoSuchChild as NoSuchChild
-    from actorflow.errors import NoSuchStage as NoSuchStage
-    from actorflow.errors import NotInStage as NotInStage
-    from actorflow.errors import OptionError as OptionError
-    from actorflow.errors import PartitionError as PartitionError
-    from actorflow.errors import PartitionLost as PartitionLost
-    from actorflow.errors import PlatformUnsupported as PlatformUnsupported
-    from actorflow.errors import PoolClosed as PoolClosed
-    from actorflow.errors import Problem as Problem
-    from actorflow.errors import ProcessorCrashed as ProcessorCrashed
-    from actorflow.errors import ProcessorInvariantViolation as ProcessorInvariantViolation
-    from actorflow.errors import ProcessorPanic as ProcessorPanic
-    from actorflow.errors import ProtocolError as ProtocolError
-    from actorflow.errors import QueryFailed as QueryFailed
-    from actorflow.errors import QueryShed as QueryShed
-    from actorflow.errors import Refused as Refused
-    from actorflow.errors import ResourceAcquisitionFailed as ResourceAcquisitionFailed
-    from actorflow.errors import RunError as RunError
-    from actorflow.errors import ScanCrashed as ScanCrashed
-    from actorflow.errors import ScanError as ScanError
-    from actorflow.errors import ScanFailed as ScanFailed
-    from actorflow.errors import ScanNotPicklable as ScanNotPicklable
-    from actorflow.errors import SkewExceeded as SkewExceeded
-    from actorflow.errors import StageDown as StageDown
-    from actorflow.errors import StageFailed as StageFailed
-    from actorflow.errors import StageKilled as StageKilled
-    from actorflow.errors import StartFailed as StartFailed
-    from actorflow.errors import TopologyError as TopologyError
-    from actorflow.errors import Undecodable as Undecodable
+    from actorflow.errors.base import ActorflowError as ActorflowError
+    from actorflow.errors.base import Broken as Broken
+    from actorflow.errors.base import Closed as Closed
+    from actorflow.errors.base import OptionError as OptionError
+    from actorflow.errors.base import PlatformUnsupported as PlatformUnsupported
+    from actorflow.errors.base import Refused as Refused
+    from actorflow.errors.batcher import BatchCancelled as BatchCancelled
+    from actorflow.errors.batcher import BatcherClosed as BatcherClosed
+    from actorflow.errors.batcher import BatcherGone as BatcherGone
+    from actorflow.errors.batcher import BatchError as BatchError
+    from actorflow.errors.batcher import BatchFailed as BatchFailed
+    from actorflow.errors.batcher import BatchRejected as BatchRejected
+    from actorflow.errors.batcher import BatchTimeout as BatchTimeout
+    from actorflow.errors.batcher import ProcessorCrashed as ProcessorCrashed
+    from actorflow.errors.batcher import ProcessorInvariantViolation as ProcessorInvariantViolation
+    from actorflow.errors.batcher import ProcessorPanic as ProcessorPanic
+    from actorflow.errors.batcher import ResourceAcquisitionFailed as ResourceAcquisitionFailed
+    from actorflow.errors.dispatch import CannotServe as CannotServe
+    from actorflow.errors.dispatch import DispatcherError as DispatcherError
+    from actorflow.errors.dispatch import PartitionError as PartitionError
+    from actorflow.errors.pool import AdmissionFull as AdmissionFull
+    from actorflow.errors.pool import PoolClosed as PoolClosed
+    from actorflow.errors.pool import QueryFailed as QueryFailed
+    from actorflow.errors.pool import QueryShed as QueryShed
+    from actorflow.errors.protocol import EventNotEncodable as EventNotEncodable
+    from actorflow.errors.protocol import FrameTooLarge as FrameTooLarge
+    from actorflow.errors.protocol import ProtocolError as ProtocolError
+    from actorflow.errors.protocol import Undecodable as Undecodable
+    from actorflow.errors.scans import ScanCrashed as ScanCrashed
+    from actorflow.errors.scans import ScanError as ScanError
+    from actorflow.errors.scans import ScanFailed as ScanFailed
+    from actorflow.errors.scans import ScanNotPicklable as ScanNotPicklable
+    from actorflow.errors.stage import BadReturn as BadReturn
+    from actorflow.errors.stage import Ignore as Ignore
+    from actorflow.errors.stage import NotInStage as NotInStage
+    from actorflow.errors.stages import ItemFailed as ItemFailed
+    from actorflow.errors.stages import PartitionLost as PartitionLost
+    from actorflow.errors.stages import SkewExceeded as SkewExceeded
+    from actorflow.errors.supervision import AlreadyStarted as AlreadyStarted
+    from actorflow.errors.supervision import CallError as CallError
+    from actorflow.errors.supervision import CallTimeout as CallTimeout
+    from actorflow.errors.supervision import CheckpointError as CheckpointError
+    from actorflow.errors.supervision import DeadLetterError as DeadLetterError
+    from actorflow.errors.supervision import IntensityExceeded as IntensityExceeded
+    from actorflow.errors.supervision import NoSuchChild as NoSuchChild
+    from actorflow.errors.supervision import NoSuchStage as NoSuchStage
+    from actorflow.errors.supervision import RunError as RunError
+    from actorflow.errors.supervision import StageDown as StageDown
+    from actorflow.errors.supervision import StageFailed as StageFailed
+    from actorflow.errors.supervision import StageKilled as StageKilled
+    from actorflow.errors.supervision import StartFailed as StartFailed
+    from actorflow.errors.topology import Problem as Problem
+    from actorflow.errors.topology import TopologyError as TopologyError
     from actorflow.observe.edges import EdgeStatistics as EdgeStatistics
     from actorflow.observe.statistics import RunStatistics as RunStatistics
     from actorflow.observe.statistics import StageStatistics as StageStatistics
@@ -152,11 +152,15 @@ _HOMES = {
     "actorflow.dispatch.hashing": ("stable_hash",),
     "actorflow.dispatch.partition": ("PartitionDispatcher",),
     "actorflow.dispatch.ready": ("ReadyDispatcher",),
-    "actorflow.errors": (
+    "actorflow.errors.base": (
         "ActorflowError",
-        "AdmissionFull",
-        "AlreadyStarted",
-        "BadReturn",
+        "Broken",
+        "Closed",
+        "OptionError",
+        "PlatformUnsupported",
+        "Refused",
+    ),
+    "actorflow.errors.batcher": (
         "BatchCancelled",
         "BatchError",
         "BatchFailed",
@@ -164,48 +168,62 @@ _HOMES = {
         "BatchTimeout",
         "BatcherClosed",
         "BatcherGone",
-        "Broken",
-        "CallError",
-        "CallTimeout",
-        "CannotServe",
-        "CheckpointError",
-        "Closed",
-        "DeadLetterError",
-        "DispatcherError",
-        "EventNotEncodable",
-        "FrameTooLarge",
-        "Ignore",
-        "IntensityExceeded",
-        "ItemFailed",
-        "NoSuchChild",
-        "NoSuchStage",
-        "NotInStage",
-        "OptionError",
-        "PartitionError",
-        "PartitionLost",
-        "PlatformUnsupported",
-        "PoolClosed",
-        "Problem",
         "ProcessorCrashed",
         "ProcessorInvariantViolation",
         "ProcessorPanic",
-        "ProtocolError",
+        "ResourceAcquisitionFailed",
+    ),
+    "actorflow.errors.dispatch": (
+        "CannotServe",
+        "DispatcherError",
+        "PartitionError",
+    ),
+    "actorflow.errors.pool": (
+        "AdmissionFull",
+        "PoolClosed",
         "QueryFailed",
         "QueryShed",
-        "Refused",
-        "ResourceAcquisitionFailed",
-        "RunError",
+    ),
+    "actorflow.errors.protocol": (
+        "EventNotEncodable",
+        "FrameTooLarge",
+        "ProtocolError",
+        "Undecodable",
+    ),
+    "actorflow.errors.scans": (
         "ScanCrashed",
         "ScanError",
         "ScanFailed",
         "ScanNotPicklable",
+    ),
+    "actorflow.errors.stage": (
+        "BadReturn",
+        "Ignore",
+        "NotInStage",
+    ),
+    "actorflow.errors.stages": (
+        "ItemFailed",
+        "PartitionLost",
         "SkewExceeded",
+    ),
+    "actorflow.errors.supervision": (
+        "AlreadyStarted",
+        "CallError",
+        "CallTimeout",
+        "CheckpointError",
+        "DeadLetterError",
+        "IntensityExceeded",
+        "NoSuchChild",
+        "NoSuchStage",
+        "RunError",
         "StageDown",
         "StageFailed",
         "StageKilled",
         "StartFailed",
+    ),
+    "actorflow.errors.topology": (
+        "Problem",
         "TopologyError",
-        "Undecodable",
     ),
     "actorflow.observe.edges": ("EdgeStatistics",),
     "actorflow.observe.statistics": ("RunStatistics", "StageStatistics"),

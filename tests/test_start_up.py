@@ -35,10 +35,10 @@ def imported_by(code: str) -> set[str]:
         (
             EVERY_PROCESS,
             "psutil pykka yaml structlog cloudpickle asyncio tempfile decimal uuid random"
-            " threading",
-            100,
+            " threading actorflow.errors.batcher actorflow.errors.scans actorflow.errors.pool",
+            110,
         ),
-        (EVERY_PROGRAM, "structlog asyncio yaml", 170),
+        (EVERY_PROGRAM, "structlog asyncio yaml", 185),
     ],
     ids=["process", "program"],
 )

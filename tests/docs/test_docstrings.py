@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import doctest
+from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -29,9 +31,19 @@ def test_the_examples_of_a_modules_docstrings(module: str) -> None:
     """They run, and give what they show."""
     shown: list[str] = []
     runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
-    for test in doctest.DocTestFinder(exclude_empty=True).find(import_module(module)):
+    for test in examples(import_module(module)):
         runner.run(test, out=shown.append)
     assert "".join(shown) == ""
+    assert runner.tries > 0
+
+
+def examples(module: ModuleType) -> Iterator[doctest.DocTest]:
+    """Those of a module, and of the classes in it that name its package as their home: errors."""
+    finder = doctest.DocTestFinder(exclude_empty=True)
+    yield from finder.find(module)
+    for value in vars(module).values():
+        if isinstance(value, type) and value.__module__ == module.__package__ != module.__name__:
+            yield from finder.find(value, module=module)
 
 
 def test_there_are_examples() -> None:
