@@ -77,7 +77,7 @@ class Linking:
         consumer, producer = children[edge.consumer], children[edge.producer]
         if edge.state is not EdgeState.WANTED or consumer.state is not ChildState.RUNNING:
             return
-        if _waits_for_the_old_one(edge):
+        if _waits_for_the_old_one(edge) or self._waits_for_an_earlier_one(edge):
             return
         if producer.state is ChildState.ENDED and edge.replaces is not None:
             # The one that was to be replaced goes on; only whoever asked for this is told.
@@ -134,7 +134,7 @@ class Linking:
         edge.state = EdgeState.ESTABLISHED
         if edge.replaces is not None:
             self._succeed(edge, edge.replaces)
-        self._connect_replacement(edge)
+        self._connect_who_waits(edge)
         self._state.established.resolve(edge, ref)
 
     def _succeed(self, edge: Edge, exchange: Exchange) -> None:
@@ -149,10 +149,21 @@ class Linking:
         else:
             self.drop(old, exchange.reason)
 
-    def _connect_replacement(self, edge: Edge) -> None:
-        """What is to replace an edge may have waited for it to be established, or over."""
-        for each in list(self._state.wiring.edges):
-            if each.replaces is not None and each.replaces.old is edge:
+    def _waits_for_an_earlier_one(self, edge: Edge) -> bool:
+        """Whether the same two stages have an older subscription that is not settled.
+
+        Of two that a producer takes only one of, a broadcast say, the older one is to be that one,
+        after every restart: what is kept for a successor is kept under its name.
+        """
+        between = self._state.wiring.between(edge.consumer, edge.producer)
+        older = (each for each in between if each.ordinal < edge.ordinal)
+        return any(each.state in (EdgeState.WANTED, EdgeState.LINKED) for each in older)
+
+    def _connect_who_waits(self, edge: Edge) -> None:
+        """Others of the same consumer may have waited for an edge to be established, or over."""
+        for each in self._state.wiring.upstream(edge.consumer):
+            replaces = each.replaces is not None and each.replaces.old is edge
+            if replaces or (each is not edge and each.producer == edge.producer):
                 self.connect(each)
 
     def ended(self, consumer: Child, record: control.SubscriptionEnded) -> None:
@@ -211,8 +222,7 @@ class Linking:
             elif edge.live:
                 self.over(edge, reason)
             elif is_producer and child.leaving:
-                # The others of its name go on: its end is nobody's.
-                self.drop(edge, reason)
+                self.withdraw(edge, reason)
             elif is_producer:
                 # Whoever was to subscribe is told that it has finished, now or when it is ready.
                 self.connect(edge)
@@ -226,8 +236,8 @@ class Linking:
             self._say_what_is_over(child, edge, peer)
         if not is_producer and not restarting:
             self._settle(peer, edge.name, child)
-        if edge.live and is_producer and child.leaving:
-            # The others of its name go on: its end, however bad, is not its consumer's.
+        if edge.live and is_producer and child.leaving and self._has_another_replica(edge):
+            # Its end, however bad, is not its consumer's.
             order = control.CancelSubscription(edge.ref, plain(reason), replaced=True)
             self._state.tell(peer, order)
         # A producer keeps the place of a consumer whose successor it awaits: it needs to know.
@@ -265,6 +275,21 @@ class Linking:
     def leave(self, edge: Edge, reason: Any) -> None:
         """End a subscription; its cancel mode decides what that does to the consumer."""
         self._part(edge, reason, replaced=False)
+
+    def withdraw(self, edge: Edge, reason: Any) -> None:
+        """End a subscription to a replica that leaves.
+
+        For a consumer that the others of its name go on to feed that is nobody's end; the cancel
+        mode of one that has no other decides what it does.
+        """
+        self._part(edge, reason, replaced=self._has_another_replica(edge))
+
+    def _has_another_replica(self, edge: Edge) -> bool:
+        """Whether a consumer is, or was until its end, fed by another replica of a producer."""
+        return any(
+            each.producer.name == edge.producer.name and each.producer != edge.producer
+            for each in self._state.wiring.upstream(edge.consumer)
+        )
 
     def _part(self, edge: Edge, reason: Any, *, replaced: bool) -> None:
         consumer = self._state.children[edge.consumer]
@@ -314,7 +339,7 @@ class Linking:
         self._state.established.reject(edge, Refused(reason))
         self._state.runtime.link_over(edge.ref)
         self._state.wiring.over(edge, reason)
-        self._connect_replacement(edge)
+        self._connect_who_waits(edge)
         consumer = self._state.children.get(edge.consumer)
         place = consumer.spec.stage.place if consumer is not None else None
         if consumer is not None and place is not None and place.guest:

@@ -164,8 +164,10 @@ class Scaling:
         for edge in list(self._state.wiring.of(child.id)):
             # Its consumers take what it has left, also one that is still to be linked: of a
             # broadcast nobody else gets what is for that one.
-            if edge.consumer == child.id or not (edge.live or self._takes_what_is_left(edge)):
+            if edge.consumer == child.id:
                 self._linking.drop(edge, LEAVING)
+            elif not (edge.live or self._takes_what_is_left(edge)):
+                self._linking.withdraw(edge, LEAVING)
         if child.state is ChildState.RUNNING:
             incarnation = child.incarnation
             self._state.tell(child, control.Retire())
