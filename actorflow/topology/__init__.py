@@ -1,6 +1,6 @@
 """Topologies: declared in YAML or Python, checked as a whole, compiled to the supervisor's plan."""
 
-from actorflow.topology.keys import KeyDescription, describe_keys
+from actorflow.topology.description import KeyDescription, describe_keys
 from actorflow.topology.model import (
     Defaults,
     StageDeclaration,

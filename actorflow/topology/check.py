@@ -2,108 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import field
-from typing import Any
+from collections.abc import Mapping
 
-from actorflow.errors import OptionError, Problem, TopologyError
-from actorflow.records import dataclass
+from actorflow.errors import OptionError, Problem
 from actorflow.stage.behaviour import Stage, kind_of, takes_snapshots
 from actorflow.stage.on_error import OnError
 from actorflow.stage.options import EXACTLY_ONCE
-from actorflow.stage.place import ProgramSource
 from actorflow.topology.classes import BASES, check_arguments
+from actorflow.topology.cycles import check_cycles
+from actorflow.topology.declarations import (
+    Defaults,
+    StageDeclaration,
+    SupervisorDeclaration,
+)
 from actorflow.topology.diamonds import check_diamonds
+from actorflow.topology.drafts import Draft
+from actorflow.topology.edges import Edge, check_edges, edges_of, sources
 from actorflow.topology.imports import on_import_path
 from actorflow.topology.keys import STAGE
-from actorflow.topology.members import check_members, directly
-from actorflow.topology.model import Defaults, SubscribeTo, Topology
-from actorflow.topology.planning import (
-    class_options,
-    class_subscriptions,
-    defaults_towards,
-    partition_names,
-    takes_option,
-)
-from actorflow.topology.report import Path, Report, did_you_mean, explain, show
+from actorflow.topology.members import check_members
+from actorflow.topology.model import Topology
+from actorflow.topology.planning import class_options, takes_option
+from actorflow.topology.report import Path, Report, explain
 from actorflow.topology.supervisors import StageDraft, SupervisorDraft, check_supervisors
 
-__all__ = ["Draft", "check", "problems_of"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Draft:
-    """A stage as far as it could be read; what could not be is None, and was reported.
-
-    Args:
-        name: the stage's name.
-        use: its class.
-        args: the constructor's arguments.
-        replicas: how many there are.
-        options: the given fields of `StageOptions`.
-        subscribe_to: the subscriptions by their place in the declaration.
-        declared: whether the declaration says anything about subscriptions.
-        source: what it reads when it lives in the program.
-        restart: when it is started again, where it says so.
-        significant: whether its end may shut its supervisor down.
-        members: the producers that it manages; None when it manages none.
-    """
-
-    name: str
-    use: type[Stage] | None = None
-    args: Mapping[str, Any] | None = None
-    replicas: int | None = None
-    options: Mapping[str, Any] = field(default_factory=dict)
-    subscribe_to: Mapping[int, SubscribeTo] = field(default_factory=dict)
-    declared: bool = True
-    source: ProgramSource | None = None
-    restart: str | None = None
-    significant: bool = False
-    members: tuple[str, ...] | None = None
-
-    @property
-    def path(self) -> Path:
-        """Where the stage is."""
-        return ("stages", self.name)
-
-    def delivery(self, defaults: Defaults) -> object:
-        """What holds for its events: as declared, else the topology's, else its class's."""
-        own = class_options(self.use) if self.use is not None else {}
-        inherited = own.get("delivery", "at_least_once")
-        return self.options.get("delivery", defaults.delivery or inherited)
-
-    @property
-    def kind(self) -> str | None:
-        """What kind of stage it is, when that is known."""
-        return None if self.use is None else kind_of(self.use)
-
-    @property
-    def dispatcher(self) -> object:
-        """The dispatcher's description; None when it breaks its rule."""
-        own = class_options(self.use) if self.use is not None else {}
-        description = self.options.get("dispatcher", own.get("dispatcher", "demand"))
-        try:
-            STAGE.check(dispatcher=description)
-        except OptionError:
-            return None
-        return description
-
-
-@dataclass(frozen=True, slots=True)
-class _Edge:
-    """A subscription in place: who declared it, and where its mistakes are to be reported."""
-
-    consumer: Draft
-    place: int
-    subscription: SubscribeTo
-    path: Path
-    by_class: bool
-
-    def add(self, report: Report, option: str, message: str) -> None:
-        if self.by_class:
-            report.add(self.path, f"subscribe_to in the class, {option}: {message}")
-        else:
-            report.add((*self.path, option), message)
+__all__ = ["check", "problems_of"]
 
 
 def problems_of(topology: Topology) -> list[Problem]:
@@ -113,48 +36,59 @@ def problems_of(topology: Topology) -> list[Problem]:
     for declared in topology.stages:
         if declared.name in drafts:
             report.add(("stages", declared.name), f"two stages are named {declared.name!r}")
-        drafts[declared.name] = Draft(
-            name=declared.name,
-            use=declared.use,
-            args=declared.args if declared.source is None else None,
-            replicas=declared.replicas,
-            options=declared.options,
-            subscribe_to=dict(enumerate(declared.subscribe_to or ())),
-            declared=declared.subscribe_to is not None,
-            source=declared.source,
-            restart=declared.restart,
-            significant=declared.significant,
-            members=declared.members,
-        )
+        drafts[declared.name] = _draft(declared)
         if declared.source is not None and declared.source.used_up:
             why = declared.source.used_up
             report.add(("stages", declared.name, "use"), f"cannot be run: {why}")
     if not drafts and not any(each.dynamic for each in topology.supervisors):
         report.add(("stages",), "a topology needs at least one stage")
-    nested = [
-        SupervisorDraft(
-            name=each.name,
-            path=("supervisors", each.name),
-            inside=each.inside or "",
-            stages=dict(enumerate(each.stages)),
-            auto_shutdown=each.auto_shutdown,
-            restart=each.restart,
-            significant=each.significant,
-            dynamic=each.dynamic,
-        )
-        for each in topology.supervisors
-    ]
-    children = [
-        StageDraft(draft.name, draft.path, draft.restart, draft.significant)
-        for draft in drafts.values()
-    ]
     check_supervisors(
-        nested, children, topology.supervisor.auto_shutdown, topology.defaults.restart, report
+        [_supervisor_draft(each) for each in topology.supervisors],
+        [
+            StageDraft(each.name, each.path, each.restart, each.significant)
+            for each in drafts.values()
+        ],
+        topology.supervisor.auto_shutdown,
+        topology.defaults.restart,
+        report,
     )
     with on_import_path(topology.import_paths):
         kept = topology.dead_letters is not None
         check(drafts, topology.defaults, report, dead_letters=kept)
     return report.problems()
+
+
+def _draft(declared: StageDeclaration) -> Draft:
+    return Draft(
+        name=declared.name,
+        use=declared.use,
+        args=declared.args if declared.source is None else None,
+        replicas=declared.replicas,
+        options=declared.options,
+        subscribe_to=dict(enumerate(declared.subscribe_to or ())),
+        declared=declared.subscribe_to is not None,
+        source=declared.source,
+        restart=declared.restart,
+        significant=declared.significant,
+        members=declared.members,
+    )
+
+
+def _child_draft(draft: Draft) -> StageDraft:
+    return StageDraft(draft.name, draft.path, draft.restart, draft.significant)
+
+
+def _supervisor_draft(declared: SupervisorDeclaration) -> SupervisorDraft:
+    return SupervisorDraft(
+        name=declared.name,
+        path=("supervisors", declared.name),
+        inside=declared.inside or "",
+        stages=dict(enumerate(declared.stages)),
+        auto_shutdown=declared.auto_shutdown,
+        restart=declared.restart,
+        significant=declared.significant,
+        dynamic=declared.dynamic,
+    )
 
 
 def check(
@@ -175,11 +109,11 @@ def check(
             producer is a mistake; a program may still subscribe it later.
         dead_letters: whether there is a file for events that are given up.
     """
-    edges: dict[str, list[_Edge]] = {}
+    edges: dict[str, list[Edge]] = {}
     unclear: set[str] = set()
     _check_codec(defaults.codec, ("defaults", "codec"), report)
     for name, draft in drafts.items():
-        found = _edges(draft, report)
+        found = edges_of(draft, report)
         edges[name] = found if found is not None else []
         if found is None:
             unclear.add(name)
@@ -196,11 +130,9 @@ def check(
         if complete and draft.name not in unclear and not (draft.declared or edges[draft.name]):
             _check_fed(draft, drafts, report)
     for of_one in edges.values():
-        for edge in of_one:
-            _check_edge(edge, drafts, defaults, report)
-        _check_twice(of_one, drafts, report)
+        check_edges(of_one, drafts, defaults, report)
     check_members(drafts, report)
-    _check_cycles(edges, drafts, report)
+    check_cycles(edges, drafts, report)
     producers = {name: [edge.subscription.to for edge in of] for name, of in edges.items()}
     check_diamonds(producers, drafts, report)
 
@@ -214,29 +146,6 @@ def _check_codec(codec: object, path: Path, report: Report) -> None:
             TypedCodec(codec)
         except OptionError as error:
             report.add(path, explain(error))
-
-
-def _edges(draft: Draft, report: Report) -> list[_Edge] | None:
-    """A stage's subscriptions; None when the class's own cannot be read, which is reported."""
-    if draft.declared or draft.use is None:
-        return [
-            _Edge(draft, place, subscription, (*draft.path, "subscribe_to", place), by_class=False)
-            for place, subscription in draft.subscribe_to.items()
-        ]
-    where: Path = (*draft.path, "use")
-    try:
-        subscriptions = class_subscriptions(draft.use)
-    except OptionError as error:
-        report.add(where, f"subscribe_to in the class: {error.option} {explain(error)}")
-        return None
-    except TopologyError as error:
-        for problem in error.problems:
-            report.add(where, f"subscribe_to in the class: {problem.message}")
-        return None
-    return [
-        _Edge(draft, place, subscription, where, by_class=True)
-        for place, subscription in enumerate(subscriptions)
-    ]
 
 
 def _check_finishing(draft: Draft, defaults: Defaults, report: Report) -> None:
@@ -302,7 +211,7 @@ def _check_state(draft: Draft, use: type[Stage], report: Report) -> None:
         report.add((*draft.path, "use"), message)
 
 
-def _check_direction(draft: Draft, edges: list[_Edge], report: Report) -> None:
+def _check_direction(draft: Draft, edges: list[Edge], report: Report) -> None:
     if draft.kind == "producer" and edges:
         message = "a Producer takes no events; subclass ProducerConsumer, or delete this"
         where = (*draft.path, "use" if edges[0].by_class else "subscribe_to")
@@ -314,162 +223,7 @@ def _check_fed(draft: Draft, drafts: Mapping[str, Draft], report: Report) -> Non
     kind = draft.kind
     if kind is None or kind == "producer":
         return
-    sources = _sources(drafts, draft)
-    example = f", for example subscribe_to: [{sources[0]}]" if sources else ""
+    emitting = sources(drafts, draft)
+    example = f", for example subscribe_to: [{emitting[0]}]" if emitting else ""
     message = f"a {BASES[kind].__name__} without subscribe_to gets no events; say whose{example}"
     report.add(draft.path, message, key=True)
-
-
-def _sources(drafts: Mapping[str, Draft], consumer: Draft) -> list[str]:
-    """The stages that a consumer could take events from."""
-    return [
-        each.name
-        for each in drafts.values()
-        if each is not consumer and each.kind in ("producer", "producer_consumer")
-    ]
-
-
-def _check_edge(
-    edge: _Edge, drafts: Mapping[str, Draft], defaults: Defaults, report: Report
-) -> None:
-    subscription = edge.subscription
-    producer = drafts.get(subscription.to)
-    towards = defaults_towards(None if producer is None else producer.source, defaults)
-    try:
-        subscription.options(towards)
-    except OptionError as error:
-        edge.add(report, error.option, explain(error))
-    if producer is None:
-        others = [name for name in drafts if name != edge.consumer.name]
-        message = f"unknown stage {subscription.to!r}{did_you_mean(subscription.to, others)}"
-        edge.add(report, "to", message)
-        return
-    if producer.kind == "consumer":
-        message = f"{producer.name!r} is a Consumer and emits no events"
-        sources = _sources(drafts, edge.consumer)
-        if sources:
-            message += "; stages that do: " + ", ".join(map(repr, sources))
-        edge.add(report, "to", message)
-    elif producer.kind is not None:
-        _check_dispatcher_options(edge, producer, report)
-        _check_delivery(edge, producer, defaults, report)
-    if subscription.shared_fate is not None and producer.members is None:
-        edge.add(report, "shared_fate", f"{producer.name!r} has no members; use cancel")
-
-
-def _check_delivery(edge: _Edge, producer: Draft, defaults: Defaults, report: Report) -> None:
-    """Report `exactly_once` on one side of a subscription alone: it takes both to count."""
-    consumer = edge.consumer
-    theirs, ours = producer.delivery(defaults), consumer.delivery(defaults)
-    if theirs != ours and EXACTLY_ONCE in (theirs, ours):
-        message = (
-            f"{producer.name!r} has delivery {theirs} and {consumer.name!r} has {ours};"
-            f" {EXACTLY_ONCE} is for all stages that take events from each other"
-        )
-        edge.add(report, "to", message)
-
-
-def _check_dispatcher_options(edge: _Edge, producer: Draft, report: Report) -> None:
-    subscription, dispatcher = edge.subscription, producer.dispatcher
-    kind = next(iter(dispatcher)) if isinstance(dispatcher, Mapping) else dispatcher
-    if subscription.selector is not None and kind in ("demand", "partition"):
-        message = f"{producer.name!r} has a {kind} dispatcher; only broadcast has selectors"
-        edge.add(report, "selector", message)
-    if kind in ("demand", "broadcast", "ready"):
-        if subscription.partition is not None:
-            message = f"{producer.name!r} has a {kind} dispatcher and no partitions"
-            edge.add(report, "partition", message)
-        return
-    names = partition_names(dispatcher)
-    replicas = edge.consumer.replicas
-    if names is None or replicas is None:
-        return
-    wanted = subscription.partition
-    if wanted is None:
-        if replicas != len(names):
-            message = (
-                f"{producer.name!r} has {_counted(len(names), 'partition')} and"
-                f" {edge.consumer.name!r} has {_counted(replicas, 'replica')};"
-                " make them as many, or name a partition"
-            )
-            edge.add(report, "to", message)
-    elif isinstance(wanted, bool) or wanted not in names:
-        message = f"{producer.name!r} has no partition {show(wanted)}{did_you_mean(wanted, names)}"
-        edge.add(report, "partition", message)
-    elif replicas > 1:
-        message = (
-            f"a partition has one consumer, and {edge.consumer.name!r} has {replicas} replicas;"
-            " without partition each replica takes its own"
-        )
-        edge.add(report, "partition", message)
-
-
-def _counted(number: int, thing: str) -> str:
-    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
-
-
-def _check_twice(edges: list[_Edge], drafts: Mapping[str, Draft], report: Report) -> None:
-    """Report a subscription that is there already: a slip, or refused by the producer."""
-    seen: list[SubscribeTo] = []
-    named = [edge.subscription.to for edge in edges]
-    managers = [drafts[name] for name in named if name in drafts and drafts[name].members]
-    for edge in edges:
-        one = edge.subscription
-        manager = next((m.name for m in managers if one.to in (m.members or ())), None)
-        if manager is not None:
-            message = f"{one.to!r} is a member of {manager!r}, which is subscribed to as well"
-            edge.add(report, "to", message)
-        if any(one.to == other.to and one.partition == other.partition for other in seen):
-            edge.add(report, "to", f"{one.to!r} is subscribed to twice")
-        seen.append(one)
-
-
-def _check_cycles(
-    edges: Mapping[str, list[_Edge]], drafts: Mapping[str, Draft], report: Report
-) -> None:
-    """Report each cycle once, at the subscription of the stage that was declared first."""
-    place = {name: index for index, name in enumerate(edges)}
-    reported: set[frozenset[str]] = set()
-    # A Producer that subscribes, or a Consumer that is subscribed to, has been reported as such.
-    passing = {
-        name: list(directly((edge.subscription.to for edge in of), drafts))
-        for name, of in edges.items()
-        if drafts[name].kind in (None, "producer_consumer")
-    }
-    for cycle in _cycles(passing):
-        if frozenset(cycle) in reported:
-            continue
-        reported.add(frozenset(cycle))
-        # `cycle` goes from consumer to producer; people read in the direction of the events.
-        first = min(cycle, key=place.__getitem__)
-        start = cycle.index(first)
-        turned = cycle[start:] + cycle[:start]
-        producer = turned[1 % len(turned)]
-        flow = [first, *reversed(turned[1:]), first]
-        edge = next(
-            edge for edge in edges[first] if producer in directly([edge.subscription.to], drafts)
-        )
-        message = f"a cycle: {' → '.join(flow)}; each would wait for the one before it"
-        edge.add(report, "to", message)
-
-
-def _cycles(producers: Mapping[str, Iterable[str]]) -> Iterator[list[str]]:
-    """Cycles, at least one through every stage that is on any; without recursion."""
-    done: set[str] = set()
-    for root in producers:
-        trail: list[str] = [root] if root not in done else []
-        pending = [iter(producers[root])] if trail else []
-        on_trail = set(trail)
-        while pending:
-            following = next(pending[-1], None)
-            if following is None:
-                pending.pop()
-                left = trail.pop()
-                on_trail.discard(left)
-                done.add(left)
-            elif following in on_trail:
-                yield trail[trail.index(following) :]
-            elif following in producers and following not in done:
-                trail.append(following)
-                on_trail.add(following)
-                pending.append(iter(producers[following]))

@@ -16,7 +16,7 @@ from actorflow.stages.zip import Zip
 from actorflow.topology.report import Report
 
 if TYPE_CHECKING:
-    from actorflow.topology.check import Draft
+    from actorflow.topology.drafts import Draft
 
 __all__ = ["check_diamonds"]
 

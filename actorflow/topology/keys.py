@@ -5,13 +5,11 @@ These tables drive the reading of YAML, the checks of the Python classes and the
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
 from actorflow.protocol.demand import SubscriptionOptions
 from actorflow.protocol.identity import StageId
-from actorflow.records import dataclass
 from actorflow.stage.behaviour import Stage
 from actorflow.stage.options import StageOptions
 from actorflow.supervision.specs import (
@@ -27,8 +25,8 @@ from actorflow.supervision.specs import (
     SupervisorSpec,
 )
 from actorflow.topology.classes import StageClass
-from actorflow.topology.dispatchers import DISPATCHER_OPTIONS, MAX_REPLICAS, DispatcherRule
-from actorflow.topology.failing import RETRY, OnErrorRule
+from actorflow.topology.dispatchers import MAX_REPLICAS, DispatcherRule
+from actorflow.topology.failing import OnErrorRule
 from actorflow.topology.report import Path, Report
 from actorflow.topology.rules import (
     Anything,
@@ -46,15 +44,12 @@ from actorflow.topology.tables import Each, Key, Named, OneOrAnother, Table
 __all__ = [
     "BACKOFF",
     "DEFAULTS",
-    "DISPATCHER_OPTIONS",
     "DYNAMIC",
     "NESTED",
     "STAGE",
     "SUBSCRIPTION",
     "SUPERVISOR",
     "TOPOLOGY",
-    "KeyDescription",
-    "describe_keys",
     "stage_option_names",
 ]
 
@@ -424,63 +419,3 @@ TOPOLOGY = Table(
 def stage_option_names() -> tuple[str, ...]:
     """The keys of a stage that are fields of `StageOptions`."""
     return tuple(key.name for key in STAGE.keys if key.name in StageOptions.__dataclass_fields__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KeyDescription:
-    """A key as the documentation shows it.
-
-    Args:
-        where: the map that it is a key of, ``"stages.NAME"``; nothing for the topology itself.
-        name: the key.
-        accepts: what its value must be.
-        default: what holds without it; nothing when it is required.
-        required: whether it must be given.
-        kinds: the kinds of stage that take it; nothing when all do.
-        doc: what it is for.
-    """
-
-    where: str
-    name: str
-    accepts: str
-    default: str
-    required: bool
-    kinds: tuple[str, ...]
-    doc: str
-
-
-def describe_keys() -> list[KeyDescription]:
-    """Every key that a topology may have, map by map, in the order of the documentation.
-
-    Example:
-        >>> [row.name for row in describe_keys() if row.where == "supervisor"]
-        ['strategy', 'max_restarts', 'max_seconds', 'auto_shutdown', 'ends_when_idle']
-    """
-    return [
-        KeyDescription(
-            where=table.where,
-            name=key.name,
-            accepts=key.rule.text,
-            default="" if key.required else key.default or key.rule.default,
-            required=key.required,
-            kinds=key.kinds,
-            doc=key.doc,
-        )
-        for table in _tables()
-        for key in table.keys
-    ]
-
-
-def _tables() -> Iterator[Table]:
-    yield from (
-        TOPOLOGY,
-        SUPERVISOR,
-        NESTED,
-        DYNAMIC,
-        DEFAULTS,
-        STAGE,
-        RETRY,
-        BACKOFF,
-        SUBSCRIPTION,
-    )
-    yield from DISPATCHER_OPTIONS.values()

@@ -9,8 +9,8 @@ from actorflow.stages.broker import Broker
 from actorflow.topology.report import Report, did_you_mean
 
 if TYPE_CHECKING:
-    from actorflow.topology.check import Draft
     from actorflow.topology.declarations import StageDeclaration
+    from actorflow.topology.drafts import Draft
 
 __all__ = ["check_members", "directly", "own_dispatcher", "strategies"]
 

@@ -10,7 +10,7 @@ import sys
 from itertools import groupby
 from pathlib import Path
 
-from actorflow.topology.keys import KeyDescription, describe_keys
+from actorflow.topology.description import KeyDescription, describe_keys
 
 __all__ = ["main", "markdown", "rewritten"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from actorflow.protocol.arguments import (
     check_instance,
@@ -13,9 +13,6 @@ from actorflow.protocol.control import SYSTEM
 from actorflow.protocol.demand import SubscriptionOptions
 from actorflow.supervision import operations, subscriptions
 from actorflow.topology.part import CALL_TIMEOUT, RunPart
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["RunningSubscriptions"]
 

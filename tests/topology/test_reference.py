@@ -17,13 +17,13 @@ from actorflow.stage.options import StageOptions
 from actorflow.supervision.specs import STRATEGIES, ChildSpec
 from actorflow.topology import Defaults, SubscribeTo, SupervisorOptions, Topology, load
 from actorflow.topology.declarations import StageDeclaration, StageKeywords
+from actorflow.topology.description import describe_keys
+from actorflow.topology.dispatchers import DISPATCHER_OPTIONS
 from actorflow.topology.keys import (
     DEFAULTS,
-    DISPATCHER_OPTIONS,
     STAGE,
     SUBSCRIPTION,
     SUPERVISOR,
-    describe_keys,
     stage_option_names,
 )
 from actorflow.topology.reference import main, rewritten

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from actorflow.errors import OptionError, Problem, TopologyError
 from actorflow.topology import loads
-from actorflow.topology.keys import SUBSCRIPTION, describe_keys
+from actorflow.topology.description import describe_keys
+from actorflow.topology.keys import SUBSCRIPTION
 from tests.seeds import examples
 from tests.topology.cases import ENVIRONMENT, PROJECT
 
