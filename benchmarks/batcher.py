@@ -91,8 +91,11 @@ def one_at_a_time(items: int) -> float:
 
 
 def in_batches(size: int, items: int) -> float:
-    """Items per second in batches of at most so many."""
-    limits = Limits(max_batch_size=size, max_key_concurrency=1, max_batch_queue_size=64)
+    """Items per second in batches of at most so many, one after the other in one worker.
+
+    The next one is under way too: it waits in the worker's pipe.
+    """
+    limits = Limits(max_batch_size=size, max_key_concurrency=2, max_batch_queue_size=64)
     with Batcher.start(trips, policy=Immediate(), limits=limits, workers=1) as one:
         return closed_loop(one, items, 3 * BATCH)
 

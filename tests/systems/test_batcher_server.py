@@ -487,8 +487,23 @@ def test_a_phase_in_a_task_ends_as_one_in_a_thread() -> None:
     assert done == PhaseEnd()
 
 
-def test_no_batch_waits_in_the_pipe_of_a_busy_worker() -> None:
-    """However quick acquisitions are: the batch before it may be slow while others are free."""
-    harness = server(Leased(), workers=3)
+@pytest.mark.parametrize(
+    ("arguments", "waiting"),
+    [
+        ({"workers": 3}, 0),
+        ({"workers": 1}, 1),
+        ({"workers": 1, "acquire_timeout": 9.0}, 0),
+        ({"workers": 1, "process_timeout": 9.0}, 0),
+    ],
+)
+def test_a_batch_waits_in_the_pipe_of_an_only_worker_alone(
+    arguments: dict[str, Any], waiting: int
+) -> None:
+    """However quick acquisitions are, it is never behind a slow batch while others are free.
+
+    Nor where its time is limited: from a pipe nothing can be taken back.
+    """
+    harness = server(Leased(), **arguments)
     assert harness.offspring is not None
-    assert harness.offspring.kind == ChildKind("worker", 3, ahead=False)
+    kind = ChildKind("worker", arguments["workers"], ahead=False, waiting=waiting)
+    assert harness.offspring.kind == kind

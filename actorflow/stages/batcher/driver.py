@@ -121,8 +121,7 @@ class Batching(Stage):
         if plan is not None:
             self._template = plan.template()
             if not plan.inline:
-                # A batch is not to be stuck behind a slow one because acquisitions are quick.
-                kind = replace(self._template.child_kind, ahead=False)
+                kind = replace(self._template.child_kind, ahead=False, waiting=self._at_hand())
                 self._runtime = running.children(kind, self._observe)
         if settings.clamped is not None:
             self.log.warning("the policy is clamped", policy=repr(settings.clamped))
@@ -154,6 +153,18 @@ class Batching(Stage):
         self._after(0.0, self._take_turns)
         self._core.shut_down(mode, None, self._now())
         self._obey()
+
+    def _at_hand(self) -> int:
+        """How many phases of batches may wait in the pipe of a worker that is busy.
+
+        None with several workers: a batch is not to be stuck behind a slow one because others, or
+        acquisitions, are quick. Behind an only worker's it is in any case, and there it begins
+        without two processes having to wake up for it. What a pipe holds cannot be taken back, so
+        none where its time is limited.
+        """
+        settings = self._settings
+        timed = settings.acquire_timeout is not None or settings.process_timeout is not None
+        return 0 if timed or self._template.child_kind.workers > 1 else 1
 
     # --- what the core wants ----------------------------------------------------------------------
 
