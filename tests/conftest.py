@@ -14,7 +14,10 @@ import pytest
 
 from tests import evidence
 from tests.leaks import MARK, Census, end_processes, left_behind, new_mark
-from tests.seeds import examples
+from tests.seeds import THOROUGH, examples
+
+THOROUGH_TIMEOUT = 900
+"""Seconds for a test that tries everything; the usual limit is in pyproject.toml."""
 
 # How long an example takes depends on what else the machine does, and is not what is tested.
 hypothesis.settings.register_profile("actorflow", deadline=None, max_examples=examples(100))
@@ -61,6 +64,15 @@ def pytest_timeout_set_timer(item: pytest.Item, settings: Any) -> Generator[None
 
         signal.signal(signal.SIGALRM, take_picture)
     return result
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Every seed and every size that is specified may take longer than what the suite tries."""
+    if not THOROUGH:
+        return
+    for item in items:
+        if item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(THOROUGH_TIMEOUT))
 
 
 def pytest_configure() -> None:

@@ -150,13 +150,16 @@ def _is_first(path: str) -> bool:
 
 
 async def hold_permits(folder: str, item: int) -> int:
-    """The first life of this stage never ends its calls, two of which hold all permits."""
+    """The first life of this stage never ends its calls, two of which hold all permits.
+
+    They are back when the next life begins: within a second each of its calls has had one.
+    """
     if _is_first(os.path.join(folder, "first")):
         append(os.path.join(folder, "held"), "comes", item)
         async with actorflow.permit("pool"):
             append(os.path.join(folder, "held"), "has", item)
             await asyncio.Event().wait()
-    async with actorflow.permit("pool", timeout=20):
+    async with actorflow.permit("pool", timeout=1):
         return item
 
 

@@ -24,7 +24,7 @@ from actorflow.stages.pool.slices import Chunk, decode_tasks
 from tests.seeds import THOROUGH
 from tests.systems.pool_player import Asked, PoolPlayer
 
-EXAMPLES = 500 if THOROUGH else 20
+EXAMPLES, STEPS = (500, 80) if THOROUGH else (20, 40)
 ENDS = {"done", "failed", "expired", "PoolClosed"}
 
 
@@ -259,5 +259,5 @@ class PoolMachine(RuleBasedStateMachine):
 
 def test_b_26_the_counters_are_true_and_every_query_ends() -> None:
     """All of that, in many orders."""
-    chosen = settings(deadline=None, max_examples=EXAMPLES, stateful_step_count=40)
+    chosen = settings(deadline=None, max_examples=EXAMPLES, stateful_step_count=STEPS)
     run_state_machine_as_test(PoolMachine, settings=chosen)

@@ -11,6 +11,7 @@ import pytest
 
 from actorflow import AdmissionFull
 from actorflow.stages.pool.lifecycle import QueryRun
+from tests.seeds import size
 from tests.systems import pool_tasks
 from tests.systems.naive.pool import SingleQueue
 from tests.systems.pool_player import PoolPlayer, Stuck
@@ -155,13 +156,16 @@ def test_b_17_a_flood_does_not_keep_another_query_waiting() -> None:
 @pytest.mark.parametrize("deal", ["local", "global", "round_robin", "choose_two"])
 @pytest.mark.parametrize("fair", [False, True])
 def test_b_18_bursts_from_many_sources_run_once_each(deal: str, fair: bool) -> None:
-    """Twelve workers, random bursts, workers that take turns at random: executed is created."""
+    """Twelve workers, random bursts, workers that take turns at random: executed is created.
+
+    Bursts of 6 000 to 10 000 in a thorough run, 600 to 1 000 otherwise.
+    """
     chance = random.Random(f"{deal} {fair}")
     pool = PoolPlayer(workers=12, deal=deal, fair=fair, seconds=0.0002)
     run = pool.start(chain(pool_tasks.fan, pool_tasks.note))
-    bursts = [chance.randint(600, 1000) for _ in range(4)]
-    for source, size in enumerate(bursts):
-        pool.submit(run, [source, size])
+    bursts = [chance.randint(size(6000, 600), size(10_000, 1000)) for _ in range(4)]
+    for source, burst in enumerate(bursts):
+        pool.submit(run, [source, burst])
     while pool.in_hand:
         pool.step(chance.choice(list(pool.in_hand)))
     assert run.executed == run.admitted + run.created == 4 + sum(bursts)

@@ -351,11 +351,13 @@ def test_b_16_a_stop_does_not_queue_behind_data() -> None:
     while pool.core.room(flood):
         pool.submit(flood, [0, 100])
     pool.step()
+    began = pool.clock()
     pool.core.stop(empty)
     assert pool.core.stats().control == 1
     pool.step()
     pool.step()
     assert pool.endings == ["empty"]
+    assert pool.clock() - began < 0.2
     assert pool.core.stats().admission > 300
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable
 from itertools import chain
 from typing import Any
@@ -44,8 +45,10 @@ FINALS: list[str] = []
 class Tracked(Scan[Any, Any]):
     """Counts what it opened and closed."""
 
-    def __init__(self, name: str, *, fails_at: int = -1, begins: bool = True) -> None:
-        self.name, self.fails_at, self.begins = name, fails_at, begins
+    def __init__(
+        self, name: str, *, fails_at: int = -1, begins: bool = True, takes: float = 0.0
+    ) -> None:
+        self.name, self.fails_at, self.begins, self.takes = name, fails_at, begins, takes
 
     def initial(self) -> Partial[Any]:
         if not self.begins:
@@ -55,6 +58,7 @@ class Tracked(Scan[Any, Any]):
     def step(self, state: list[Any], item: Any) -> Partial[Any]:
         if item == self.fails_at:
             raise ValueError(f"not {item}")
+        time.sleep(self.takes)
         return Partial([*state, item])
 
     def extract(self, state: list[Any]) -> Any:
@@ -78,9 +82,11 @@ def pair(left: Any, right: Any) -> list[Any]:
 
 
 @pytest.mark.parametrize("worker", ["inline", "thread"])
-def test_a_24_a_tee_ends_with_its_shorter_side(worker: Any) -> None:
-    """Five inputs, six pairs; both sides are finalised once."""
-    both = par_tee_with(pair, take(5, Tracked("short")), Tracked("long"), worker=worker)
+@pytest.mark.parametrize("slow", ["short", "long"])
+def test_a_24_a_tee_ends_with_its_shorter_side(worker: Any, slow: str) -> None:
+    """Five inputs, six pairs, whichever is slower; both sides are finalised once."""
+    short, long = (Tracked(name, takes=0.001 * (name == slow)) for name in ("short", "long"))
+    both = par_tee_with(pair, take(5, short), long, worker=worker)
     assert run_scan(both, range(100)) == [[None, None], *([n, n] for n in range(5))]
     assert sorted(FINALS) == ["long", "short"]
 

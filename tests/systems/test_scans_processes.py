@@ -31,8 +31,8 @@ pytestmark = pytest.mark.processes
 class Noting(Scan[int, int]):
     """Leaves a file when it begins and when it ends, named by its process."""
 
-    def __init__(self, folder: Path, *, dies_at: int = -1, fails_at: int = -1) -> None:
-        self.folder, self.dies_at, self.fails_at = folder, dies_at, fails_at
+    def __init__(self, folder: Path, *, dies_at: int = -1) -> None:
+        self.folder, self.dies_at = folder, dies_at
 
     def initial(self) -> Partial[int]:
         (self.folder / f"begun-{os.getpid()}").touch()
@@ -41,13 +41,20 @@ class Noting(Scan[int, int]):
     def step(self, state: int, item: int) -> Partial[int]:
         if item == self.dies_at:
             os.kill(os.getpid(), signal.SIGKILL)
-        if item == self.fails_at:
-            time.sleep(0.02)
-            raise ValueError(f"{item} is too large")
         return Partial(item)
 
     def final(self, state: int) -> None:
         (self.folder / f"final-{os.getpid()}").touch()
+
+
+class Slow(Noting):
+    """Takes 50 ms for each input, and raises above three."""
+
+    def step(self, state: int, item: int) -> Partial[int]:
+        time.sleep(0.05)
+        if item > 3:
+            raise ValueError(f"{item} is too large")
+        return Partial(item)
 
 
 def noted(folder: Path, what: str) -> set[int]:
@@ -74,13 +81,21 @@ def test_a_02_two_endless_scans_and_a_finite_source(tmp_path: Path) -> None:
     assert os.getpid() not in noted(tmp_path, "begun")
 
 
-def test_a_09_a_scan_that_raises(tmp_path: Path) -> None:
-    """Whoever reads the stream gets the exception with the scan's name and the input's number."""
-    scans = [Noting(tmp_path), Noting(tmp_path, fails_at=4)]
+def test_a_09_a_slow_scan_that_raises(tmp_path: Path) -> None:
+    """Whoever reads the stream gets the exception with the scan's name and the input's number.
+
+    One key, room for one input, 100 of them; within two seconds of the scan's beginning.
+    """
+    pairs = par_demux_scan(
+        range(1, 101), lambda item: "key", lambda key: Slow(tmp_path), config={"max_buffer": 1}
+    )
     with pytest.raises(ScanFailed) as caught:
-        flat(par_distribute_scan(itertools.count(1), scans, config={"max_buffer": 1}))
-    assert (caught.value.scan, caught.value.item) == ("2", 4)
+        flat(pairs)
+    now = time.time()
+    assert (caught.value.scan, caught.value.item) == ("key", 4)
     assert repr(caught.value.cause) == repr(ValueError("4 is too large"))
+    (begun,) = tmp_path.glob("begun-*")
+    assert now - begun.stat().st_mtime < 2
     assert noted(tmp_path, "begun") == noted(tmp_path, "final")
 
 
@@ -130,12 +145,11 @@ def test_a_19_a_consumer_that_leaves_early(tmp_path: Path) -> None:
         pids = noted(tmp_path, "begun")
         began = time.monotonic()
     assert time.monotonic() - began < 1.0
+    pulled = next(taken)
     assert len(pids) == 3
     assert noted(tmp_path, "final") == pids
     assert not any(psutil.pid_exists(pid) for pid in pids)
-    pulled = next(taken)
-    time.sleep(0)
-    assert next(taken) == pulled + 1
+    assert pulled == next(taken) - 1
 
 
 @pytest.mark.parametrize("worker", ["pooled", "thread"])

@@ -91,6 +91,24 @@ def scan_of_parity(key: bool) -> Any:
     return take(4, latest()) if key else latest()
 
 
+def test_a_18_the_source_is_pulled_no_further_than_windows_and_buffer() -> None:
+    """A consumer that takes three values and asks for no more; a second later nothing has moved."""
+    downstream, buffer = 3, 4
+    stage = StageHarness(DistributeStage, {"scans": [latest()], "config": {"max_buffer": buffer}})
+    stage.link_to_producer(1, "numbers", max_demand=2, min_demand=1)
+    stage.subscribe(2, "sink")
+    stage.ask(2, downstream)
+    pulled = 0
+    while pulled < sum(stage.asks(1)):
+        stage.route(1, [pulled])
+        pulled += 1
+        stage.advance(0)
+    assert downstream <= pulled <= downstream + buffer + 1
+    stage.advance(1.0)
+    assert sum(stage.asks(1)) == pulled
+    assert sum(map(len, stage.events(2))) == downstream
+
+
 def test_when_all_scans_are_done_the_stage_leaves_its_source() -> None:
     """And ends, with its report as its answer."""
     config = {"stop_when": "all_done", "worker": "inline"}
