@@ -311,7 +311,7 @@ def test_links_that_are_over_are_closed_on_both_sides() -> None:
         simulation.run_until(lambda: len(core.wiring.edges) == 2)
     before = world.steps
     simulation.run_until(lambda: world.steps > before + 500)
-    assert {process.child.stage.name: len(process.ends) for process in world.processes} == {
+    assert {process.child.stage.name: len(process.ends.opened) for process in world.processes} == {
         "numbers": 1,
         "through": 2,
         "sink": 1,

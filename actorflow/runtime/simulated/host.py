@@ -113,7 +113,7 @@ class HostSide:
     def _can_tell(self) -> bool:
         if self.over or (self.process.life is Life.ORDERED and not self._refusal):
             return False
-        return not self.started or self.process.up.end_seen
+        return not self.started or self.process.ends.up.end_seen
 
     def _tell(self) -> str:
         process = self.process
@@ -125,7 +125,7 @@ class HostSide:
             return detail
         if not self.started:
             self.started = True
-            process.up.attach(self)
+            process.ends.up.attach(self)
             self._observe(Started(process.child, process.pid))
             return "started"
         self.over = True

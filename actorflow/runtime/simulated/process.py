@@ -12,11 +12,11 @@ from actorflow.protocol.control import Exiting, encode_control
 from actorflow.protocol.failure import Failure
 from actorflow.protocol.identity import Incarnation
 from actorflow.protocol.wire import encode
-from actorflow.records import dataclass
 from actorflow.runtime.simulated.actors import Actor
 from actorflow.runtime.simulated.channel import Channel
 from actorflow.runtime.simulated.children import SimulatedChildren
 from actorflow.runtime.simulated.companions import SimulatedCompanions
+from actorflow.runtime.simulated.ends import Ends, LinkEnd
 from actorflow.runtime.simulated.setting import (
     LAST_WORDS,
     NANOSECONDS,
@@ -24,7 +24,6 @@ from actorflow.runtime.simulated.setting import (
     CountedLink,
     Killed,
     Life,
-    LinkEnd,
     Setting,
 )
 from actorflow.stage.children import ChildKind, ChildRuntime, Observer
@@ -33,16 +32,10 @@ from actorflow.stage.counters import Counter
 from actorflow.stage.link_counters import LinkSlot
 from actorflow.stage.machine import StageMachine
 from actorflow.stage.place import Place
-from actorflow.stage.work import CONTROL_LINK, Work
+from actorflow.stage.work import Work
 from actorflow.supervision.specs import StageSpec
 
 __all__ = ["SimulatedProcess", "current_process"]
-
-
-@dataclass(frozen=True, slots=True)
-class _Held:
-    channel: Channel
-    frame: bytes
 
 
 _current: ContextVar[SimulatedProcess | None] = ContextVar("actorflow_simulated", default=None)
@@ -84,10 +77,7 @@ class SimulatedProcess:
         self.status: int | None = None
         self.signal: int | None = None
         self.machine: StageMachine | None = None
-        self.ends: dict[int, LinkEnd] = {}
-        self.arriving: dict[int, LinkEnd] = {}
-        self.down = down
-        self.up = up
+        self.ends = Ends(down, up)
         self.counters = counters
         self.work: Work | None = None
         self.busy_until = 0.0
@@ -104,7 +94,6 @@ class SimulatedProcess:
         self._result: object = None
         self._raised: Exception | None = None
         self._began = 0.0
-        self._held: list[_Held] = []
         self._speed = setting.schedule.speed()
         self._stirred = False
         self._nested = 0
@@ -124,7 +113,7 @@ class SimulatedProcess:
         for gauge in (Counter.BUFFERED, Counter.QUEUED, Counter.UNACKNOWLEDGED, Counter.HELD):
             counters[gauge] = 0
         counters[Counter.ENDED] = counters[Counter.CALLBACK_SINCE] = 0
-        self.down.attach(self)
+        self.ends.down.attach(self)
         try:
             stage = spec if isinstance(spec, StageSpec) else pickle.loads(spec)
             self.machine = StageMachine(self.child, stage, self, counters, self._setting.clock)
@@ -132,7 +121,7 @@ class SimulatedProcess:
             # What a real process does whose specification cannot be read: last words, and exit.
             failure = Failure.of(error)
             words = Exiting(["error", failure.summary], failure.to_wire())
-            self.up.write(encode(encode_control(words)))
+            self.ends.up.write(encode(encode_control(words)))
             self._begin_leaving(1)
             return
         self._place = stage.place
@@ -150,12 +139,7 @@ class SimulatedProcess:
         if self._place is not None:
             self._place.leave()
         self.work, self.parked = None, None
-        self.up.kill_writer()
-        self.down.close_reader()
-        for end in (*self.ends.values(), *self.arriving.values()):
-            end.release()
-        self.ends.clear()
-        self.arriving.clear()
+        self.ends.release_all()
         self._setting.witness.died(self)
 
     def give(self, link: int, end: LinkEnd) -> None:
@@ -163,31 +147,25 @@ class SimulatedProcess:
         if self.life is Life.GONE:
             end.release()
         else:
-            self.arriving[link] = end
+            self.ends.give(link, end)
 
     # --- the stage's port -------------------------------------------------------------------------
 
     @property
     def congested(self) -> bool:
         """Whether the supervisor does not keep up with reading the control link."""
-        return self.up.outbox > 0
+        return self.ends.up.outbox > 0
 
     def send(self, link: int, head: bytes, body: bytes = b"") -> None:
         """Put a frame into the link's outbox."""
-        channel = self._outbound(link)
-        if channel is None:
-            return
-        self._setting.witness.sent(self, link, head + body)
-        if self.parked is None:
-            channel.write(head, body)
-        else:
-            self._held.append(_Held(channel, head + body))
+        channel = self.ends.outbound(link)
+        if channel is not None:
+            self._setting.witness.sent(self, link, head + body)
+            self.ends.write(channel, head, body)
 
     def open(self, link: int) -> None:
         """Take the descriptors that arrived beside the message in hand."""
-        end = self.arriving.pop(link)
-        self.ends[link] = end
-        end.inbound.attach(self)
+        self.ends.open(link, self)
 
     def counted_link(self, ref: int) -> CountedLink | None:
         """What is counted at both ends of a link, for checkers."""
@@ -208,13 +186,11 @@ class SimulatedProcess:
 
     def close(self, link: int) -> None:
         """Close both ends once the outbox has left; until then, what arrives is still read."""
-        end = self.ends.get(link)
-        if end is not None and not end.outbound.closing:
-            end.outbound.close_when_written(lambda: self._release(link))
+        self.ends.close(link)
 
     def drain(self, link: int) -> None:
         """Read what a dead peer has left, and its end."""
-        end = self.ends.get(link)
+        end = self.ends.opened.get(link)
         if end is not None:
             self._nested += 1
             try:
@@ -252,17 +228,6 @@ class SimulatedProcess:
             lambda: deaths > 0 and not schedule.among(deaths),
         )
 
-    def _release(self, link: int) -> None:
-        end = self.ends.pop(link, None)
-        if end is not None:
-            end.release()
-
-    def _outbound(self, link: int) -> Channel | None:
-        if link == CONTROL_LINK:
-            return self.up
-        end = self.ends.get(link)
-        return None if end is None else end.outbound
-
     # --- reading ----------------------------------------------------------------------------------
 
     def can_read(self, channel: Channel) -> bool:
@@ -285,9 +250,9 @@ class SimulatedProcess:
     def end(self, channel: Channel) -> None:
         """The peer's ends are closed: close these, then tell the stage."""
         link, machine = channel.link, self.machine
-        if link != CONTROL_LINK and link not in self.ends:
+        if link not in self.ends:
             return
-        self._release(link)
+        self.ends.release(link)
         if machine is None:
             return
         self._guard(machine.link_closed, link)
@@ -378,9 +343,8 @@ class SimulatedProcess:
         self._stir()
         if seconds > 0:
             # Nothing was read or written while the callback ran; now everything may be.
-            for end in self.ends.values():
-                setting.ready.add(end.inbound.reading)
-            setting.ready.add(self.down.reading)
+            for channel in self.ends.reading():
+                setting.ready.add(channel.reading)
         self._settle()
         return f"{work.label} {work.events}"
 
@@ -392,6 +356,7 @@ class SimulatedProcess:
         its messages alone, nobody can tell the difference.
         """
         self.parked = gate
+        self.ends.hold_back()
 
     def unpark(self) -> None:
         """The gate has opened; what the callback still takes begins to count now."""
@@ -400,9 +365,7 @@ class SimulatedProcess:
         self.parked = None
         left = self.busy_until - self._began
         self.busy_until = self._setting.clock() + left
-        held, self._held = self._held, []
-        for each in held:
-            each.channel.write(each.frame)
+        self.ends.let_go()
         self._setting.ready.add(self.turn)
 
     def spend(self, seconds: float) -> None:
@@ -473,20 +436,17 @@ class SimulatedProcess:
         self.life = Life.LEAVING
         self.status = status
         self.leave_by = self._setting.clock() + LAST_WORDS
-        for channel in self._writing():
+        for channel in self.ends.writing():
             channel.waiter = self.leave
         self._setting.ready.add(self.leave)
 
-    def _writing(self) -> list[Channel]:
-        return [self.up, *(end.outbound for end in self.ends.values())]
-
     def _can_leave(self) -> bool:
         return self.life is Life.LEAVING and (
-            all(channel.drained for channel in self._writing())
+            all(channel.drained for channel in self.ends.writing())
             or self.leave_by <= self._setting.clock()
         )
 
     def _leave(self) -> str:
-        lost = sum(channel.outbox for channel in self._writing())
+        lost = sum(channel.outbox for channel in self.ends.writing())
         self.die(status=self.status)
         return f"status {self.status}, {lost} B lost"

@@ -10,7 +10,6 @@ from typing import Any
 from actorflow.protocol.identity import StageId
 from actorflow.records import dataclass
 from actorflow.runtime.simulated.actors import ReadySet
-from actorflow.runtime.simulated.channel import Channel
 from actorflow.runtime.simulated.clock import FakeClock
 from actorflow.runtime.simulated.schedule import Schedule
 from actorflow.runtime.simulated.witness import Witness
@@ -22,9 +21,9 @@ __all__ = [
     "NANOSECONDS",
     "SIGKILL",
     "SIGTERM",
+    "CountedLink",
     "Killed",
     "Life",
-    "LinkEnd",
     "Setting",
 ]
 
@@ -49,19 +48,6 @@ class Life(Enum):
 
 class Killed(BaseException):
     """Raised inside a callback at a fault point. No Exception, so that no handler survives it."""
-
-
-@dataclass(slots=True)
-class LinkEnd:
-    """What a process holds of a link: the channel it reads from and the one it writes to."""
-
-    inbound: Channel
-    outbound: Channel
-
-    def release(self) -> None:
-        """Close both; what is not in the pipe yet is lost."""
-        self.outbound.kill_writer()
-        self.inbound.close_reader()
 
 
 @dataclass(slots=True)

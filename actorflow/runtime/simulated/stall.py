@@ -111,11 +111,7 @@ def evidence(world: World) -> Evidence:
     processes = world.processes
     return Evidence(
         stages=tuple(_stage(process) for process in processes),
-        links=tuple(
-            _link(channel)
-            for process in processes
-            for channel in (process.up, *(end.outbound for end in process.ends.values()))
-        ),
+        links=tuple(_link(channel) for process in processes for channel in process.ends.writing()),
         steps=tuple(str(step) for step in list(world.trace)[-LAST_STEPS:]),
         seed=world.seed,
         conditions=str(world.conditions),

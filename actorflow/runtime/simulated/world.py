@@ -24,11 +24,12 @@ from actorflow.records import dataclass
 from actorflow.runtime.simulated.actors import Actor, ReadySet
 from actorflow.runtime.simulated.channel import Channel
 from actorflow.runtime.simulated.clock import FakeClock
+from actorflow.runtime.simulated.ends import LinkEnd
 from actorflow.runtime.simulated.faults import CrashPlan, Faults
 from actorflow.runtime.simulated.host import HostSide
 from actorflow.runtime.simulated.process import SimulatedProcess
 from actorflow.runtime.simulated.schedule import Conditions, Schedule
-from actorflow.runtime.simulated.setting import SIGKILL, CountedLink, Life, LinkEnd, Setting
+from actorflow.runtime.simulated.setting import SIGKILL, CountedLink, Life, Setting
 from actorflow.runtime.simulated.stall import Endless, Stalled, evidence
 from actorflow.runtime.simulated.witness import Witness
 from actorflow.stage.counters import SLOT_SIZE, named
@@ -202,7 +203,7 @@ class World(Runtime):
         """Send a message on the child's control link; dropped when the child is gone."""
         host = self._hosts.get(child)
         if host is not None:
-            host.process.down.write(encode(message))
+            host.process.ends.down.write(encode(message))
 
     def signal(self, child: Incarnation, signal: ChildSignal) -> None:
         """Kill the child, some time soon: nobody handles SIGTERM in a simulation."""
@@ -339,7 +340,7 @@ class World(Runtime):
             end.release()
             return
         host.process.give(end.inbound.link, end)
-        host.process.down.write(encode(message))
+        host.process.ends.down.write(encode(message))
 
     def _pickled(self, spec: StageSpec) -> bytes:
         known = self._specs.get(spec.id)
