@@ -161,7 +161,7 @@ class Scaling:
         What it does not finish is delivered to others: under the verdict that nobody succeeds it.
         """
         child.leaving = True
-        for edge in list(self._state.wiring.of(child.id)):
+        for edge in self._state.wiring.of(child.id):
             # Its consumers take what it has left, also one that is still to be linked: of a
             # broadcast nobody else gets what is for that one.
             if edge.consumer == child.id:

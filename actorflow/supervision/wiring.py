@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
+from collections import Counter, defaultdict
 from dataclasses import field, replace
 from enum import Enum, auto
-from typing import Any
+from typing import Any, TypeVar
 
 from actorflow.protocol.demand import SubscriptionOptions
 from actorflow.protocol.identity import StageId
@@ -15,6 +14,8 @@ from actorflow.records import dataclass
 from actorflow.supervision.specs import Plan
 
 __all__ = ["Edge", "EdgeState", "Exchange", "Wiring", "fated"]
+
+_Key = TypeVar("_Key")
 
 
 class EdgeState(Enum):
@@ -104,12 +105,22 @@ class Wiring:
     """The edges of one supervisor."""
 
     def __init__(self) -> None:
-        self.edges: list[Edge] = []
+        self._serials: dict[Edge, int] = {}
+        """All edges, in the order in which they were added."""
+        self._last_serial = 0
+        self._upstream: defaultdict[StageId, dict[Edge, None]] = defaultdict(dict)
+        self._downstream: defaultdict[StageId, dict[Edge, None]] = defaultdict(dict)
+        self._between: defaultdict[tuple[StageId, StageId], dict[Edge, None]] = defaultdict(dict)
         self._by_ref: dict[int, Edge] = {}
         self._known: dict[int, Edge] = {}
         self._last_ordinal = 0
         """Above all of them: what was sent under the name of one edge is never another's."""
         self._last_ref = 0
+
+    @property
+    def edges(self) -> list[Edge]:
+        """All of them, in the order in which they were added."""
+        return list(self._serials)
 
     def declare(self, plan: Plan) -> None:
         """Every replica of a subscription's consumer subscribes to every one of its producer.
@@ -126,14 +137,14 @@ class Wiring:
                     edge = Edge(consumer, producer, fated(options, fate), shared_fate=fate)
                     edge.ordinal = made[consumer, producer]
                     made[consumer, producer] += 1
-                    self.edges.append(edge)
-        self._last_ordinal = len(self.edges)
+                    self._insert(edge)
+        self._last_ordinal = len(self._serials)
 
     def add(self, edge: Edge) -> None:
         """One more subscription."""
         self._last_ordinal += 1
         edge.ordinal = self._last_ordinal
-        self.edges.append(edge)
+        self._insert(edge)
 
     def linking(self, edge: Edge) -> int:
         """The edge is about to be linked; returns the new ref."""
@@ -184,8 +195,12 @@ class Wiring:
     def forget(self, edge: Edge) -> None:
         """Remove an edge that is not linked; it need not be there any more."""
         self._by_ref.pop(edge.ref, None)
-        if edge in self.edges:
-            self.edges.remove(edge)
+        if self._serials.pop(edge, None) is None:
+            return
+        consumer, producer = edge.consumer, edge.producer
+        _remove(self._upstream, consumer, edge)
+        _remove(self._downstream, producer, edge)
+        _remove(self._between, (consumer, producer), edge)
 
     def forget_ended(self, consumer: StageId) -> None:
         """The consumer has ended for good: its dynamic subscriptions that are over mean nothing."""
@@ -207,21 +222,35 @@ class Wiring:
     def remove(self, stage: StageId) -> None:
         """Forget every edge of a stage."""
         for edge in self.of(stage):
-            self._by_ref.pop(edge.ref, None)
-            self.edges.remove(edge)
+            self.forget(edge)
 
-    def of(self, stage: StageId) -> Iterator[Edge]:
-        """The edges of a stage, as consumer or as producer."""
-        return (edge for edge in list(self.edges) if stage in (edge.consumer, edge.producer))
+    def of(self, stage: StageId) -> list[Edge]:
+        """The edges of a stage, as consumer or as producer, in the order of all."""
+        found = self.upstream(stage) + self.downstream(stage)
+        return sorted(found, key=self._serials.__getitem__)
 
     def upstream(self, consumer: StageId) -> list[Edge]:
         """The edges to a consumer's producers."""
-        return [edge for edge in self.edges if edge.consumer == consumer]
+        return list(self._upstream.get(consumer, ()))
 
     def between(self, consumer: StageId, producer: StageId) -> list[Edge]:
         """The edges from one stage to another."""
-        return [e for e in self.edges if e.consumer == consumer and e.producer == producer]
+        return list(self._between.get((consumer, producer), ()))
 
     def downstream(self, producer: StageId) -> list[Edge]:
         """The edges to a producer's consumers."""
-        return [edge for edge in self.edges if edge.producer == producer]
+        return list(self._downstream.get(producer, ()))
+
+    def _insert(self, edge: Edge) -> None:
+        self._last_serial += 1
+        self._serials[edge] = self._last_serial
+        self._upstream[edge.consumer][edge] = None
+        self._downstream[edge.producer][edge] = None
+        self._between[edge.consumer, edge.producer][edge] = None
+
+
+def _remove(index: dict[_Key, dict[Edge, None]], key: _Key, edge: Edge) -> None:
+    """Take an edge out of an index, which keeps nothing for whom it has no edges."""
+    del index[key][edge]
+    if not index[key]:
+        del index[key]

@@ -73,16 +73,3 @@ def test_what_a_replaced_subscription_gives_back_goes_to_whoever_has_demand() ->
 def test_a_replica_that_leaves_before_a_consumer_is_linked_keeps_its_share(seed: int) -> None:
     """One lost an event of a broadcast that nobody else got; the other told a consumer to end."""
     Experiment.of(seed).run()
-
-
-@pytest.mark.parametrize("seed", [6036313, 6607753])
-def test_of_two_subscriptions_to_a_broadcast_the_older_one_is_taken_after_a_restart(
-    seed: int,
-) -> None:
-    """The newer one was sometimes read first; what was kept for the older one was lost with it."""
-    Experiment.of(seed).run()
-
-
-def test_a_consumer_of_one_replica_alone_ends_when_that_one_leaves() -> None:
-    """It waited for another subscription, and the run for it."""
-    Experiment.of(6059603).run()

@@ -22,7 +22,7 @@ from actorflow.protocol import control
 from actorflow.protocol.delivery import Unfinished
 from actorflow.protocol.demand import AutoWindow
 from actorflow.stage.buffer import Buffer, Chunk
-from actorflow.supervision import operations
+from actorflow.supervision import changes, operations
 from actorflow.supervision.runtime import Received
 from actorflow.testing import (
     Conditions,
@@ -386,3 +386,41 @@ def test_each_edge_of_a_consumer_that_comes_back_has_what_was_sent_on_it(seed: i
     run = simulation.finish()
     counted = [event for state in run.results["sink"] for _, event in state or []]
     assert sorted(counted) == list(range(6))
+
+
+@pytest.mark.parametrize("seed", [2, 3, 5, 33])
+def test_a_consumer_of_one_replica_alone_ends_when_that_one_leaves(seed: int) -> None:
+    """It waited for another subscription, and the run for it."""
+    feed = [{"to": "numbers", "max_demand": 2}]
+    topology = (
+        numbers(20)
+        .stage("through", Through, replicas=2, args={"rule": "identity"}, subscribe_to=feed)
+        .stage("sink", Sink, subscribe_to=["through"])
+        .stage("late", Sink)
+    )
+    simulation = Simulation(topology, seed=seed).start()
+    core = simulation.core
+    options = SubscriptionOptions(max_demand=2)
+    simulation.run_until(operations.subscribe(core, "late", "through/1", options).done)
+    left = changes.scale(core, "through", 1, 30.0)
+    assert simulation.finish().status == "done"
+    assert left.done()
+
+
+@pytest.mark.parametrize("seed", [16, 29, 99, 106])
+def test_of_two_subscriptions_to_a_broadcast_the_older_one_is_taken_again(seed: int) -> None:
+    """After a restart the newer one was sometimes read first: the older one's events were lost."""
+    topology = (
+        Topology(
+            "twice",
+            supervisor=SupervisorOptions(max_restarts=1000, strategy="one_for_all"),
+            defaults=Defaults(delivery="exactly_once"),
+        )
+        .stage("numbers", ExactNumbers, args={"first": 0, "count": 12}, dispatcher="broadcast")
+        .stage("sink", ExactSink, replicas=2, subscribe_to=[{"to": "numbers", "max_demand": 4}])
+    )
+    faults = Faults(crashes=2, within=250, stages=("sink",))
+    simulation = Simulation(topology, seed=seed, faults=faults).start()
+    operations.subscribe(simulation.core, "sink/1", "numbers", SubscriptionOptions(max_demand=3))
+    run = simulation.finish(max_steps=100_000)
+    assert [len(state) for state in run.results["sink"]] == [12, 12]
