@@ -26,6 +26,8 @@ __all__ = ["Batch", "Child", "ChildInfo", "ChildState", "End", "InHand", "end_of
 class ChildState(Enum):
     """Where a child stands."""
 
+    WAITING = auto()
+    """It will be started when its turn has come: its supervisor starts them one by one."""
     STARTING = auto()
     RUNNING = auto()
     STOPPING = auto()
@@ -146,6 +148,17 @@ class Child:
         return self.state in (ChildState.STARTING, ChildState.RUNNING, ChildState.STOPPING)
 
     @property
+    def awaited(self) -> bool:
+        """Whether there is no process, and will be one."""
+        return self.state in (ChildState.WAITING, ChildState.RESTARTING)
+
+    @property
+    def addressee(self) -> Incarnation:
+        """The life that messages are for: the next one, while it waits for its turn to start."""
+        waits = self.state is ChildState.WAITING
+        return Incarnation(self.id, self.generation + 1) if waits else self.incarnation
+
+    @property
     def ended_for_good(self) -> bool:
         """Whether it ran, has ended, and no successor is on its way."""
         return self.state is ChildState.ENDED and self.generation > 0
@@ -173,7 +186,8 @@ class ChildInfo:
 
     Args:
         id: the stage, ``"count/1"``.
-        state: ``"starting"``, ``"running"``, ``"stopping"``, ``"restarting"`` or ``"ended"``.
+        state: ``"waiting"`` (for its turn to start), ``"starting"``, ``"running"``, ``"stopping"``,
+            ``"restarting"`` or ``"ended"``.
         kind: ``"producer"``, ``"producer_consumer"``, ``"consumer"``, or empty before it is known.
         pid: its process, 0 when there is none.
         generation: which life it is, from 1.

@@ -7,7 +7,7 @@ its own; whatever takes time is a later observation. What follows from one is de
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from actorflow.errors import Broken, Closed, ProtocolError
@@ -42,7 +42,7 @@ from actorflow.supervision.runtime import (
     TimerFired,
 )
 from actorflow.supervision.scaling import Scaling
-from actorflow.supervision.specs import Plan, shutdown_seconds
+from actorflow.supervision.specs import Plan
 from actorflow.supervision.state import SupervisorState
 from actorflow.supervision.wiring import Edge
 
@@ -88,9 +88,7 @@ class SupervisorCore(SupervisorState):
 
     def start(self) -> None:
         """Start every child; they are linked as they become ready."""
-        for child in self.in_order():
-            if child.end is None:
-                self.spawn(child)
+        self.begin([child for child in self.in_order() if child.end is None])
         self._check_end()
 
     def resume(self, kept: Mapping[str, Kept]) -> None:
@@ -132,8 +130,8 @@ class SupervisorCore(SupervisorState):
         if deadline >= self.deadline:
             return
         self.deadline = deadline
-        shutdowns = (shutdown_seconds(each.spec.shutdown) for each in self.children.values())
-        self.after(stops_after(within, shutdowns), lambda: self._drain_overdue(deadline))
+        after = stops_after(within, self.tree.root.stops_within)
+        self.after(after, lambda: self._drain_overdue(deadline))
 
     def _drain_overdue(self, deadline: float) -> None:
         """The rest of a drain's time is for stopping what still runs."""
@@ -174,7 +172,7 @@ class SupervisorCore(SupervisorState):
                 child.end, child.state = end, ChildState.ENDED
                 self.calls.down(child.incarnation, end.reason)
                 self.monitors.down(child, restarting=False)
-            elif child.state is ChildState.RESTARTING:
+            elif child.awaited:
                 child.state = ChildState.ENDED
         self.stopping = True
         self._stop_status = "failed"
@@ -185,9 +183,7 @@ class SupervisorCore(SupervisorState):
     def _check_end(self) -> None:
         if self.outcome is not None:
             return
-        busy = (
-            child.alive or child.state is ChildState.RESTARTING for child in self.children.values()
-        )
+        busy = (child.alive or child.awaited for child in self.children.values())
         ending = self.stopping or self.draining
         if any(busy) or (self.tree.lasting and not ending):
             if self.plan.ends_when_idle and not ending and is_idle(self.children, self.wiring):
@@ -305,6 +301,7 @@ class SupervisorCore(SupervisorState):
         for message in self.take_early(child.incarnation):
             self.send(child, message)
         self._drain_on()
+        self._lives.started(child)
         self.ready.resolve(child, ChildInfo.of(child))
         self.replaced.resolve(child, ChildInfo.of(child))
 
@@ -324,9 +321,9 @@ class SupervisorCore(SupervisorState):
 
     # --- for operations ---------------------------------------------------------------------------
 
-    def spawn(self, child: Child) -> None:
-        """Start a child's next incarnation."""
-        self._lives.spawn(child)
+    def begin(self, children: Sequence[Child]) -> None:
+        """Start these, which have no process, in start order."""
+        self._lives.start(children)
 
     def give_up(self, child: Child, reason: Any = "shutdown") -> None:
         """Stop a child for good, also one that was to be started again."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from actorflow.protocol.identity import Incarnation, StageId
 from actorflow.supervision.children import Child, ChildState
@@ -14,21 +14,21 @@ FOR_STOPPING = 0.25
 """The part of a drain's time that is kept, at most, for stages to stop in."""
 
 
-def stops_after(within: float, shutdowns: Iterable[float]) -> float:
+def stops_after(within: float, stopping: float) -> float:
     """When a drain that is not over asks the stages that still run to stop.
 
-    What it is given is its deadline for everything, so each stage's time to stop is a part of it:
-    as long as the longest of them, and not more than a quarter of the whole.
+    What it is given is its deadline for everything, so the stages' time to stop is a part of it: as
+    much as they may take, and not more than a quarter of the whole.
 
     Args:
         within: seconds from its beginning until no stage is left.
-        shutdowns: seconds that each of the stages may take to stop.
+        stopping: seconds that the stages may take to stop.
 
     Example:
-        >>> stops_after(60, [5.0, 0.0]), stops_after(4, [5.0]), stops_after(8, [float("inf")])
+        >>> stops_after(60, 5.0), stops_after(4, 5.0), stops_after(8, float("inf"))
         (55.0, 3.0, 6.0)
     """
-    return within - min(max(shutdowns, default=0.0), FOR_STOPPING * within)
+    return within - min(stopping, FOR_STOPPING * within)
 
 
 class Drain:

@@ -68,6 +68,7 @@ class Ends:
         self._state.ready.reject(child, failed)
         if fell_back or child.state is ChildState.ENDED:
             self._state.replaced.reject(child, failed)
+        self._lives.ended(child)
         self._state.gone.resolve(child, None)
         if child.leaving:
             self._state.retire(child)

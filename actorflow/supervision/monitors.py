@@ -12,7 +12,7 @@ import pykka
 from actorflow.errors import OptionError
 from actorflow.protocol.identity import StageId
 from actorflow.records import dataclass
-from actorflow.supervision.children import Child, ChildState
+from actorflow.supervision.children import Child
 from actorflow.supervision.events import DownMessage, RunDown
 
 __all__ = ["DownQueue", "MonitorTarget", "Monitors", "OwnerTarget", "teller"]
@@ -99,7 +99,7 @@ class Monitors:
         number = next(self._numbers)
         self._monitors[number] = monitor
         if child.end is not None and not child.alive:
-            self._tell(number, child, restarting=child.state is ChildState.RESTARTING)
+            self._tell(number, child, restarting=child.awaited)
         return number
 
     def remove(self, number: int) -> bool:

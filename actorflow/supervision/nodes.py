@@ -13,6 +13,7 @@ from actorflow.supervision.specs import (
     ChildSpec,
     DynamicSupervisorSpec,
     SupervisorSpec,
+    shutdown_seconds,
 )
 from actorflow.supervision.strategy import RestartLog
 
@@ -58,6 +59,11 @@ class Leaf:
         """It alone."""
         yield self
 
+    @property
+    def stops_within(self) -> float:
+        """Seconds that it may take to stop."""
+        return shutdown_seconds(self.spec.shutdown)
+
 
 @dataclass(frozen=True, slots=True)
 class Standing:
@@ -101,6 +107,17 @@ class Node:
         for member in self.members.values():
             if isinstance(member, Node):
                 yield from member.nodes
+
+    @property
+    def one_by_one(self) -> bool:
+        """Whether its children wait for each other when they start and stop."""
+        return self.spec.order == "one_by_one"
+
+    @property
+    def stops_within(self) -> float:
+        """Seconds that all of its children may take to stop."""
+        each = [member.stops_within for member in self.members.values()]
+        return sum(each) if self.one_by_one else max(each, default=0.0)
 
     @property
     def dynamic(self) -> DynamicSupervisorSpec | None:

@@ -19,7 +19,7 @@ from actorflow.supervision.children import Child, ChildInfo, ChildState
 from actorflow.supervision.core import SupervisorCore
 from actorflow.supervision.dynamic import admit, wire
 from actorflow.supervision.monitors import MonitorTarget
-from actorflow.supervision.specs import ChildSpec, shutdown_seconds
+from actorflow.supervision.specs import ChildSpec
 from actorflow.supervision.wiring import Edge, fated
 
 __all__ = [
@@ -137,9 +137,9 @@ def start_child(core: SupervisorCore, spec: ChildSpec) -> Future[ChildInfo]:
 
 def stop(core: SupervisorCore, reason: Any) -> float:
     """Stop every child; returns how many seconds that may take, which may be infinite."""
-    longest = (shutdown_seconds(child.spec.shutdown) for child in core.children.values())
+    seconds = core.tree.root.stops_within
     core.stop(reason)
-    return max(longest, default=0.0)
+    return seconds
 
 
 def terminate_child(core: SupervisorCore, stage: str) -> Future[None]:
@@ -186,7 +186,7 @@ def begin(core: SupervisorCore, child: Child) -> Future[ChildInfo]:
     core.ready.add(child, future)
     child.dynamic = True
     child.was_ready = False
-    core.spawn(child)
+    core.begin([child])
     return future
 
 
@@ -288,10 +288,10 @@ def call(
         TypeError: the request cannot be sent to another process.
     """
     child = find(core, stage)
-    if not child.alive:
+    if not child.alive and child.state is not ChildState.WAITING:
         raise NoSuchStage(f"stage {child.id} is not running: it is {child.state.name.lower()}")
     future: Future[Any] = Future()
-    message = core.calls.begin(child.incarnation, scope, request, future)
+    message = core.calls.begin(child.addressee, scope, request, future)
     core.when_ready(child, message)
     return future
 

@@ -99,7 +99,7 @@ class Replacing:
             return ready
         self._state.replaced.add(child, ready)
         child.fallback = before if child.was_ready else None
-        if child.state is ChildState.RESTARTING:
+        if child.awaited:
             return ready
         self._revivals.follow(child)
         incarnation = child.incarnation

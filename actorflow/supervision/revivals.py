@@ -7,7 +7,6 @@ from dataclasses import field
 from actorflow.protocol.identity import StageId
 from actorflow.records import dataclass
 from actorflow.supervision.children import Child, ChildState
-from actorflow.supervision.events import ChildRestarting
 from actorflow.supervision.lives import Lives
 from actorflow.supervision.state import SupervisorState
 from actorflow.supervision.tree import Decision
@@ -61,10 +60,12 @@ class Revivals:
             if child.id in over:
                 self._lives.give_up(child)
                 self._state.forget_if_over(child)
-            elif child.alive:
+                continue
+            self._lives.hold(child, paused=bool(decision.pause))
+            if child.alive:
                 child.comes_back = True
                 self._lives.terminate(child)
-            else:
+            elif child.state is ChildState.ENDED:
                 child.state = ChildState.RESTARTING
         revival.waiting.update(child.id for child in affected if child.alive)
         if decision.pause:
@@ -132,10 +133,8 @@ class Revivals:
         self._revivals.remove(revival)
         if self._state.stopping:
             return
-        for stage in revival.stages:
-            child = self._state.children.get(stage)
-            if child is not None and child.state is ChildState.RESTARTING:
-                child.restarts += 1
-                self._state.rewire(child)
-                self._lives.spawn(child)
-                self._state.report(ChildRestarting(child.incarnation, child.restarts))
+        known = (self._state.children.get(stage) for stage in revival.stages)
+        group = [child for child in known if child is not None and child.awaited]
+        for child in group:
+            self._state.rewire(child)
+        self._lives.start(group)

@@ -69,8 +69,7 @@ class Scaling:
         done = when_all(futures)
         for child in current:
             self._count(child, replicas)
-        for child in added:
-            self._lives.spawn(child)
+        self._lives.start(added)
         for child in reversed(leaving):
             self._leave(child, within)
         result: Future[list[ChildInfo]] = Future()
@@ -178,9 +177,9 @@ class Scaling:
             self._state.gone.resolve(child, None)
             self._state.retire(child)
         else:
-            restarting = child.state is ChildState.RESTARTING
+            awaited = child.awaited
             self._lives.give_up(child, LEAVING)
-            if restarting:
+            if awaited:
                 self._state.gone.resolve(child, None)
                 self._state.retire(child)
 

@@ -15,6 +15,7 @@ from actorflow.stage.spec import StageSpec
 
 __all__ = [
     "AUTO_SHUTDOWNS",
+    "ORDERS",
     "RESTARTS",
     "SHUTDOWNS",
     "STRATEGIES",
@@ -32,6 +33,7 @@ __all__ = [
 
 STRATEGIES = ("one_for_one", "one_for_all", "rest_for_one")
 RESTARTS = ("permanent", "transient", "temporary")
+ORDERS = ("together", "one_by_one")
 AUTO_SHUTDOWNS = ("never", "any_significant", "all_significant")
 SHUTDOWNS = ("brutal_kill", "infinity")
 MAX_SHARDS = 1024
@@ -162,6 +164,7 @@ class SupervisorSpec:
         name: its name, unlike that of any stage or other supervisor.
         parent: the supervisor that it is a child of; nothing for the run's own.
         strategy: which of its children are restarted when one ends badly, as for a `Plan`.
+        order: how its children start and stop, as for a `Plan`.
         intensity: how many restarts are bearable.
         restart: when it is started again itself: ``"transient"``, when it has given up (the
             default); ``"permanent"``, also when it has shut down by itself; ``"temporary"``, never.
@@ -181,6 +184,7 @@ class SupervisorSpec:
     name: str
     parent: str = ""
     strategy: str = "one_for_one"
+    order: str = "together"
     intensity: Intensity = field(default_factory=Intensity)
     restart: str = "transient"
     auto_shutdown: str = "never"
@@ -189,6 +193,7 @@ class SupervisorSpec:
 
     def __post_init__(self) -> None:
         _choice("strategy", self.strategy, STRATEGIES)
+        _choice("order", self.order, ORDERS)
         _choice("restart", self.restart, RESTARTS)
         _choice("auto_shutdown", self.auto_shutdown, AUTO_SHUTDOWNS)
         _check_membership(self.parent, self.backoff)
@@ -199,8 +204,9 @@ class SupervisorSpec:
 class DynamicSupervisorSpec(SupervisorSpec):
     """A supervisor without children at first, for many that are started while the run goes on.
 
-    They are independent of each other, so its strategy is ``"one_for_one"``. A child that has ended
-    for good is forgotten. When the supervisor begins again, it has no children.
+    They are independent of each other, so its strategy is ``"one_for_one"`` and its order
+    ``"together"``. A child that has ended for good is forgotten. When the supervisor begins again,
+    it has no children.
 
     Args:
         max_children: how many there may be at once, from 1; None for no limit.
@@ -221,10 +227,11 @@ class DynamicSupervisorSpec(SupervisorSpec):
     def __post_init__(self) -> None:
         # The zero-argument super() does not find the class that `slots` has made anew.
         SupervisorSpec.__post_init__(self)
-        if self.strategy != "one_for_one":
-            hint = "its children are independent of each other"
-            rule = "one_for_one for a dynamic supervisor"
-            raise OptionError("strategy", rule, self.strategy, hint)
+        for option, only in (("strategy", "one_for_one"), ("order", "together")):
+            if getattr(self, option) != only:
+                hint = "its children are independent of each other"
+                rule = f"{only} for a dynamic supervisor"
+                raise OptionError(option, rule, getattr(self, option), hint)
         if self.backoff is not None:
             hint = "it begins without children, so nothing would wait"
             raise OptionError("backoff", "None for a dynamic supervisor", self.backoff, hint)
@@ -244,6 +251,9 @@ class Plan:
         subscriptions: the declared subscriptions, by stage name.
         strategy: who is restarted when a child ends badly: ``"one_for_one"`` (it alone),
             ``"one_for_all"`` (everybody) or ``"rest_for_one"`` (it and those started after it).
+        order: how the children start and stop: ``"together"`` (in order, without waiting for each
+            other) or ``"one_by_one"`` (each starts when the one before it has started, and is
+            stopped when the one after it is gone, as in OTP).
         intensity: how many restarts are bearable.
         import_paths: folders that the children's import path begins with.
         preload: modules that are imported before the first child is forked.
@@ -260,6 +270,7 @@ class Plan:
     children: Sequence[ChildSpec]
     subscriptions: Sequence[SubscriptionSpec] = ()
     strategy: str = "one_for_one"
+    order: str = "together"
     intensity: Intensity = field(default_factory=Intensity)
     import_paths: Sequence[str] = ()
     preload: Sequence[str] = ()
@@ -273,6 +284,7 @@ class Plan:
 
     def __post_init__(self) -> None:
         _choice("strategy", self.strategy, STRATEGIES)
+        _choice("order", self.order, ORDERS)
         _choice("auto_shutdown", self.auto_shutdown, AUTO_SHUTDOWNS)
         if not isinstance(self.ends_when_idle, bool):
             raise OptionError("ends_when_idle", "true or false", self.ends_when_idle)

@@ -180,8 +180,8 @@ class SupervisorState:
 
     def when_ready(self, child: Child, message: Message) -> None:
         """Send a message now, or as soon as the child has started."""
-        if child.state is ChildState.STARTING:
-            self._before_ready.setdefault(child.incarnation, []).append(message)
+        if child.state in (ChildState.WAITING, ChildState.STARTING):
+            self._before_ready.setdefault(child.addressee, []).append(message)
         else:
             self.send(child, message)
 

@@ -101,7 +101,7 @@ def restart_supervisor(core: SupervisorCore, name: str) -> None:
         each.begin_again()
     for child in children:
         core.rewire(child)
-        core.spawn(child)
+    core.begin(children)
 
 
 def kill_supervisor(core: SupervisorCore, name: str) -> None:

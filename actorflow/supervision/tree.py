@@ -73,6 +73,7 @@ class Tree:
         root = SupervisorSpec(
             name="",
             strategy=plan.strategy,
+            order=plan.order,
             intensity=plan.intensity,
             auto_shutdown=plan.auto_shutdown,
         )

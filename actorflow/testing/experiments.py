@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from random import Random
 from typing import Any
 
@@ -13,7 +13,7 @@ from actorflow.stage.options import StageOptions
 from actorflow.supervision.events import ChildEnded, ChildReady
 from actorflow.testing.meddling import DISTURBING, INTERVENTIONS, MAX_STEPS, Meddler
 from actorflow.testing.simulation import SimulatedRun, Simulation
-from actorflow.testing.topologies import RandomTopology, random_topology
+from actorflow.testing.topologies import RandomTopology, governed, random_topology
 from actorflow.testing.verdicts import Record, judge, judge_states
 
 __all__ = ["INTERVENTIONS", "Experiment", "Misdelivered"]
@@ -64,7 +64,8 @@ class Experiment:
         interventions = tuple(random.choice(INTERVENTIONS) for _ in range(how_many))
         lossless = crashes > 0 or any(each in DISTURBING for each in interventions)
         topology = random_topology(random, lossless=lossless)
-        return cls(topology, seed, crashes, interventions)
+        plan = governed(topology.plan, Random(f"parts {seed}"))
+        return cls(replace(topology, plan=plan), seed, crashes, interventions)
 
     def run(self) -> SimulatedRun:
         """Run it, with every law asked at every step, and judge what was delivered.
@@ -124,7 +125,11 @@ class Experiment:
         """The topology and the number of crashes, for a person."""
         plan = self.topology.plan
         meddling = ", ".join(self.interventions) or "no intervention"
-        lines = [f"seed {self.seed}, {self.crashes} crashes, {meddling}, {plan.strategy}"]
+        rules = [plan.strategy, plan.order]
+        for part in plan.supervisors:
+            inside = {each.stage.id.name for each in plan.children if each.supervisor == part.name}
+            rules.append(f"{part.order} within {', '.join(sorted(inside))}")
+        lines = [f"seed {self.seed}, {self.crashes} crashes, {meddling}, {'; '.join(rules)}"]
         for name, spec in self.topology.stages.items():
             options = spec.options
             lines.append(

@@ -13,7 +13,14 @@ from actorflow.protocol.identity import StageId
 from actorflow.records import dataclass
 from actorflow.stage.behaviour import Stage
 from actorflow.stage.options import StageOptions
-from actorflow.supervision.specs import ChildSpec, Intensity, Plan, StageSpec, SubscriptionSpec
+from actorflow.supervision.specs import (
+    ChildSpec,
+    Intensity,
+    Plan,
+    StageSpec,
+    SubscriptionSpec,
+    SupervisorSpec,
+)
 from actorflow.testing.players import (
     SPAN,
     AskedThrough,
@@ -42,6 +49,7 @@ __all__ = [
     "RandomTopology",
     "Sink",
     "Through",
+    "governed",
     "is_even",
     "parity",
     "random_topology",
@@ -186,6 +194,34 @@ def random_topology(random: Random, *, lossless: bool = False) -> RandomTopology
         links=links,
         crashable=tuple(d.name for d in drafts),
     )
+
+
+def governed(plan: Plan, random: Random) -> Plan:
+    """The same stages; some start and stop one by one, some have a supervisor of their own.
+
+    Its own strategy is that of the run. With ``rest_for_one`` there is none: it might have its
+    stages start before producers of theirs, and so not be restarted with them.
+
+    Example:
+        >>> plan = random_topology(Random(3)).plan
+        >>> governed(plan, Random(1)).order, governed(plan, Random(2)).order
+        ('together', 'one_by_one')
+    """
+    if random.random() < 2 / 3:
+        return plan
+    root, part = (random.choice(("together", "one_by_one")) for _ in range(2))
+    if plan.strategy == "rest_for_one" or random.random() < 0.5:
+        return replace(plan, order="one_by_one")
+    supervisor = SupervisorSpec(
+        name="part", strategy=plan.strategy, order=part, intensity=plan.intensity
+    )
+    names = sorted({child.stage.id.name for child in plan.children})
+    inside = random.sample(names, random.randint(1, len(names)))
+    children = [
+        replace(child, supervisor="part" if child.stage.id.name in inside else "")
+        for child in plan.children
+    ]
+    return replace(plan, order=root, children=children, supervisors=[supervisor])
 
 
 def _draft_stages(random: Random) -> list[_Draft]:

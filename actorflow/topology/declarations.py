@@ -53,6 +53,9 @@ class SupervisorOptions:
     Args:
         strategy: who is restarted when a stage ends badly: ``"one_for_one"``, it alone;
             ``"one_for_all"``, every stage; ``"rest_for_one"``, it and those started after it.
+        order: how its children start and stop: ``"together"``, in order without waiting for each
+            other; ``"one_by_one"``, each starts when the one before it has started, and is stopped
+            when the one after it is gone, as in OTP.
         max_restarts: more restarts than this within `max_seconds` end the run, from 0.
         max_seconds: the time that `max_restarts` is about, above 0.
         auto_shutdown: whether the run ends when a significant child has ended for good:
@@ -69,6 +72,7 @@ class SupervisorOptions:
     """
 
     strategy: str = "one_for_one"
+    order: str = "together"
     max_restarts: int = 3
     max_seconds: float = 5.0
     auto_shutdown: str = "never"
@@ -87,6 +91,7 @@ class SupervisorDeclaration:
         stages: the names of the stages that are its children.
         inside: the supervisor that it is a child of; None for the run's own.
         strategy: as for `SupervisorOptions`, among its own children.
+        order: likewise.
         max_restarts: with more restarts than this within `max_seconds` it gives up, from 0.
         max_seconds: the time that `max_restarts` is about, above 0.
         auto_shutdown: as for `SupervisorOptions`: whether it shuts down.
@@ -106,6 +111,7 @@ class SupervisorDeclaration:
     stages: tuple[str, ...] = ()
     inside: str | None = None
     strategy: str = "one_for_one"
+    order: str = "together"
     max_restarts: int = 3
     max_seconds: float = 5.0
     auto_shutdown: str = "never"
@@ -132,6 +138,7 @@ class SupervisorDeclaration:
             name=self.name,
             parent=self.inside or "",
             strategy=self.strategy,
+            order=self.order,
             intensity=Intensity(max_restarts=self.max_restarts, max_seconds=self.max_seconds),
             restart=self.restart,
             auto_shutdown=self.auto_shutdown,

@@ -50,7 +50,7 @@ def describe_keys() -> list[KeyDescription]:
 
     Example:
         >>> [row.name for row in describe_keys() if row.where == "supervisor"]
-        ['strategy', 'max_restarts', 'max_seconds', 'auto_shutdown', 'ends_when_idle']
+        ['strategy', 'order', 'max_restarts', 'max_seconds', 'auto_shutdown', 'ends_when_idle']
     """
     return [
         KeyDescription(

@@ -14,6 +14,7 @@ from actorflow.stage.behaviour import Stage
 from actorflow.stage.options import StageOptions
 from actorflow.supervision.specs import (
     AUTO_SHUTDOWNS,
+    ORDERS,
     STRATEGIES,
     Backoff,
     ChildSpec,
@@ -63,6 +64,11 @@ _RULES = (
         "strategy",
         Choice(STRATEGIES),
         "Who is restarted when a child ends badly: it alone, all, or it and all started after it.",
+    ),
+    Key(
+        "order",
+        Choice(ORDERS),
+        "How its children start and stop: without waiting for each other, or each in its turn.",
     ),
     Key(
         "max_restarts",

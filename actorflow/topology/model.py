@@ -192,6 +192,7 @@ class Topology:
         *,
         inside: str | None = None,
         strategy: str = "one_for_one",
+        order: str = "together",
         max_restarts: int = 3,
         max_seconds: float = 5.0,
         auto_shutdown: str = "never",
@@ -210,6 +211,7 @@ class Topology:
             stages: the names of the stages that it looks after.
             inside: the supervisor that it is a child of; None for the run's own.
             strategy: which of its children are restarted when one ends badly.
+            order: how its children start and stop: ``"together"`` or ``"one_by_one"``.
             max_restarts: with more restarts than this within `max_seconds` it gives up, from 0.
             max_seconds: the time that `max_restarts` is about, above 0.
             auto_shutdown: whether it shuts down when a significant child has ended for good.
@@ -238,6 +240,7 @@ class Topology:
             stages=tuple(stages),
             inside=inside,
             strategy=strategy,
+            order=order,
             max_restarts=max_restarts,
             max_seconds=max_seconds,
             auto_shutdown=auto_shutdown,

@@ -91,6 +91,7 @@ def plan_of(topology: Topology) -> Plan:
             for subscription in subscribed
         ),
         strategy=topology.supervisor.strategy,
+        order=topology.supervisor.order,
         intensity=Intensity(
             max_restarts=topology.supervisor.max_restarts,
             max_seconds=topology.supervisor.max_seconds,

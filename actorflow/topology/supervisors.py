@@ -117,8 +117,9 @@ def _check_dynamic(given: Mapping[str, Any], path: Path, report: Report) -> None
         if option in given:
             message = f"{option!r} has no meaning for a dynamic supervisor: its children come later"
             report.add_key((*path, option), message)
-    if given.get("strategy", "one_for_one") not in ("one_for_one", BAD):
-        report.add((*path, "strategy"), "must be one_for_one for a dynamic supervisor")
+    for option, only in (("strategy", "one_for_one"), ("order", "together")):
+        if given.get(option, only) not in (only, BAD):
+            report.add((*path, option), f"must be {only} for a dynamic supervisor")
 
 
 def check_backoff(options: Any, path: Path, report: Report) -> None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import time
+from pathlib import Path
+from typing import Any
+
 from tests.end_to_end.stages import Idle
 
 
@@ -16,3 +20,26 @@ class Hesitates(Idle):
             return []
         self.finish()
         return [1, 2, 3]
+
+
+class Noted(Idle):
+    """Notes when its start and its end begin and are over, and takes some time for both."""
+
+    def __init__(self, path: str, seconds: float = 0.0) -> None:
+        self.path = Path(path)
+        self.seconds = seconds
+
+    def on_start(self) -> None:
+        self._take_time("+")
+
+    def on_stop(self, reason: Any) -> None:
+        self._take_time("-")
+
+    def _take_time(self, what: str) -> None:
+        self._note(f"{what}{self.name}")
+        time.sleep(self.seconds)
+        self._note(f"{what}{self.name}.")
+
+    def _note(self, word: str) -> None:
+        with self.path.open("a") as file:  # one write, behind what others have written
+            file.write(f"{word} ")

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from actorflow import Closed, Run, SubscribeTo, Topology
+from actorflow import Closed, Run, SubscribeTo, SupervisorOptions, Topology
 from actorflow.supervision.events import ChildEnded
-from tests.end_to_end.helpers import Events, descriptors, numbers_in, wait_until
+from tests.end_to_end.helpers import Events, descriptors, kill, numbers_in, wait_until
 from tests.end_to_end.stages import Collect, Count, Numbers, Once, Pass, Sink, Some
-from tests.end_to_end.stages_of_lives import Hesitates
+from tests.end_to_end.stages_of_lives import Hesitates, Noted
 
 pytestmark = pytest.mark.processes
 
@@ -43,6 +43,25 @@ def test_a_run_may_be_ended_before_anything_has_started(how: str) -> None:
             assert outcome.results["count"]["events"] == outcome.results["numbers"]
     assert run.over
     assert descriptors() == before
+
+
+def test_processes_start_and_stop_one_by_one(tmp_path: Path) -> None:
+    """What they do in their starts and ends never overlaps; a group restarts in order too."""
+    path = tmp_path / "noted"
+    rules = SupervisorOptions(order="one_by_one", strategy="rest_for_one")
+    topology = Topology("ordered", supervisor=rules)
+    for name in "abc":
+        slow = 0.05 if name == "b" else 0.0
+        topology = topology.stage(name, Noted, args={"path": str(path), "seconds": slow})
+    events = Events()
+    with topology.start(events) as run:
+        events.started(*"abc")
+        kill(run, "b")
+        events.started("c", generation=2)
+    noted = path.read_text().split()
+    assert noted[:6] == ["+a", "+a.", "+b", "+b.", "+c", "+c."]
+    assert noted[6:12] == ["-c", "-c.", "+b", "+b.", "+c", "+c."]
+    assert noted[12:] == ["-c", "-c.", "-b", "-b.", "-a", "-a."]
 
 
 def test_waiting_has_a_limit_and_changes_nothing() -> None:

@@ -153,14 +153,14 @@ def test_the_deadline_holds_for_who_was_stopped_before() -> None:
 
 
 @pytest.mark.parametrize(
-    ("within", "shutdowns", "after"),
-    [(30.0, [5.0, 1.0], 25.0), (2.0, [5.0], 1.5), (0, [5.0], 0), (8.0, [0.0], 8.0), (8.0, [], 8.0)],
+    ("within", "stopping", "after"),
+    [(30.0, 5.0, 25.0), (2.0, 5.0, 1.5), (0, 5.0, 0), (8.0, 0.0, 8.0)],
 )
 def test_how_much_of_a_drains_time_is_for_stopping(
-    within: float, shutdowns: list[float], after: float
+    within: float, stopping: float, after: float
 ) -> None:
-    """As long as the longest may take, and not more than a quarter."""
-    assert stops_after(within, shutdowns) == after
+    """As much as the stages may take, and not more than a quarter."""
+    assert stops_after(within, stopping) == after
 
 
 def link(producer: str, consumer: str, **counted: int) -> LinkCounters:

@@ -10,6 +10,7 @@ from actorflow.supervision.children import ChildState
 from actorflow.supervision.specs import (
     Backoff,
     ChildSpec,
+    DynamicSupervisorSpec,
     Intensity,
     Plan,
     StageSpec,
@@ -62,7 +63,7 @@ def test_the_kinds_of_shutdown(
     assert (timers, signals) == (deadlines, killed)
 
 
-def test_starts_and_stops_go_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_together_starts_and_stops_are_asked_for_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
     """Depth first, as declared; the last started is asked first, in a group as at the end."""
     topology = Topology("tree", supervisor=SupervisorOptions(strategy="one_for_all"))
     for name in "abcdef":
@@ -116,6 +117,12 @@ STAGE = StageSpec(id=StageId("a"), behaviour=Idle)
         (lambda: ChildSpec(stage=STAGE, supervisor=3), "supervisor must be"),  # type: ignore[arg-type]
         (lambda: ChildSpec(stage=STAGE, backoff=3), "backoff must be a Backoff"),  # type: ignore[arg-type]
         (lambda: SupervisorSpec(name="s", strategy="one_for_none"), "strategy must be one of"),
+        (lambda: SupervisorSpec(name="s", order="sorted"), "order must be one of together, one_by"),
+        (lambda: Plan(name="p", children=[], order="sorted"), "order must be one of together, one"),
+        (
+            lambda: DynamicSupervisorSpec(name="s", order="one_by_one"),
+            "order must be together for a dynamic supervisor.*independent of each other",
+        ),
         (lambda: SupervisorSpec(name="s", auto_shutdown="soon"), "auto_shutdown must be one of"),
         (lambda: SupervisorSpec(name="s", strategy=["one_for_one"]), "strategy must be one of"),  # type: ignore[arg-type]
         (lambda: Intensity(max_restarts=-1), "max_restarts must be an integer of at least 0"),

@@ -14,7 +14,7 @@ from tests.topology.cases import ENVIRONMENT, PROJECT, mistakes_of
 
 FULL = """\
 name: everything
-supervisor: {strategy: rest_for_one, max_restarts: 1, max_seconds: 2.5}
+supervisor: {strategy: rest_for_one, order: one_by_one, max_restarts: 1, max_seconds: 2.5}
 defaults:
   {delivery: at_most_once, codec: pickle, restart: permanent, shutdown: 1, start_within: 2,
    max_demand: 50, cancel: transient}
@@ -59,7 +59,7 @@ def test_every_key_is_read() -> None:
     numbers, printer = topology.stages
     assert topology.name == "everything"
     assert topology.supervisor == SupervisorOptions(
-        strategy="rest_for_one", max_restarts=1, max_seconds=2.5
+        strategy="rest_for_one", order="one_by_one", max_restarts=1, max_seconds=2.5
     )
     assert topology.defaults.cancel == "transient"
     assert topology.import_paths == (PROJECT,)
