@@ -8,9 +8,9 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from actorflow import Consumer, Producer, Subscription
+from actorflow import Consumer, Subscription
 
-__all__ = ["Numbers", "Total", "double", "double_in_task"]
+__all__ = ["Total", "double", "double_in_task"]
 
 
 def double(number: int) -> int:
@@ -21,23 +21,6 @@ def double(number: int) -> int:
 async def double_in_task(number: int) -> int:
     """The same for a task."""
     return 2 * number
-
-
-class Numbers(Producer):
-    """Counts up to a limit."""
-
-    def __init__(self, limit: int) -> None:
-        self.next = 0
-        self.limit = limit
-
-    def handle_demand(self, demand: int) -> range:
-        """The next integers."""
-        end = min(self.limit, self.next + demand)
-        events = range(self.next, end)
-        self.next = end
-        if end == self.limit:
-            self.finish()
-        return events
 
 
 class Total(Consumer):

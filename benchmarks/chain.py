@@ -18,6 +18,7 @@ from collections.abc import Callable
 from actorflow import ProducerConsumer, SubscribeTo, Subscription, Topology
 from benchmarks import latency
 from benchmarks._floor import run_floor
+from benchmarks._numbers import Numbers, Total
 from benchmarks._suite import (
     Chart,
     Finding,
@@ -29,7 +30,6 @@ from benchmarks._suite import (
     quotients,
     series,
 )
-from benchmarks.pipeline import Numbers, Total
 
 STAGES = (2, 5, 20, 50, 200)
 QUICK = (2, 20)

@@ -21,7 +21,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from actorflow import Consumer, SubscribeTo, Subscription, Topology
+from actorflow import SubscribeTo, Topology
+from benchmarks._numbers import Numbers, Total
 from benchmarks._pipes import Crew, Pipe, window_of
 from benchmarks._programs import answer_of
 from benchmarks._queues import WAYS
@@ -31,13 +32,13 @@ from benchmarks._suite import (
     Result,
     Role,
     alternate,
+    as_many_as_take,
     at_least,
     parser,
     publish,
     quotients,
     series,
 )
-from benchmarks.pipeline import Numbers
 
 SHAPES = ("broadcast", "partition", "fan-in")
 QUEUE = "multiprocessing.Queue"
@@ -56,17 +57,8 @@ def way_of(event: int) -> int:
 # --- actorflow ------------------------------------------------------------------------------------
 
 
-class Adds(Consumer):
-    """Adds up, and says when it took its first batch and its last."""
-
-    def __init__(self) -> None:
-        self.total, self.first, self.last = 0, 0.0, 0.0
-
-    def handle_events(self, events: list[int], subscription: Subscription) -> None:
-        """Add a batch."""
-        self.first = self.first or time.perf_counter()
-        self.total += sum(events)
-        self.last = time.perf_counter()
+class Adds(Total):
+    """Adds up, and says when it took its first batch and its last: it is one of several."""
 
     def on_stop(self, reason: Any) -> None:
         """Leave the result behind."""
@@ -203,8 +195,9 @@ def compare(
 ) -> dict[str, tuple[float, ...]]:
     """Alternate the sides on as many events as bare pipes move in about `seconds`."""
     probe = 40 * WAYS * max_demand
-    rate = probe / max(1e-6, run_floor(shape, probe, max_demand)[1])
-    events = max(probe, int(rate * seconds) // WAYS * WAYS)
+    events = as_many_as_take(
+        seconds, lambda count: run_floor(shape, count, max_demand)[1], at_least=probe, step=WAYS
+    )
 
     def rate_of(side: str) -> float:
         total, spent = SIDES[side](shape, events, max_demand)

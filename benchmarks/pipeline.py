@@ -12,20 +12,21 @@ batch to its last, and runs alternate so that a noisy machine is noisy for both.
 from __future__ import annotations
 
 import argparse
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import actorflow
-from actorflow import Consumer, Producer, ProducerConsumer, SubscribeTo, Subscription, Topology
+from actorflow import SubscribeTo, Topology
 from actorflow.stage.options import DELIVERY_MODES
 from benchmarks._floor import run_floor
+from benchmarks._numbers import Double, Numbers, Total
 from benchmarks._suite import (
     Chart,
     Finding,
     Result,
     alternate,
+    as_many_as_take,
     at_least,
     parser,
     publish,
@@ -39,53 +40,6 @@ QUICK = (1, 10, 1_000, 10_000)
 
 
 # --- actorflow ------------------------------------------------------------------------------------
-
-
-class Numbers(Producer):
-    """Counts up to a limit."""
-
-    def __init__(self, limit: int) -> None:
-        self.next = 0
-        self.limit = limit
-
-    def handle_demand(self, demand: int) -> range:
-        """The next integers."""
-        end = min(self.limit, self.next + demand)
-        events = range(self.next, end)
-        self.next = end
-        if end == self.limit:
-            self.finish()
-        return events
-
-
-class Double(ProducerConsumer):
-    """Doubles."""
-
-    def handle_events(self, events: list[int], subscription: Subscription) -> list[int]:
-        """Twice each."""
-        return [2 * event for event in events]
-
-
-class Total(Consumer):
-    """Adds up, and times itself from its first batch to its last."""
-
-    def __init__(self) -> None:
-        self.total = 0
-        self.count = 0
-        self.first = 0.0
-        self.last = 0.0
-
-    def handle_events(self, events: list[int], subscription: Subscription) -> None:
-        """Add a batch."""
-        if not self.count:
-            self.first = time.perf_counter()
-        self.total += sum(events)
-        self.count += len(events)
-        self.last = time.perf_counter()
-
-    def on_stop(self, reason: Any) -> None:
-        """Leave the result behind."""
-        self.set_result([self.total, self.last - self.first])
 
 
 def run_actorflow(events: int, max_demand: int | str, delivery: str) -> list[Any]:
@@ -119,8 +73,9 @@ class Rates:
 def compare(max_demand: int, *, seconds: float, rounds: int, delivery: str) -> Rates:
     """Alternate floor and actorflow on as many events as the floor moves in about `seconds`."""
     probe = max(200, max_demand * 20)
-    rate = probe / max(1e-6, run_floor(probe, max_demand)[1])
-    events = max(probe, int(rate * seconds) // max_demand * max_demand)
+    events = as_many_as_take(
+        seconds, lambda count: run_floor(count, max_demand)[1], at_least=probe, step=max_demand
+    )
 
     def rate_of(run: Callable[[], list[Any]]) -> float:
         total, spent = run()

@@ -17,9 +17,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from actorflow import Consumer, Producer, ProducerConsumer, SubscribeTo, Subscription, Topology
+from actorflow import Producer, ProducerConsumer, SubscribeTo, Subscription, Topology
 from benchmarks._floor import run_floor
 from benchmarks._kinds import KINDS
+from benchmarks._numbers import Total
 from benchmarks._programs import answer_of
 from benchmarks._suite import (
     Chart,
@@ -27,6 +28,7 @@ from benchmarks._suite import (
     Result,
     Role,
     alternate,
+    as_many_as_take,
     at_least,
     parser,
     publish,
@@ -67,22 +69,18 @@ class Change(ProducerConsumer):
         return self.change(events)
 
 
-class Sum(Consumer):
-    """Adds up, and times itself from its first batch to its last."""
+class Sum(Total):
+    """Adds up a field of theirs."""
 
     def __init__(self, kind: str) -> None:
+        super().__init__()
         self.value = KINDS[kind].value
-        self.total, self.first, self.last = 0, 0.0, 0.0
 
     def handle_events(self, events: list[Any], subscription: Subscription) -> None:
         """Add a batch."""
         self.first = self.first or time.perf_counter()
         self.total += self.value(events)
         self.last = time.perf_counter()
-
-    def on_stop(self, reason: Any) -> None:
-        """Leave the result behind."""
-        self.set_result([self.total, self.last - self.first])
 
 
 def run_actorflow(events: int, max_demand: int, kind: str) -> list[float]:
@@ -126,8 +124,12 @@ def compare(
 ) -> dict[str, tuple[float, ...]]:
     """Alternate the sides on as many events as bare pipes move in about `seconds`."""
     probe = max(200, max_demand * 4)
-    rate = probe / max(1e-6, run_floor(probe, max_demand, kind)[1])
-    events = max(probe, int(rate * seconds) // max_demand * max_demand)
+    events = as_many_as_take(
+        seconds,
+        lambda count: run_floor(count, max_demand, kind)[1],
+        at_least=probe,
+        step=max_demand,
+    )
 
     def rate_of(run: Callable[[int, int, str], list[float]]) -> float:
         total, spent = run(events, max_demand, kind)

@@ -34,7 +34,8 @@ from actorflow import (
 )
 from benchmarks import _processes
 from benchmarks._fork_server import NUMBER
-from benchmarks._spawned import Numbers, Total, double, double_in_task
+from benchmarks._numbers import Numbers
+from benchmarks._spawned import Total, double, double_in_task
 from benchmarks._suite import (
     Chart,
     Finding,

@@ -19,6 +19,7 @@ from typing import Any
 import psutil
 
 from actorflow import Run, SubscribeTo, Topology
+from benchmarks._numbers import Double, Numbers, Total
 from benchmarks._suite import (
     Chart,
     Finding,
@@ -30,7 +31,6 @@ from benchmarks._suite import (
     timeline,
 )
 from benchmarks._suite.records import Role
-from benchmarks.pipeline import Double, Numbers, Total
 
 ENDLESS = 1 << 60
 LIMIT = 5 << 20

@@ -18,7 +18,7 @@ from functools import partial
 from typing import Any
 
 from actorflow import LocalRuntime, Run, SubscribeTo, Subscription, Topology
-from benchmarks import pipeline
+from benchmarks import _numbers
 from benchmarks._suite import (
     Chart,
     Finding,
@@ -52,7 +52,7 @@ class Timed:
         return time.process_time() - self.began
 
 
-class Numbers(Timed, pipeline.Numbers):
+class Numbers(Timed, _numbers.Numbers):
     """Counts up to a limit."""
 
     def handle_demand(self, demand: int) -> range:
@@ -65,7 +65,7 @@ class Numbers(Timed, pipeline.Numbers):
         self.set_result(self.spent)
 
 
-class Double(Timed, pipeline.Double):
+class Double(Timed, _numbers.Double):
     """Doubles."""
 
     def handle_events(self, events: list[int], subscription: Subscription) -> list[int]:
@@ -78,7 +78,7 @@ class Double(Timed, pipeline.Double):
         self.set_result(self.spent)
 
 
-class Total(Timed, pipeline.Total):
+class Total(Timed, _numbers.Total):
     """Adds up."""
 
     def handle_events(self, events: list[int], subscription: Subscription) -> None:

@@ -60,6 +60,7 @@ from benchmarks._suite.command import at_least, parser, publish
 from benchmarks._suite.records import Chart, Finding, Missing, Part, Point, Result, Role, Series
 from benchmarks._suite.rounds import (
     alternate,
+    as_many_as_take,
     distribution,
     percentiles,
     quotients,
@@ -77,6 +78,7 @@ __all__ = [
     "Role",
     "Series",
     "alternate",
+    "as_many_as_take",
     "at_least",
     "distribution",
     "parser",

@@ -8,7 +8,15 @@ from typing import TypeVar
 
 from benchmarks._suite.records import Point, Role, Series
 
-__all__ = ["alternate", "distribution", "percentiles", "quotients", "series", "timeline"]
+__all__ = [
+    "alternate",
+    "as_many_as_take",
+    "distribution",
+    "percentiles",
+    "quotients",
+    "series",
+    "timeline",
+]
 
 PERCENTILES = (50.0, 90.0, 99.0, 99.9, 100.0)
 
@@ -43,6 +51,25 @@ def _say(text: str) -> None:
     # A line that is written over, for who watches; nothing for a file or the suite.
     if sys.stderr.isatty():
         print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
+
+
+def as_many_as_take(
+    seconds: float, run: Callable[[int], float], *, at_least: int, step: int
+) -> int:
+    """How many events a side moves in about so many seconds, by a run with the fewest.
+
+    Args:
+        seconds: how long a run is to take.
+        run: moves so many events; returns the seconds that it took.
+        at_least: the fewest.
+        step: more than the fewest are a multiple of this.
+
+    Example:
+        >>> as_many_as_take(2.0, lambda events: events / 1000, at_least=100, step=300)
+        1800
+    """
+    rate = at_least / max(1e-6, run(at_least))
+    return max(at_least, int(rate * seconds) // step * step)
 
 
 def quotients(ours: Sequence[float], theirs: Sequence[float]) -> tuple[float, ...]:

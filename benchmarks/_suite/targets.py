@@ -1,4 +1,4 @@
-"""Every target in one place: what is wanted, where it is written, which benchmark measures it.
+"""Every target in one place: what is wanted, whose goal it is, which benchmark measures it.
 
 A benchmark names a target by its key in a `Finding`; several findings may measure one target, which
 is met when all of them are within it.
@@ -20,7 +20,7 @@ class Target:
         what: what is measured.
         against: what it is compared with; nothing for a plain figure.
         benchmark: the module that measures it.
-        source: where the target is written.
+        source: whose goal it is.
         unit: of the bound; ``"×"`` for a ratio.
         at_least: the bound, when more is better.
         at_most: the bound, when less is better.
@@ -56,10 +56,10 @@ class Target:
         return f"{sign} {bound:,g} {self.unit}"
 
 
-DESIGN = "DESIGN section 10"
-SPEED = "issue 7"
-SYSTEMS = "issue 6"
-SUPERVISION = "issue 4"
+DESIGN = "the design"
+SPEED = "the suite's own goals"
+SYSTEMS = "the ready-made stages' goals"
+SUPERVISION = "supervision's goals"
 PIPES = "three bare processes, the same batches over pipes with the same window"
 
 TARGETS: tuple[Target, ...] = (

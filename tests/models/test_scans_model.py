@@ -10,6 +10,7 @@ goes on. Four designs of the end:
 * ``closed``: a finished worker closes its queue, and the driver gives it up. It is what a
   cancelled subscription is to us.
 
+Issues 2 and 3 are two of the original's known deadlocks, by the numbers of the specification.
 The numbers of deadlocks and of trapped states are those of the specification's table, with six
 elements and queues of one place; so are the numbers of states of issue 3 for ``swallow`` (157) and
 ``closed`` (145). The other numbers of states differ (126 for 131, 130 for 133, and twice as many in
