@@ -348,11 +348,11 @@ QUICK = {
 def measure(options: argparse.Namespace) -> Result:
     """The parts that are asked for."""
     items = QUICK if options.quick else ITEMS
-    whole = Part.joined(
-        PARTS[part](options.items or items[part], options.rounds)
-        for part in options.part or list(PARTS)
-    )
-    return Result(
+    return Result.of_parts(
+        (
+            PARTS[part](options.items or items[part], options.rounds)
+            for part in options.part or list(PARTS)
+        ),
         name="batcher",
         title="The batcher",
         measures="What a batch saves where each call has round trips; what an item costs where the"
@@ -361,8 +361,6 @@ def measure(options: argparse.Namespace) -> Result:
         " Erlang processing, a connection that takes 300 ms the first time and 1 ms afterwards,"
         " 10 % errors; and the long run of batch-aint-one's simulator, in which they have to keep"
         " up.",
-        charts=whole.charts,
-        findings=whole.findings,
     )
 
 

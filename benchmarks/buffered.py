@@ -253,10 +253,8 @@ PARTS = {"delay": delay, "timers": timers, "claims": claims, "story": story}
 
 def measure(options: argparse.Namespace) -> Result:
     """The parts that are asked for."""
-    whole = Part.joined(
-        PARTS[part](options.rounds, quick=options.quick) for part in options.part or list(PARTS)
-    )
-    return Result(
+    return Result.of_parts(
+        (PARTS[part](options.rounds, quick=options.quick) for part in options.part or list(PARTS)),
         name="buffered",
         title="The asynchronous stage",
         measures="How late a call's I/O is served while a body works, from a datagram's sending"
@@ -264,8 +262,6 @@ def measure(options: argparse.Namespace) -> Result:
         " with a semaphore; the most items that are claimed at once, against the limit; and"
         " connections that a database drops when they are idle, beside asyncio.gather and"
         " concurrent.futures.",
-        charts=whole.charts,
-        findings=whole.findings,
     )
 
 

@@ -261,8 +261,8 @@ def measure(options: argparse.Namespace) -> Result:
             plans = [_plan(shape, task, workers, options) for workers in _workers(shape, options)]
             found = {plan.workers: compare(plan, sides, options.rounds) for plan in plans}
             parts.append(_part(f"{shape}, {task}", found))
-    whole = Part.joined(parts)
-    return Result(
+    return Result.of_parts(
+        parts,
         name="pool",
         title="A pool of tasks",
         measures="Tasks that do nothing (noop), compute for 50 µs (spin) or sleep for 1 ms. They"
@@ -270,8 +270,6 @@ def measure(options: argparse.Namespace) -> Result:
         " with a burst of six thousand (join), or all of it (mixed). The pools of the standard"
         " library cannot submit from within a worker: the program submits for them, in chunks of a"
         " hundred.",
-        charts=whole.charts,
-        findings=whole.findings,
     )
 
 

@@ -395,16 +395,14 @@ PARTS: dict[str, Callable[[argparse.Namespace], Part]] = {
 def measure(options: argparse.Namespace) -> Result:
     """Every part that is asked for."""
     options.count = options.count or (4_000 if options.quick else 20_000)
-    whole = Part.joined(PARTS[part](options) for part in options.part or list(PARTS))
-    return Result(
+    return Result.of_parts(
+        (PARTS[part](options) for part in options.part or list(PARTS)),
         name="scans",
         title="A stream to several scans",
         measures="Every element goes to every scan, each of which keeps the latest and gives it"
         " back: in processes of their own, in one that they share, or inline. The floors are a pipe"
         " for each scan, and generators in one process; the peer is a multiprocessing.Queue for"
         " each.",
-        charts=whole.charts,
-        findings=whole.findings,
     )
 
 

@@ -205,6 +205,18 @@ class Result:
     notes: tuple[str, ...] = ()
     broken: tuple[str, ...] = ()
 
+    @classmethod
+    def of_parts(cls, parts: Iterable[Part], *, name: str, title: str, measures: str) -> Result:
+        """The result of a benchmark that measures several things."""
+        whole = Part.joined(parts)
+        return cls(
+            name=name,
+            title=title,
+            measures=measures,
+            charts=whole.charts,
+            findings=whole.findings,
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Package:
