@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields, is_dataclass
 from typing import Any
 
 from actorflow.errors import IntensityExceeded
@@ -63,7 +63,7 @@ class Report:
         }
 
     def as_json(self) -> str:
-        """One JSON object; what JSON does not know is written as its repr."""
+        """One JSON object; records are objects too, and what JSON does not know is its repr."""
         return json.dumps(_jsonable(self.as_dict()), ensure_ascii=False, allow_nan=False)
 
     def as_text(self) -> str:
@@ -207,7 +207,7 @@ def _is_pairs(item: Any) -> bool:
 
 
 def _jsonable(value: Any) -> Any:
-    """A value as JSON can say it; keys become text, and what is unknown its repr."""
+    """A value as JSON can say it; keys become text, records maps, what is unknown its repr."""
     if isinstance(value, float) and not math.isfinite(value):
         return repr(value)  # JSON has no word for these, and Python's would not be read elsewhere
     if isinstance(value, dict):
@@ -216,4 +216,6 @@ def _jsonable(value: Any) -> Any:
         return [_jsonable(item) for item in value]
     if value is None or isinstance(value, str | bool | int | float):
         return value
+    if is_dataclass(value) and not isinstance(value, type):
+        return {each.name: _jsonable(getattr(value, each.name)) for each in fields(value)}
     return repr(value)

@@ -12,6 +12,7 @@ from actorflow.errors import OptionError
 __all__ = [
     "check_callable",
     "check_events",
+    "check_fields",
     "check_instance",
     "check_integer",
     "check_map",
@@ -65,6 +66,29 @@ def check_map(option: str, value: Any, rule: str = "a map from names to values")
     """A map by name."""
     if not isinstance(value, Mapping) or not all(type(key) is str for key in value):
         raise OptionError(option, rule, value)
+
+
+def check_fields(option: str, value: Any, known: Iterable[str], rule: str) -> Mapping[str, Any]:
+    """A map with none but the names that there are, as a file has it in the place of an object.
+
+    Example:
+        >>> check_fields("limits", {"sise": 3}, ["size", "bytes"], "a map of size, bytes")
+        Traceback (most recent call last):
+        ...
+        actorflow.errors.OptionError: limits must be a map of size, bytes, got {'sise': 3}; it has \
+no 'sise'; did you mean 'size'?
+    """
+    if not isinstance(value, Mapping):
+        raise OptionError(option, rule, value)
+    names = list(known)
+    for name in value:
+        if name not in names:
+            from difflib import get_close_matches  # a program without mistakes does not need it
+
+            near = get_close_matches(str(name), names, 1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise OptionError(option, rule, dict(value), f"it has no {name!r}{hint}")
+    return value
 
 
 def check_permits(value: Any) -> Mapping[str, int]:

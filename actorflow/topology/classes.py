@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
-from actorflow.errors import OptionError
+from actorflow.errors import ActorflowError, OptionError
 from actorflow.records import dataclass
 from actorflow.stage.behaviour import Consumer, Producer, ProducerConsumer, Stage, kind_of
 from actorflow.topology.imports import CannotImport, import_object
@@ -25,6 +25,9 @@ BASES: dict[str, type[Stage]] = {
 
 _signature = lru_cache(inspect.signature)
 """A topology of thousands of stages has few classes."""
+
+DEEPEST = 8
+"""How deep in maps and lists of arguments an option is looked for: they may hold themselves."""
 
 _RULE = "a subclass of Producer, ProducerConsumer or Consumer"
 
@@ -125,13 +128,36 @@ def _check_values(
     try:
         behaviour.check_arguments(args)
     except OptionError as error:
-        place = next(
-            (
-                (name, error.option)
-                for name, value in args.items()
-                if isinstance(value, Mapping) and error.option in value
-            ),
-            (error.option,) if error.option in args else (),
-        )
+        place = _place_of(error, args)
         said = explain(error) if place else f"{error.option} {explain(error)}"
         report.add((*path, "args", *place), said)
+    except ActorflowError as error:
+        # An error of the stage's own: a program has it as it is, in a text it has a place.
+        if not report.has_text:
+            raise
+        report.add((*path, "args"), str(error))
+
+
+def _place_of(error: OptionError, args: Mapping[Any, Any]) -> Path:
+    """Where among the arguments a refused option is: of several places the one with its value."""
+    places = list(_places(error.option, args))
+    for place, value in places:
+        among = isinstance(value, list | tuple) and any(each is error.value for each in value)
+        if among or value is error.value:
+            return place
+    return places[0][0] if places else ()
+
+
+def _places(option: str, value: Any, depth: int = DEEPEST) -> Iterator[tuple[Path, Any]]:
+    """Every key of this name, and what is there."""
+    inner: Iterable[tuple[Any, Any]] = ()
+    if isinstance(value, Mapping):
+        if option in value:
+            yield (option,), value[option]
+        inner = value.items()
+    elif isinstance(value, list | tuple):
+        inner = enumerate(value)
+    if depth:
+        for key, each in inner:
+            for place, found in _places(option, each, depth - 1):
+                yield (key, *place), found

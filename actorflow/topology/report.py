@@ -75,6 +75,11 @@ class Report:
         self._locator = locator
         self._found: list[tuple[tuple[int, int, int], Problem]] = []
 
+    @property
+    def has_text(self) -> bool:
+        """Whether the topology is a text, in which mistakes have places."""
+        return self._locator is not None
+
     def __bool__(self) -> bool:
         return bool(self._found)
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from actorflow.observe.report import Report
 from actorflow.observe.statistics import RunStatistics
+from actorflow.stages.scans import ScanStageReport
 from actorflow.supervision.events import Outcome
 from actorflow.supervision.remains import Remains
 
@@ -41,4 +44,13 @@ def test_the_report_says_what_remains_of_each_stage(left: Remains, said: str) ->
         "unhandled": left.unhandled,
         "lost": left.lost,
         "kept": left.kept,
+    }
+
+
+def test_a_record_among_the_results_is_an_object_of_its_fields() -> None:
+    """So what a ready-made stage answers can be read by whoever reads the JSON object."""
+    answer = ScanStageReport(elements=3, discarded=0, values=4, scans=(), killed=())
+    report = Report(RunStatistics("r", 1.0, ()), Outcome("done", None, {"scans": answer}))
+    assert json.loads(report.as_json())["results"] == {
+        "scans": {"elements": 3, "discarded": 0, "values": 4, "scans": [], "killed": []}
     }

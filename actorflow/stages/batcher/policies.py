@@ -13,7 +13,7 @@ from enum import Enum
 from typing import Any, Literal
 
 from actorflow.errors import OptionError
-from actorflow.protocol.arguments import check_integer, check_seconds
+from actorflow.protocol.arguments import check_fields, check_integer, check_seconds
 from actorflow.records import dataclass
 
 __all__ = [
@@ -330,9 +330,8 @@ def limits_of(given: object) -> Limits:
     if isinstance(given, Limits):
         return given
     known = [each.name for each in fields(Limits)]
-    if not isinstance(given, Mapping) or not set(given) <= set(known):
-        raise OptionError("limits", "Limits, or a map with some of " + ", ".join(known), given)
-    return Limits(**given)
+    rule = "Limits, or a map with some of " + ", ".join(known)
+    return Limits(**check_fields("limits", given, known, rule))
 
 
 def policy_of(given: object) -> Policy:
@@ -358,9 +357,8 @@ def policy_of(given: object) -> Policy:
     if kind is None or not isinstance(arguments, Mapping):
         raise OptionError("policy", rule, given)
     known = [each.name for each in fields(kind)]
-    if not set(arguments) <= set(known):
-        takes = ", ".join(known) or "nothing"
-        raise OptionError("policy", rule, given, f"{name} takes {takes}")
+    takes = f"what {name} takes: {', '.join(known) or 'nothing'}"
+    check_fields(str(name), arguments, known, takes)
     try:
         return kind(**arguments)
     except TypeError as error:

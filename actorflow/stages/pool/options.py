@@ -7,7 +7,12 @@ from dataclasses import fields
 from typing import Any, Literal
 
 from actorflow.errors import OptionError
-from actorflow.protocol.arguments import check_instance, check_integer, check_seconds
+from actorflow.protocol.arguments import (
+    check_fields,
+    check_instance,
+    check_integer,
+    check_seconds,
+)
 from actorflow.records import dataclass
 
 __all__ = ["InFlight", "MemoryBudget", "PoolOptions"]
@@ -109,6 +114,8 @@ class PoolOptions:
         given = getattr(self, option)
         if isinstance(given, Mapping):
             known = [each.name for each in fields(kind)]
-            if not set(given) <= set(known) or (kind is MemoryBudget and "limit" not in given):
-                raise OptionError(option, "a map of " + ", ".join(known), dict(given))
+            rule = "a map of " + ", ".join(known)
+            check_fields(option, given, known, rule)
+            if kind is MemoryBudget and "limit" not in given:
+                raise OptionError(option, rule, dict(given), "it needs a limit")
             object.__setattr__(self, option, kind(**given))

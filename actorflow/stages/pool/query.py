@@ -11,7 +11,7 @@ from typing import Any
 
 from actorflow.dispatch.functions import function_of
 from actorflow.errors import OptionError
-from actorflow.protocol.arguments import check_map, check_text
+from actorflow.protocol.arguments import check_fields, check_map, check_text
 from actorflow.protocol.codec import dump
 from actorflow.records import dataclass
 
@@ -192,10 +192,12 @@ def _checked(kind: type[Any], option: str, given: Mapping[str, Any]) -> dict[str
     """The fields of a dataclass, from a map; those without a default have to be there."""
     known = {each.name: each for each in fields(kind)}
     needed = [name for name, each in known.items() if each.default is each.default_factory]
-    if not set(needed) <= set(given) <= set(known):
-        others = [name for name in known if name not in needed]
-        rule = f"a map with {' and '.join(needed)} and, as wanted, {', '.join(others)}"
-        raise OptionError(option, rule, dict(given))
+    others = [name for name in known if name not in needed]
+    rule = f"a map with {' and '.join(needed)} and, as wanted, {', '.join(others)}"
+    check_fields(option, given, known, rule)
+    for name in needed:
+        if name not in given:
+            raise OptionError(option, rule, dict(given), f"it needs a {name}")
     return dict(given)
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, Literal
 
 from actorflow.errors import OptionError
+from actorflow.protocol.arguments import check_fields
 from actorflow.records import dataclass
 from actorflow.supervision.specs import Intensity
 
@@ -124,10 +124,8 @@ class ScanConfig:
         if isinstance(given, ScanConfig):
             return given
         known = [each.name for each in fields(cls)]
-        if not isinstance(given, Mapping) or any(key not in known for key in given):
-            rule = "a ScanConfig, or a map of " + ", ".join(known)
-            raise OptionError("config", rule, given)
-        return cls(**given)
+        rule = "a ScanConfig, or a map of " + ", ".join(known)
+        return cls(**check_fields("config", given, known, rule))
 
 
 def window_of(max_buffer: int) -> int | None:

@@ -99,3 +99,12 @@ class Turns(DemandDispatcher):
 
     def __init__(self, *, size: int) -> None:
         super().__init__(chunk=size)
+
+
+def scan_with_a_lock() -> object:
+    """What cannot travel to another process."""
+    import threading
+
+    from actorflow.stages.scans import latest, lmap
+
+    return lmap(threading.Lock().__enter__, latest())
