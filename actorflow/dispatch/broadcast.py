@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field
-from operator import length_hint
 from typing import Any
 
 from actorflow.dispatch.base import Delivery, Dispatched, Dispatcher, Told
-from actorflow.dispatch.functions import resolve_function
+from actorflow.dispatch.functions import culprit, resolve_function
 from actorflow.dispatch.memory import Memory
 from actorflow.errors import CannotServe, OptionError, Refused
 from actorflow.protocol.delivery import UnfinishedBatch
@@ -256,10 +255,8 @@ def selected(place: _Place, events: list[Any]) -> list[Any]:
     try:
         return [event for event in asked if selector(event)]
     except Exception as error:
-        # What the iterator has left tells which event it was, without counting them all.
-        culprit = events[len(events) - length_hint(asked) - 1]
         what = Failure.of(error).summary
-        detail = f"the selector raised {what} for the event {brief(culprit)}"
+        detail = f"the selector raised {what} for the event {brief(culprit(events, asked))}"
         raise CannotServe(place.ref, "bad_selector", detail) from error
 
 

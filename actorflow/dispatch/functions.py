@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib import import_module
+from operator import length_hint
 from typing import Any
 
 from actorflow.errors import OptionError, Refused
 
-__all__ = ["function_of", "resolve_function"]
+__all__ = ["culprit", "function_of", "resolve_function"]
 
 
 def resolve_function(option: str, value: object) -> Callable[..., Any]:
@@ -61,3 +62,24 @@ def function_of(option: str, value: object) -> Callable[..., Any]:
     except Refused as error:
         rule = "a function, or 'module:name' of one that can be imported"
         raise OptionError(option, rule, value, error.detail) from error
+
+
+def culprit(events: list[Any], asked: Iterator[Any]) -> Any:
+    """The event that a function failed for: the last that was asked about.
+
+    What the iterator has left tells which it was, without counting them all beforehand.
+
+    Args:
+        events: all of them.
+        asked: an iterator of that list, which has given at least one.
+
+    Example:
+        >>> events = [2, 1, 0, 4]
+        >>> asked = iter(events)
+        >>> try:
+        ...     [1 // event for event in asked]
+        ... except ZeroDivisionError:
+        ...     print(culprit(events, asked))
+        0
+    """
+    return events[len(events) - length_hint(asked) - 1]

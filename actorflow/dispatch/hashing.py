@@ -15,9 +15,9 @@ from typing import Any
 from uuid import UUID
 
 from actorflow.errors import OptionError
-from actorflow.protocol.codec import encode_value
+from actorflow.protocol.codec import CHANGED, encode_value, plain_packer
 
-__all__ = ["stable_hash"]
+__all__ = ["quick_partitions", "stable_hash"]
 
 _RULE = (
     "made of None, numbers, text, bytes, lists, tuples, dicts, sets, enumerations, dataclasses,"
@@ -27,6 +27,9 @@ _HINT = "give the partition dispatcher a function as by, which returns the parti
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _INTEGERS = range(-(1 << 63), 1 << 64)
 """What msgpack has a form for."""
+
+_QUICK = frozenset((str, int, bytes))
+"""The types of values that are their own form, as far as msgpack takes them."""
 
 
 class _NoForm(Exception):
@@ -61,15 +64,41 @@ def stable_hash(value: Any) -> int:
         True
     """
     kind = type(value)
-    if kind is str or (kind is int and value in _INTEGERS):
-        form = value
-    else:
+    if kind in _QUICK:
         try:
-            form = _form(value)
-        except (_NoForm, RecursionError) as error:
-            why = error.args[0] if isinstance(error, _NoForm) else "it is nested too deeply"
-            raise OptionError("value", _RULE, kind, f"{why}; {_HINT}") from None
+            return zlib.crc32(plain_packer()(value))
+        except CHANGED:
+            pass  # it has a form of its own
+    try:
+        form = _form(value)
+    except (_NoForm, RecursionError) as error:
+        why = error.args[0] if isinstance(error, _NoForm) else "it is nested too deeply"
+        raise OptionError("value", _RULE, kind, f"{why}; {_HINT}") from None
     return zlib.crc32(_encoded(form))
+
+
+def quick_partitions(values: list[Any], partitions: int) -> list[int] | None:
+    """`stable_hash` of each value modulo a number, where all are text, bytes or usual integers.
+
+    Args:
+        values: what to hash.
+        partitions: the number.
+
+    Returns:
+        None when one of them is anything else: then each is to be hashed by itself.
+
+    Example:
+        >>> quick_partitions(["a", 7, b""], 4) == [stable_hash(each) % 4 for each in ("a", 7, b"")]
+        True
+        >>> quick_partitions(["a", None], 4)
+    """
+    if not _QUICK.issuperset(map(type, values)):
+        return None
+    pack, crc32 = plain_packer(), zlib.crc32
+    try:
+        return [crc32(pack(value)) % partitions for value in values]
+    except CHANGED:
+        return None
 
 
 def _encoded(form: Any) -> bytes:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
 from actorflow.dispatch.base import Delivery, Dispatched, Dispatcher, Told
-from actorflow.dispatch.functions import resolve_function
-from actorflow.dispatch.partition_queue import Mark, Partition, Said, Waiting
-from actorflow.errors import OptionError, PartitionError, Refused
+from actorflow.dispatch.partition_function import PartitionFunction, is_hashable
+from actorflow.dispatch.partition_queue import Mark, Partition, Said
+from actorflow.errors import OptionError, Refused
 from actorflow.protocol.delivery import UnfinishedBatch
-from actorflow.protocol.failure import Failure
 from actorflow.protocol.reasons import brief, plain
 
 __all__ = ["PartitionDispatcher"]
@@ -55,57 +55,44 @@ class PartitionDispatcher(Dispatcher):
         by: Any = None,
         when_unassigned: str = "hold",
     ) -> None:
-        names = _partition_names(partitions)
+        self._function = PartitionFunction(partitions, by)
         if when_unassigned not in _WHEN_UNASSIGNED:
             rule = "one of " + ", ".join(_WHEN_UNASSIGNED)
             raise OptionError("when_unassigned", rule, when_unassigned)
-        if by is None:
-            if type(partitions) is not int:
-                raise OptionError("by", "given when partitions have names", by)
-            count = partitions
-            # What it imports, few processes need.
-            from actorflow.dispatch.hashing import stable_hash
-
-            self._by: Callable[[Any], Any] = lambda event: stable_hash(event) % count
-        else:
-            try:
-                self._by = resolve_function("by", by)
-            except Refused as error:
-                raise OptionError("by", "a function or 'module:name'", by, str(error)) from error
         self.discards = when_unassigned == "drop"
-        self._partitions: dict[Hashable, Partition] = {name: Partition() for name in names}
+        self._partitions: dict[Hashable, Partition] = {
+            name: Partition() for name in self._function.names
+        }
+        self._credit = self._queued = 0
+        """Of all partitions together."""
         self._of_ref: dict[int, Hashable] = {}
         self._expected: set[str] = set()
         self._passed: list[object] = []
         self._discarded: list[Any] = []
-        self._stale = False
+        self._stale: dict[Hashable, Partition] = {}
+        """Those whose queue may have something that can leave."""
         self._changed = False
 
     @property
     def names(self) -> tuple[Hashable, ...]:
         """The partitions, in order."""
-        return tuple(self._partitions)
+        return self._function.names
 
     @property
     def capacity(self) -> int:
         """The total credit, less what waits for partitions without."""
-        free = sum(part.credit - part.events for part in self._partitions.values())
+        free = self._credit - self._queued
         return max(0, free)
 
     @property
     def queued(self) -> int:
         """How many events wait for their partition's consumer."""
-        return sum(part.events for part in self._partitions.values())
+        return self._queued
 
     def held_events(self) -> list[Any]:
         """What is queued for any partition, in the order of emission."""
-        queued = [
-            item
-            for part in self._partitions.values()
-            for item in part.queue
-            if isinstance(item, Waiting)
-        ]
-        return [item.event for item in sorted(queued, key=lambda item: item.position)]
+        held = [pair for part in self._partitions.values() for pair in part.held]
+        return [event for _, event in sorted(held, key=lambda pair: pair[0])]
 
     @property
     def first_position(self) -> int | None:
@@ -119,8 +106,7 @@ class PartitionDispatcher(Dispatcher):
 
     def expect_no_more(self, consumer: str) -> None:
         """That stage will not take a partition."""
-        self._expected.discard(consumer)
-        self._discard_vacant()
+        self._expect_less(consumer)
 
     def subscribe(self, ref: int, consumer: str, options: Mapping[str, Any]) -> None:
         """Admit the consumer of a free partition."""
@@ -135,42 +121,51 @@ class PartitionDispatcher(Dispatcher):
     def _free(self, options: Mapping[str, Any], besides: int | None = None) -> Hashable:
         """The partition that is asked for, if it exists and nobody else has it."""
         if "partition" not in options:
-            detail = f"the option partition is missing; partitions: {self._known}"
+            detail = f"the option partition is missing; partitions: {self._function.known}"
             raise Refused("bad_option", detail)
         given = options["partition"]
         name = _as_name(given)
-        part = self._partitions.get(name) if _hashable(name) else None
+        part = self._partitions.get(name) if is_hashable(name) else None
         if part is None or type(name) is bool:
-            detail = f"unknown partition {brief(given)}; partitions: {self._known}"
+            detail = f"unknown partition {brief(given)}; partitions: {self._function.known}"
             raise Refused("bad_option", detail)
         if part.reachable and part.ref != besides:
-            detail = f"partition {name!r} is taken; partitions: {self._known}"
+            detail = f"partition {name!r} is taken; partitions: {self._function.known}"
             raise Refused("bad_option", detail)
         found: Hashable = name
         return found
 
     def _admit(self, name: Hashable, ref: int, consumer: str) -> None:
         part = self._partitions[name]
-        part.ref, part.suspended, part.awaited, part.credit = ref, False, None, 0
+        self._drop_credit(part)
+        part.ref, part.suspended, part.awaited = ref, False, None
         self._of_ref[ref] = name
+        self._stale[name] = part
         self._changed = True
-        self._expected.discard(consumer)
-        self._discard_vacant()
+        self._expect_less(consumer)
 
     def ask(self, ref: int, count: int) -> None:
         """Credit a partition."""
         part = self._served_by(ref)
         if part is not None:
             part.credit += count
-            self._stale = self._stale or bool(part.queue)
+            self._credit += count
+            if part.queue:
+                self._stale[self._of_ref[ref]] = part
 
     def ready(self) -> Sequence[Delivery | Told]:
         """What waits in partitions that have credit, in one message unless something was said."""
         if not self._stale:
             return ()
-        self._stale = False
+        stale, self._stale = self._stale, {}
         self._changed = True
-        return [each for part in self._partitions.values() for each in part.take_ready(self._pass)]
+        found: list[Delivery | Told] = []
+        for part in stale.values():
+            before = part.events
+            found += part.take_ready(self._pass)
+            self._queued -= before - part.events
+            self._credit -= before - part.events
+        return found
 
     def dispatch(self, events: list[Any], position: int) -> Dispatched:
         """Route each event; those for a partition with credit leave, the rest waits there.
@@ -178,34 +173,37 @@ class PartitionDispatcher(Dispatcher):
         Raises:
             PartitionError: the function fails for an event; then none of them is taken.
         """
-        parts, drops = self._route(events), self.discards
-        ready: dict[int, list[Waiting]] = {}
-        for place, part in enumerate(parts):
-            if part is None:
-                continue
-            part.routed += 1
-            event = events[place]
+        groups, taken = self._route(events)
+        deliveries: list[Delivery] = []
+        dropped: list[int] = []
+        for name, group in groups.items():
+            part = self._partitions[name]
+            part.routed += len(group)
+            rest = group
             if part.credit and part.ref is not None:
-                part.credit -= 1
-                ready.setdefault(part.ref, []).append(Waiting(event, position + place))
-            elif drops and self._is_unassigned(part):
-                self._discarded.append(event)
-            else:
-                part.queue.append(Waiting(event, position + place))
-                part.events += 1
-                self._changed = True
-        deliveries = [
-            Delivery(ref, [item.event for item in items], items[0].position)
-            for ref, items in ready.items()
-        ]
-        return Dispatched(deliveries, len(events) - len(parts))
+                rest = group[part.credit :]
+                chosen = [events[at] for at in (group[: part.credit] if rest else group)]
+                part.credit -= len(chosen)
+                self._credit -= len(chosen)
+                deliveries.append(Delivery(part.ref, chosen, position + group[0]))
+                if not rest:
+                    continue
+            elif self._is_unassigned(part):
+                dropped += group
+                continue
+            part.put(events, rest, position)
+            self._queued += len(rest)
+            self._changed = True
+        if dropped:
+            self._discarded += [events[at] for at in sorted(dropped)]
+        return Dispatched(deliveries, len(events) - taken)
 
     def suspend(self, ref: int) -> None:
         """Stop sending to a partition; its events wait."""
         part = self._served_by(ref)
         if part is not None:
             part.suspended = True
-            part.credit = 0
+            self._drop_credit(part)
 
     def leave(self, ref: int, *, successor: bool = False) -> None:
         """Free the partition.
@@ -219,11 +217,12 @@ class PartitionDispatcher(Dispatcher):
         self._changed = True
         part = self._partitions[name]
         if part.ref == ref:
-            part.ref, part.suspended, part.credit = None, False, 0
+            self._drop_credit(part)
+            part.ref, part.suspended = None, False
             part.awaited = ref if successor else None
         elif part.awaited == ref and not successor:
             part.awaited = None
-        self._discard_vacant()
+        self._discard_vacant([part])
 
     def give_back(self, ref: int, batches: list[UnfinishedBatch]) -> list[UnfinishedBatch]:
         """Put it first in line in its partition, unless nobody is to get it there."""
@@ -232,8 +231,11 @@ class PartitionDispatcher(Dispatcher):
             return batches
         part = self._partitions[name]
         if not self._is_unassigned(part):
+            before = part.events
             part.put_back(batches)
-            self._stale = self._changed = True
+            self._queued += part.events - before
+            self._stale[name] = part
+            self._changed = True
         return []
 
     def forget(self, ref: int) -> None:
@@ -278,10 +280,11 @@ class PartitionDispatcher(Dispatcher):
     def tell(self, token: object, refs: Sequence[int]) -> Sequence[int]:
         """Whoever has events waiting, or is away for a while, is told behind them."""
         now: list[int] = []
+        tellable = set(refs)
         for part in self._partitions.values():
             if part.queue or part.suspended or part.awaited is not None:
                 part.queue.append(Said(token))
-            elif part.ref is not None and part.ref in refs:
+            elif part.ref is not None and part.ref in tellable:
                 now.append(part.ref)
         return now
 
@@ -308,51 +311,54 @@ class PartitionDispatcher(Dispatcher):
 
     # --- within -----------------------------------------------------------------------------------
 
-    @property
-    def _known(self) -> str:
-        return ", ".join(repr(name) for name in self._partitions)
-
-    def _route(self, events: list[Any]) -> list[Partition | None]:
-        """Whose each event is, as far as there is room; None for one that is dropped.
+    def _route(self, events: list[Any]) -> tuple[Mapping[Hashable, list[int]], int]:
+        """Where the events of each partition are, as far as there is room, and how far that is.
 
         Nothing is changed yet: when the function fails, nobody has got anything.
         """
+        groups: defaultdict[Hashable, list[int]] = defaultdict(list)
+        size, taken, costless = len(events), 0, 0
         room = self.capacity
-        parts: list[Partition | None] = []
-        by, drops = self._by, self.discards
-        try:
-            for event in events:
-                if not room:
-                    break
-                name = by(event)
-                part = None if name is None else self._partition(event, name)
-                if part is not None and not (drops and self._is_unassigned(part)):
-                    room -= 1
-                parts.append(part)
-        except PartitionError:
-            raise
-        except Exception as error:
-            # Whatever the function raises; its own exception stays the cause.
-            what = f"raised {Failure.of(error).summary}"
-            raise PartitionError(what, brief(events[len(parts)]), self._known) from error
-        return parts
+        while room and taken < size:
+            part = events if room >= size else events[taken : taken + room]
+            self._function.sort(part, taken, groups)
+            taken += len(part)
+            # What goes to nobody takes no room, so others may have it.
+            before, costless = costless, self._costless(groups) if taken < size else 0
+            room = costless - before
+        groups.pop(None, None)
+        return groups, taken
 
-    def _partition(self, event: Any, name: Any) -> Partition:
-        part = self._partitions.get(name) if _hashable(name) else None
-        if part is None:
-            raise PartitionError(f"returned {brief(name)}", brief(event), self._known)
-        return part
+    def _costless(self, groups: Mapping[Hashable, list[int]]) -> int:
+        """How many events are for nobody."""
+        return sum(
+            len(group)
+            for name, group in groups.items()
+            if name is None or self._is_unassigned(self._partitions[name])
+        )
 
     def _is_unassigned(self, part: Partition) -> bool:
         """Whether what is routed there is dropped: nobody has it and nobody is about to."""
         return self.discards and part.vacant and not self._expected
 
-    def _discard_vacant(self) -> None:
-        if self.discards:
-            for part in self._partitions.values():
-                if part.queue and self._is_unassigned(part):
-                    self._discarded += part.clear(self._pass)
-                    self._changed = True
+    def _expect_less(self, consumer: str) -> None:
+        """One less is declared and to come; when it was the last, nobody is awaited any more."""
+        if consumer in self._expected:
+            self._expected.discard(consumer)
+            if not self._expected:
+                self._discard_vacant(self._partitions.values())
+
+    def _discard_vacant(self, parts: Iterable[Partition]) -> None:
+        """Drop what waits in those of these partitions that nobody will take."""
+        for part in parts:
+            if part.queue and self._is_unassigned(part):
+                self._queued -= part.events
+                self._discarded += part.clear(self._pass)
+                self._changed = True
+
+    def _drop_credit(self, part: Partition) -> None:
+        self._credit -= part.credit
+        part.credit = 0
 
     def _served_by(self, ref: int) -> Partition | None:
         """The partition that this subscription is the reachable consumer of."""
@@ -366,26 +372,6 @@ class PartitionDispatcher(Dispatcher):
             self._passed.append(mark.token)
 
 
-def _partition_names(partitions: Any) -> list[Hashable]:
-    rule = "a number from 1, or a list of different names"
-    if type(partitions) is int and partitions >= 1:
-        return list(range(partitions))
-    if isinstance(partitions, list | tuple) and partitions:
-        names = list(partitions)
-        if all(map(_hashable, names)) and len(set(names)) == len(names):
-            return names
-    raise OptionError("partitions", rule, partitions)
-
-
 def _as_name(value: Any) -> Any:
     """A partition's name as it was: a tuple travels as a list."""
     return tuple(map(_as_name, value)) if isinstance(value, list) else value
-
-
-def _hashable(value: object) -> bool:
-    """Whether a value can name a partition; a tuple with a list in it cannot."""
-    try:
-        hash(value)
-    except TypeError:
-        return False
-    return True

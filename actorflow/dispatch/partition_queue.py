@@ -14,14 +14,40 @@ from actorflow.records import dataclass
 __all__ = ["Mark", "Partition", "Said", "Waiting"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Waiting:
-    """An event that waits, and its place in the order of emission."""
+    """Events that came together and wait, the last one first: to take some costs no more than they.
 
-    event: Any
+    Not frozen: they leave as there is credit.
+
+    Args:
+        events: at least one.
+        offsets: for each, how far behind `position` its place in the order of emission is.
+        position: a place at the first one's, or before it.
+        attempt: which delivery it is, when a consumer has died of an earlier one; then there is one
+            event, and it leaves alone.
+    """
+
+    events: list[Any]
+    offsets: list[int]
     position: int
     attempt: Attempt | None = None
-    """Which delivery it is, when a consumer has died of an earlier one: it leaves alone."""
+
+    @property
+    def first_place(self) -> int:
+        """The place of the oldest event."""
+        return self.position + self.offsets[-1]
+
+    @property
+    def places(self) -> list[int]:
+        """The place of each event."""
+        return [self.position + offset for offset in self.offsets]
+
+    def take(self, count: int) -> list[Any]:
+        """Take out so many of the oldest, from 1, oldest first."""
+        taken = self.events[: -count - 1 : -1]
+        del self.events[-count:], self.offsets[-count:]
+        return taken
 
 
 @dataclass(slots=True)
@@ -67,16 +93,38 @@ class Partition:
     @property
     def first_position(self) -> int | None:
         """The place of the oldest waiting event."""
-        return next((item.position for item in self.queue if isinstance(item, Waiting)), None)
+        return next((item.first_place for item in self.queue if isinstance(item, Waiting)), None)
+
+    @property
+    def held(self) -> list[tuple[int, Any]]:
+        """The place of each waiting event, and the event, oldest first."""
+        return [
+            pair
+            for item in self.queue
+            if isinstance(item, Waiting)
+            for pair in zip(reversed(item.places), reversed(item.events), strict=True)
+        ]
+
+    def put(self, events: list[Any], chosen: list[int], position: int) -> None:
+        """Put some of these events last in line.
+
+        Args:
+            events: a batch.
+            chosen: which of them, from 0; it is not to be used afterwards.
+            position: the place of the batch's first in the order of emission.
+        """
+        chosen.reverse()
+        self.queue.append(Waiting([events[at] for at in chosen], chosen, position))
+        self.events += len(chosen)
 
     def put_back(self, batches: list[UnfinishedBatch]) -> None:
         """Put events first in line, oldest first."""
         for batch in reversed(batches):
-            self.queue.extendleft(
-                Waiting(event, batch.position + offset, batch.attempt)
-                for offset, event in reversed(list(enumerate(batch.events)))
-            )
-            self.events += len(batch.events)
+            count = len(batch.events)
+            offsets = [*range(count - 1, -1, -1)]
+            again = Waiting(batch.events[::-1], offsets, batch.position, batch.attempt)
+            self.queue.appendleft(again)
+            self.events += count
 
     def take_ready(self, passed: Callable[[Mark], None]) -> list[Delivery | Told]:
         """What can leave now, in one message unless something was said in between.
@@ -85,39 +133,42 @@ class Partition:
             passed: is told of each mark that nothing is before any more.
         """
         found: list[Delivery | Told] = []
-        taken: list[Waiting] = []
-
-        def deliver() -> None:
-            if taken and self.ref is not None:
-                events = [item.event for item in taken]
-                found.append(Delivery(self.ref, events, taken[0].position, taken[0].attempt))
-                taken.clear()
-
-        while self.queue:
-            item = self.queue[0]
+        queue = self.queue
+        while queue:
+            item = queue[0]
             if isinstance(item, Mark):
                 passed(item)
             elif self.ref is None or self.suspended:
                 break
             elif isinstance(item, Said):
-                deliver()
                 found.append(Told(self.ref, item.token))
             elif self.credit:
-                if item.attempt is not None or (taken and taken[-1].attempt is not None):
-                    deliver()
-                taken.append(item)
-                self.credit -= 1
-                self.events -= 1
+                count = min(self.credit, len(item.events))
+                self.credit -= count
+                self.events -= count
+                place = item.first_place
+                _append(found, Delivery(self.ref, item.take(count), place, item.attempt))
+                if item.events:
+                    break
             else:
                 break
-            self.queue.popleft()
-        deliver()
+            queue.popleft()
         return found
 
     def clear(self, passed: Callable[[Mark], None]) -> list[Any]:
         """Take everything out of the queue; returns the events."""
+        events = [event for _, event in self.held]
         items, self.queue, self.events = self.queue, deque(), 0
         for item in items:
             if isinstance(item, Mark):
                 passed(item)
-        return [item.event for item in items if isinstance(item, Waiting)]
+        return events
+
+
+def _append(found: list[Delivery | Told], delivery: Delivery) -> None:
+    """Add a delivery, to the last one's message where both may be one."""
+    last = found[-1] if found else None
+    if isinstance(last, Delivery) and last.attempt is None and delivery.attempt is None:
+        last.events += delivery.events
+    else:
+        found.append(delivery)

@@ -25,6 +25,7 @@ from actorflow.protocol.framing import LARGE
 from actorflow.records import dataclass
 
 __all__ = [
+    "CHANGED",
     "CODECS",
     "CodecOption",
     "Encoded",
@@ -34,6 +35,7 @@ __all__ = [
     "decode_value",
     "dump",
     "encode_value",
+    "plain_packer",
     "weight_of",
 ]
 
@@ -57,7 +59,7 @@ class _NotPlain(Exception):
     """Internal: msgpack would change this value's type."""
 
 
-_CHANGED = (_NotPlain, OverflowError, UnicodeEncodeError, ValueError, TypeError)
+CHANGED = (_NotPlain, OverflowError, UnicodeEncodeError, ValueError, TypeError)
 """What packing raises for a value that it would change."""
 
 
@@ -84,6 +86,11 @@ class _PerThread(_thread._local):  # `threading.local`, without the module: see 
 
 
 _mine = _PerThread()
+
+
+def plain_packer() -> Callable[[Any], bytes]:
+    """What packs plain data, for the thread that calls this; else it raises one of `CHANGED`."""
+    return _mine.pack
 
 
 if TYPE_CHECKING:
@@ -190,7 +197,7 @@ class Encoder:
                 not _may_hold_bytes(body) or _has_no_bytearray(events, nor_large=large)
             ):
                 return Encoded("msgpack", body)
-        except _CHANGED:
+        except CHANGED:
             pass  # not plain data throughout
         self._pickled.add(ref)
         return self.encode(ref, events)
@@ -198,7 +205,7 @@ class Encoder:
     def _packed(self, events: list[Any]) -> Encoded:
         try:
             return Encoded("msgpack", self._pack(events))
-        except _CHANGED as error:
+        except CHANGED as error:
             raise self._not_encodable(events, self._pack, error) from error
 
     def _encoded(self, typed: TypedCodec, events: list[Any]) -> Encoded:
@@ -301,7 +308,7 @@ def encode_value(value: Any) -> Encoded:
         body = _mine.pack(value)
         if not _may_hold_bytes(body) or _has_no_bytearray([value]):
             return Encoded("msgpack", body)
-    except _CHANGED:
+    except CHANGED:
         pass  # not plain data, so the other codec's turn
     try:
         return Encoded("pickle", dump(value))

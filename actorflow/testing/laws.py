@@ -13,7 +13,6 @@ from actorflow.dispatch.base import Dispatcher
 from actorflow.dispatch.broadcast import BroadcastDispatcher
 from actorflow.dispatch.demand import DemandDispatcher
 from actorflow.dispatch.partition import PartitionDispatcher
-from actorflow.dispatch.partition_queue import Waiting
 from actorflow.dispatch.ready import ReadyDispatcher
 from actorflow.errors import ActorflowError
 from actorflow.protocol.codec import decode_events
@@ -232,8 +231,12 @@ def dispatcher_is_consistent(dispatcher: Dispatcher) -> Iterator[str]:
         if lowest != capacity or min(given, default=0) < 0:
             yield f"broadcast: credits {given}, capacity {capacity}"
     elif isinstance(dispatcher, PartitionDispatcher):
+        parts = dispatcher._partitions.values()
+        credit, queued = sum(p.credit for p in parts), sum(p.events for p in parts)
+        if (credit, queued) != (dispatcher._credit, dispatcher._queued):
+            yield f"partitions: credit {credit}, {queued} wait, and other sums are kept"
         for name, part in dispatcher._partitions.items():
-            waiting = sum(isinstance(item, Waiting) for item in part.queue)
+            waiting = len(part.held)
             if part.credit < 0 or (part.credit and part.queue):
                 yield f"partition {name!r}: credit {part.credit} and {len(part.queue)} waiting"
             if waiting != part.events:
@@ -364,7 +367,7 @@ def _first_unfinished(half: ProducingHalf) -> int:
     dispatcher = half.dispatcher
     if isinstance(dispatcher, PartitionDispatcher):
         for part in dispatcher._partitions.values():
-            places += [item.position for item in part.queue if isinstance(item, Waiting)]
+            places += [place for place, _ in part.held]
     elif isinstance(dispatcher, BroadcastDispatcher):
         for place in dispatcher._places.values():
             places += [batch.position for batch in place.batches]

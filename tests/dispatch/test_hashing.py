@@ -15,10 +15,11 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from actorflow import OptionError, PartitionDispatcher, PartitionError, stable_hash
+from actorflow.dispatch.hashing import quick_partitions
 
 ROOT = __file__.rpartition("/tests/")[0]
 
@@ -34,6 +35,7 @@ class Level(IntEnum):
 
 class Word(StrEnum):
     YES = "yes"
+    HALF = "\ud800"
 
 
 class Access(Flag):
@@ -89,6 +91,7 @@ EQUAL: list[list[Any]] = [
     [0.5, Decimal("0.5"), Fraction(1, 2)],
     [2**70, float(2**70), Decimal(2**70)],
     ["yes", Word.YES],
+    ["\ud800", Word.HALF],
     [b"a", bytearray(b"a"), memoryview(b"a")],
     [{"a": 1, "b": 2}, {"b": 2, "a": 1}, OrderedDict(b=2.0, a=1), Counter(a=1, b=2)],
     [{1, 2, 3}, frozenset({3.0, 2.0, 1.0})],
@@ -128,6 +131,24 @@ def test_the_numbers_never_change() -> None:
         *(3429944985, 2768625435, 1246332673, 1231433021, 3622288468),
         1645318576,
     ]
+
+
+@given(
+    values=st.lists(st.text(st.characters(), max_size=3) | st.integers() | st.binary(max_size=3)),
+    partitions=st.integers(1, 9),
+)
+@example(values=["a", True], partitions=2)
+def test_a_batch_is_hashed_at_once_to_the_same(values: list[Any], partitions: int) -> None:
+    """Or not at all, when a value has a form of its own."""
+    found = quick_partitions(values, partitions)
+    assert found in (None, [stable_hash(value) % partitions for value in values])
+    usual = all(
+        (type(value) is int and abs(value) < 2**63)
+        or type(value) is bytes
+        or (type(value) is str and value.isascii())
+        for value in values
+    )
+    assert found is not None or not usual
 
 
 @pytest.mark.parametrize("seed", ["0", "1", "4242"])

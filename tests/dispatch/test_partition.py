@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from actorflow import OptionError, PartitionDispatcher, PartitionError, Refused, stable_hash
+from actorflow.dispatch.base import Delivery
 from tests.dispatch.crowd import Crowd, Member
 from tests.seeds import examples
 
@@ -45,8 +46,7 @@ class PartitionMachine(RuleBasedStateMachine):
 
     def waiting(self, name: Any) -> list[int]:
         """The events that wait for a partition."""
-        queue = self.partitions._partitions[name].queue
-        return [item.event for item in queue if hasattr(item, "event")]
+        return [event for _, event in self.partitions._partitions[name].held]
 
     @rule(name=st.sampled_from(NAMES))
     def join(self, name: Any) -> None:
@@ -233,6 +233,53 @@ def test_a_function_that_raises_changes_nothing() -> None:
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
     assert (dispatcher.outstanding(1), dispatcher.outstanding(2), dispatcher.queued) == (5, 5, 0)
     assert [d.events for d in dispatcher.dispatch([1, 2, 3], 0).deliveries] == [[1], [2, 3]]
+
+
+@pytest.mark.parametrize("name", [7, "x", [0], {}, ("a", [])], ids=repr)
+def test_a_function_that_names_no_partition_changes_nothing(name: Any) -> None:
+    """The error names the event and what was returned, also when that cannot be hashed."""
+    dispatcher = PartitionDispatcher(partitions=2, by=lambda event: 1 if event < 3 else name)
+    dispatcher.subscribe(1, "1/0", {"partition": 1})
+    dispatcher.ask(1, 9)
+    with pytest.raises(PartitionError) as caught:
+        dispatcher.dispatch([1, 2, 3, 4], 0)
+    assert (caught.value.problem, caught.value.event) == (f"returned {name!r}", "3")
+    assert (dispatcher.outstanding(1), dispatcher.queued) == (9, 0)
+
+
+def test_an_error_names_the_first_of_very_many_partitions() -> None:
+    """And says how many more there are."""
+    dispatcher = PartitionDispatcher(partitions=10_000, by="builtins:str")
+    with pytest.raises(Refused, match=r"; partitions: 0, 1, .*, 19, and 9980 more$"):
+        dispatcher.subscribe(1, "a/0", {"partition": "0"})
+
+
+def test_events_beyond_the_room_are_not_asked_about() -> None:
+    """The function is asked once about each event that is taken; what goes to nobody takes none."""
+    asked: list[int] = []
+
+    def parity(event: int) -> int | None:
+        asked.append(event)
+        return None if event % 3 == 0 else event % 2
+
+    dispatcher = PartitionDispatcher(partitions=2, by=parity)
+    dispatcher.subscribe(1, "even/0", {"partition": 0})
+    dispatcher.ask(1, 3)
+    dispatched = dispatcher.dispatch([0, 1, 2, 3, 6, 4, 5, 7], 0)
+    assert (asked, dispatched.leftover) == ([0, 1, 2, 3, 6, 4], 2)
+    assert [d.events for d in dispatched.deliveries] == [[2, 4]]
+    assert (dispatcher.waiting(1), dispatcher.capacity) == (1, 0)
+
+
+def test_what_waits_keeps_its_place_however_it_is_taken() -> None:
+    """The place of the oldest is known exactly, also when some of a batch have left."""
+    dispatcher = split("hold")
+    dispatcher.dispatch([0, 2, 1, 4, 6, 8, 10, 12, 3, 14], 0)
+    assert dispatcher.first_position == 6
+    dispatcher.ask(1, 2)
+    (delivery,) = dispatcher.ready()
+    assert delivery == Delivery(1, [10, 12], 6)
+    assert (dispatcher.first_position, dispatcher.held_events()) == (9, [14])
 
 
 def split(when_unassigned: str) -> PartitionDispatcher:
