@@ -67,9 +67,3 @@ def test_bad_numbers_are_refused(bad: list[str], capsys: pytest.CaptureFixture[s
 def test_what_a_replaced_subscription_gives_back_goes_to_whoever_has_demand() -> None:
     """Its consumer was lost while it was being replaced; the event waited for the next ask."""
     Experiment.of(4402246).run()
-
-
-@pytest.mark.parametrize("seed", [4101267, 4203506])
-def test_a_replica_that_leaves_before_a_consumer_is_linked_keeps_its_share(seed: int) -> None:
-    """One lost an event of a broadcast that nobody else got; the other told a consumer to end."""
-    Experiment.of(seed).run()

@@ -424,3 +424,28 @@ def test_of_two_subscriptions_to_a_broadcast_the_older_one_is_taken_again(seed: 
     operations.subscribe(simulation.core, "sink/1", "numbers", SubscriptionOptions(max_demand=3))
     run = simulation.finish(max_steps=100_000)
     assert [len(state) for state in run.results["sink"]] == [12, 12]
+
+
+@pytest.mark.parametrize("seed", [1, 25, 36, 37, 83, 96])
+def test_a_replica_that_leaves_before_a_consumer_is_linked_keeps_its_share(seed: int) -> None:
+    """Nobody else gets what a broadcast has for that one."""
+    topology = (
+        Topology("early")
+        .stage("feed", Numbers, args={"first": 0, "count": 3})
+        .stage(
+            "copy",
+            Through,
+            replicas=2,
+            args={"rule": "identity"},
+            dispatcher="broadcast",
+            subscribe_to=[{"to": "feed", "max_demand": 2}],
+        )
+        .stage("sink", Sink, subscribe_to=["copy"])
+        .stage("other", Sink, subscribe_to=["copy"])
+    )
+    simulation = Simulation(topology, seed=seed).start()
+    step = 20 + seed % 60
+    simulation.run_until(lambda: simulation.world.steps >= step)
+    changes.scale(simulation.core, "copy", 1, 30.0)
+    run = simulation.finish()
+    assert sorted(run.handled("sink")) == sorted(run.handled("other")) == [0, 1, 2]
