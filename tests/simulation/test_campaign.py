@@ -62,8 +62,3 @@ def test_bad_numbers_are_refused(bad: list[str], capsys: pytest.CaptureFixture[s
         campaign.main(bad)
     assert caught.value.code == 2
     assert bad[0] in capsys.readouterr().err
-
-
-def test_what_a_replaced_subscription_gives_back_goes_to_whoever_has_demand() -> None:
-    """Its consumer was lost while it was being replaced; the event waited for the next ask."""
-    Experiment.of(4402246).run()

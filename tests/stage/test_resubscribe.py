@@ -265,6 +265,19 @@ def test_what_the_old_one_had_not_finished_is_for_the_consumers_successor(dispat
     assert producer.counters["redelivered"] == 4
 
 
+def test_what_a_broken_old_one_gives_back_goes_at_once_to_whoever_has_demand() -> None:
+    """It waited for the next ask of anybody."""
+    producer = StageHarness(Idle)
+    producer.subscribe(1, "sink")
+    producer.ask(1, 2)
+    producer.cast([1, 2])
+    producer.subscribe(5, "other")
+    producer.ask(5, 9)
+    producer.hang_up(1)
+    producer.subscribe(2, "sink", replaces=1, reason="again")
+    assert producer.events(5) == [[1, 2]]
+
+
 def test_what_the_old_one_has_in_hand_holds_up_the_end() -> None:
     """A producer that is done waits until both are acknowledged."""
     producer = StageHarness(Idle)
