@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from actorflow.stage.companions import CompanionObserver, CompanionRuntime
     from actorflow.stage.link_counters import LinkSlot
 
-__all__ = ["CONTROL_LINK", "Port", "Work"]
+__all__ = ["CONTROL_LINK", "Port", "Work", "read_out"]
 
 CONTROL_LINK = 0
 """The link to the supervisor. Every other link is named by the subscription it was made for."""
@@ -23,8 +23,8 @@ CONTROL_LINK = 0
 class Work:
     """One call of a behaviour's callback.
 
-    A driver calls ``call(*args)`` and hands what it returned, and how long it took, to the
-    machine's `complete`; or the exception to its `fail`.
+    A driver calls ``call(*args)``, has `read_out` take what it returned, and hands that, and how
+    long it took, to the machine's `complete`; or the exception to its `fail`.
 
     Args:
         label: the callback's name, for logs and stall reports.
@@ -43,6 +43,19 @@ class Work:
     events: int = 0
     ref: int = 0
     message: int = 0
+
+
+def read_out(result: Any) -> Any:
+    """What a callback returned; an iterator, such as a generator, as the list of what it gives.
+
+    A generator works while it is read. Read here, by the driver, that is part of the callback: its
+    time counts, and a process that dies of it has its batch in hand.
+
+    Example:
+        >>> read_out(map(str, [1, 2])), read_out(range(2)), read_out(None)
+        (['1', '2'], range(0, 2), None)
+    """
+    return list(result) if hasattr(result, "__next__") else result
 
 
 class Port(Protocol):

@@ -21,7 +21,7 @@ from actorflow.stage.companions import CompanionObserver, CompanionRuntime
 from actorflow.stage.machine import StageMachine
 from actorflow.stage.options import StageOptions
 from actorflow.stage.spec import StageSpec
-from actorflow.stage.work import Work
+from actorflow.stage.work import Work, read_out
 from actorflow.testing.offspring import PlayedChildren
 from actorflow.testing.peers import PlayedPeers
 from actorflow.testing.recording import Called
@@ -204,7 +204,7 @@ class StageHarness(PlayedPeers):
         self.trace.append(Called(work.label, work.args))
         before = self.clock()
         try:
-            result = work.call(*work.args)
+            result = read_out(work.call(*work.args))
             self.clock.advance(work.events * self.seconds_per_event)
             self.machine.complete(work, result, self.clock() - before)
         except Exception as error:  # noqa: BLE001  (whatever a stage raises ends the stage)

@@ -6,7 +6,7 @@ import os
 import signal
 from typing import Any
 
-from actorflow import Consumer, Subscription
+from actorflow import Consumer, ProducerConsumer, Subscription
 
 POISON = 777_777
 
@@ -44,3 +44,13 @@ class Refuse(Consumer):
     def handle_events(self, events: list[int], subscription: Subscription) -> None:
         if 50 in events:
             raise ValueError("no 50")
+
+
+class DieLazily(ProducerConsumer):
+    """A generator that works while it is read, and dies at 70."""
+
+    def handle_events(self, events: list[int], subscription: Subscription) -> Any:
+        for event in events:
+            if event == 70:
+                os.kill(os.getpid(), signal.SIGKILL)
+            yield event

@@ -9,7 +9,7 @@ import pytest
 from actorflow import SubscribeTo, Topology, read_letters
 from actorflow.stages.sources import Range
 from tests.cli.conftest import Command, command  # noqa: F401  (a fixture)
-from tests.end_to_end.stages_of_failing_events import POISON, Add, Refuse
+from tests.end_to_end.stages_of_failing_events import POISON, Add, DieLazily, Refuse
 
 pytestmark = pytest.mark.processes
 
@@ -91,14 +91,18 @@ def test_without_a_place_for_it_the_run_ends_with_the_exception(
 
 
 def test_retries_that_end_in_restarts_leave_the_batch_on_the_scoreboard(tmp_path: Path) -> None:
-    """So the search goes on over restarts, and does not count as too many of them."""
+    """So the search goes on over restarts, and does not count as too many of them.
+
+    So does a generator that kills its process: it works while it is read, with its batch in hand.
+    """
     path = tmp_path / "letters"
     rule = {"retry": {"attempts": 1, "initial": 0.01}}
     topology = (
         Topology("retries", dead_letters=str(path))
         .stage("numbers", Range, args={"stop": 100})
-        .stage("refuse", Refuse, on_error=rule, subscribe_to=["numbers"])
+        .stage("lazy", DieLazily, subscribe_to=["numbers"])
+        .stage("refuse", Refuse, on_error=rule, subscribe_to=["lazy"])
     )
     with topology.start() as run:
         assert run.outcome(timeout=60).status == "done"
-    assert [letter.value() for letter in read_letters(path)] == [50]
+    assert sorted(letter.value() for letter in read_letters(path)) == [50, 70]

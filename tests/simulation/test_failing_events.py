@@ -71,6 +71,15 @@ class Pass(ProducerConsumer):
         return events
 
 
+class PassLazily(Pass):
+    """The same, by a generator, which works while it is read."""
+
+    def handle_events(self, events: list[int], subscription: Subscription) -> Any:
+        for event in events:
+            refuse(event, self.how)
+            yield event
+
+
 def taking(use: type[Consumer], how: str, **options: Any) -> Topology:
     """Numbers into one consumer, with dead letters."""
     return (
@@ -108,6 +117,23 @@ def test_events_that_end_their_consumer_become_dead_letters_and_all_others_are_h
     assert run.report.stage("take").dead_lettered == len(POISON)
     tries = 3 if how == "dies" or on_error == "restart" else 2
     assert {letter.attempts for letter in run.dead_letters} <= {tries - 1, tries}
+
+
+@pytest.mark.parametrize("use", [Pass, PassLazily])
+@pytest.mark.parametrize("how", ["raises", "dies"])
+def test_what_a_generator_dies_of_is_found_as_what_a_function_dies_of(
+    use: type[Pass], how: str
+) -> None:
+    """To read it is part of the callback: the batch is in hand, and its time is the stage's."""
+    topology = (
+        Topology("lazy", dead_letters="unused.jsonl")
+        .stage("numbers", Items, args={"items": list(range(EVENTS))})
+        .stage("pass", use, args={"how": how}, subscribe_to=["numbers"])
+        .stage("take", Remember, args={"how": "never"}, subscribe_to=["pass"])
+    )
+    run = simulate(topology, seed=5, laws=True)
+    assert given_up(run) == list(POISON)
+    assert set(run.results["take"]) == set(GOOD)
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -26,7 +26,7 @@ from actorflow.stage.companions import CompanionObserver, CompanionRuntime
 from actorflow.stage.counters import Counter
 from actorflow.stage.link_counters import LinkSlot
 from actorflow.stage.machine import StageMachine
-from actorflow.stage.work import CONTROL_LINK, Work
+from actorflow.stage.work import CONTROL_LINK, Work, read_out
 from actorflow.supervision.specs import StageSpec
 
 if TYPE_CHECKING:
@@ -268,6 +268,8 @@ class StageLoop:
         counters[_SINCE] = started
         try:
             result = work.call(*work.args)
+            if result is not None and type(result) is not list:
+                result = read_out(result)
         except Exception as error:  # noqa: BLE001  (whatever a callback raises ends its stage)
             # What was in hand stays on the scoreboard: the supervisor asks for it.
             machine.fail(error)

@@ -32,7 +32,7 @@ from actorflow.stage.counters import Counter
 from actorflow.stage.link_counters import LinkSlot
 from actorflow.stage.machine import StageMachine
 from actorflow.stage.place import Place
-from actorflow.stage.work import Work
+from actorflow.stage.work import Work, read_out
 from actorflow.supervision.specs import StageSpec
 
 __all__ = ["SimulatedProcess", "current_process"]
@@ -302,7 +302,7 @@ class SimulatedProcess:
         self._began, self._result, self._raised = now, None, None
         token = _current.set(self)
         try:
-            self._result = work.call(*work.args)
+            self._result = read_out(work.call(*work.args))
         except Exception as error:  # noqa: BLE001 - the stage's code may raise anything
             self._raised = error
             if self._place is not None:
