@@ -8,6 +8,7 @@ ends the run; a reply is never waited for inside the actor.
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, InvalidStateError
@@ -292,9 +293,31 @@ class SupervisorHandle:
     def __init__(self, topology: Runnable, listener: Listener | None = None) -> None:
         self.outcome: Future[Outcome] = Future()
         self._gone: Future[None] = Future()
+        self._home = os.getpid()
         self.reference: pykka.ActorRef[_DaemonSupervisor] = _DaemonSupervisor.start(
             topology, listener, self.outcome, self._gone
         )
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether this process was forked from the one that the supervisor's thread is in.
+
+        A fork has a copy of everything but the thread, so whoever waits for it waits for ever. What
+        the copy is told would reach nobody, and the run is not the fork's to end.
+        """
+        return os.getpid() != self._home
+
+    def check_home(self) -> None:
+        """Refuse what a forked process asks of a run that is not its own.
+
+        Raises:
+            Closed: it was forked from the process of the run.
+        """
+        if self.elsewhere:
+            raise Closed(
+                f"the run belongs to process {self._home}, of which this one is a fork;"
+                " start a run of its own in it"
+            )
 
     @overload
     def act(self, act: Callable[[SupervisorCore], Future[Result]], timeout: float) -> Result: ...
@@ -363,6 +386,7 @@ class SupervisorHandle:
     def _begin(self, act: Callable[[SupervisorCore], Any], timeout: float) -> Future[Any]:
         if check_timeout(timeout) is None:
             raise OptionError("timeout", "a number of seconds from 0", timeout)
+        self.check_home()
         if getattr(_current, "actor", None) == self.reference.actor_urn:
             raise Refused(
                 "own_thread",
@@ -385,8 +409,8 @@ class SupervisorHandle:
         raise CallTimeout(f"no answer within {timeout} s")
 
     def close(self, timeout: float) -> None:
-        """Stop the actor, and with it whatever still runs. May be repeated."""
-        if self.reference.is_alive():
+        """Stop the actor, and with it whatever still runs. May be repeated; nothing in a fork."""
+        if not self.elsewhere and self.reference.is_alive():
             # A listener or monitor is called by the actor itself, which ends when it returns.
             within = getattr(_current, "actor", None) == self.reference.actor_urn
             self.reference.stop(block=not within, timeout=timeout)

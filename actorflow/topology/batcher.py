@@ -265,6 +265,8 @@ class Batcher:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        if self._supervisor.elsewhere:  # a process that was forked within the block
+            return
         if error is None:
             self.shut_down("flush")
         else:

@@ -116,8 +116,10 @@ class Run(RunningChildren, RunningSubscriptions, RunningMessages, RunningChanges
 
         Raises:
             TimeoutError: it is not over yet.
+            Closed: this process was forked from the one of the run.
         """
         check_timeout(timeout)
+        self._supervisor.check_home()
         try:
             return self._outcome.result(timeout)
         except FutureTimeout:
@@ -137,6 +139,7 @@ class Run(RunningChildren, RunningSubscriptions, RunningMessages, RunningChanges
         from actorflow.supervision.awaiting import is_done
 
         check_timeout(timeout)
+        self._supervisor.check_home()
         await is_done(self._outcome, timeout)
         return self.outcome(0)
 
@@ -160,6 +163,7 @@ class Run(RunningChildren, RunningSubscriptions, RunningMessages, RunningChanges
                 `remains`.
         """
         check_timeout(timeout)
+        self._supervisor.check_home()
         if not self.over:
             with suppress(Closed):
                 self._supervisor.act(lambda core: core.drain(timeout), CALL_TIMEOUT)
@@ -174,7 +178,11 @@ class Run(RunningChildren, RunningSubscriptions, RunningMessages, RunningChanges
         """End now: each stage is stopped after its callback in hand, killed when it takes too long.
 
         May be repeated. Returns how the run ended.
+
+        Raises:
+            Closed: this process was forked from the one of the run.
         """
+        self._supervisor.check_home()
         if not self._outcome.done():
             try:
                 within = self._supervisor.act(
@@ -198,6 +206,7 @@ class Run(RunningChildren, RunningSubscriptions, RunningMessages, RunningChanges
         from actorflow.supervision.awaiting import is_done
 
         check_timeout(timeout)
+        self._supervisor.check_home()
         if not self.over:
             with suppress(Closed):
                 await self._supervisor.act_async(lambda core: core.drain(timeout), CALL_TIMEOUT)
@@ -220,6 +229,9 @@ class Run(RunningChildren, RunningSubscriptions, RunningMessages, RunningChanges
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        # A process that was forked within the block leaves it too, and the run to its parent.
+        if self._supervisor.elsewhere:
+            return
         if self._outcome.done():
             self.close()
         else:
@@ -234,7 +246,8 @@ class Run(RunningChildren, RunningSubscriptions, RunningMessages, RunningChanges
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        await self.stop_async()
+        if not self._supervisor.elsewhere:
+            await self.stop_async()
 
     # --- streams ----------------------------------------------------------------------------------
 

@@ -173,6 +173,9 @@ class Stream(_Stream):
 
         A stream that has the run for itself stops it.
         """
+        if self._supervisor.elsewhere:  # the copy of a fork; the stream is its parent's
+            self._finalizer.detach()
+            return
         self._begin_close()
         if self._owns_run:
             self.run.stop()
@@ -253,6 +256,9 @@ class AsyncStream(_Stream):
 
     async def aclose(self) -> None:
         """End the subscription and wait until nothing of it is left. May be repeated."""
+        if self._supervisor.elsewhere:  # the copy of a fork; the stream is its parent's
+            self._finalizer.detach()
+            return
         self._begin_close()
         if self._event is not None:
             self._event.set()

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import count
@@ -15,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from actorflow import ProducerConsumer, Topology, from_iterable
+from actorflow import Closed, ProducerConsumer, Topology, from_iterable
 from tests.end_to_end.helpers import ROOT, Events
 from tests.end_to_end.stages import Pass
 
@@ -54,6 +55,46 @@ def test_no_signal_handler_is_ever_installed() -> None:
     assert handlers() == before
     assert list(passing(range(3)).stream("pass")) == [0, 1, 2]
     assert handlers() == before
+
+
+# --- forks ----------------------------------------------------------------------------------------
+
+
+def in_a_fork(work: Callable[[], None]) -> int:
+    """The exit status of a process that is forked from this one and does that."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            work()
+        except SystemExit as request:
+            os._exit(int(str(request.code)))
+        finally:
+            os._exit(99)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def test_a_fork_of_the_program_leaves_the_run_to_its_parent() -> None:
+    """It leaves the blocks that it is in at once, and is told why it can do nothing else."""
+    with passing(range(50)).start() as run:
+        stream = run.stream("pass", max_demand=5)
+        first = next(stream)
+
+        def leaves() -> None:
+            with run, stream:
+                raise SystemExit(7)
+
+        def asks() -> None:
+            for ask in (run.wait, run.stop, run.drain, run.which_children):
+                with pytest.raises(Closed, match="start a run of its own"):
+                    ask()
+            run.close()
+            raise SystemExit(8)
+
+        begun = time.monotonic()
+        assert (in_a_fork(leaves), in_a_fork(asks)) == (7, 8)
+        assert time.monotonic() - begun < 4.0, "it waited for a thread that it has not"
+        assert [first, *stream] == list(range(50))
+        assert run.wait(LIMIT) == {}
 
 
 # --- several runs ---------------------------------------------------------------------------------
