@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -21,6 +20,14 @@ from actorflow.stage.reach import Reach
 from actorflow.supervision.journal import Journal
 from actorflow.supervision.recovery import Recovery
 from tests.chaos.simulated import DeliveryExperiment, Disk, Undelivered
+from tests.simulation.breaks import (
+    Break,
+    acknowledged_on_arrival,
+    break_it,
+    end_without_waiting,
+    finished_when_handled,
+    unfinished_batches_forgotten,
+)
 
 SEEDS = 400
 """How many experiments a break may take to be caught; most take a few."""
@@ -30,53 +37,6 @@ REPEATED = "repeated"
 EARLY = "acknowledged and not finished"
 HANGS = "hangs"
 FAILS = "fails"
-
-
-@dataclass(frozen=True, slots=True)
-class Break:
-    """A deliberate mistake.
-
-    Args:
-        of: the class that it is made in.
-        method: the method that is replaced.
-        by: makes the broken method from the right one.
-        caught: the laws of which one has to report it.
-        first: the first seed; those before it go well, for the sake of the suite's time.
-    """
-
-    of: type
-    method: str
-    by: Callable[[Any], Any]
-    caught: tuple[str, ...]
-    first: int = 0
-
-
-def acknowledged_on_receipt(right: Any) -> Any:
-    """A batch is acknowledged before it is handled."""
-
-    def route(self: Any, link: int, message: Any) -> None:
-        right(self, link, message)
-        incoming = self.subscriptions.get(message.ref)
-        if incoming is not None and not incoming.ended:
-            incoming.finished = message.seq
-            self.asking.ask(incoming, 0)
-
-    return route
-
-
-def input_finished_when_handled(right: Any) -> Any:
-    """What was made of an input is not waited for."""
-    return property(lambda self: self.emitted)
-
-
-def redelivery_forgotten(right: Any) -> Any:
-    """What a dead consumer had not finished is not delivered again."""
-
-    def give_back(self: Any) -> list[Any]:
-        right(self)
-        return []
-
-    return give_back
 
 
 def redelivered_at_most_once(right: Any) -> Any:
@@ -170,11 +130,6 @@ def sent_again_from_the_start(right: Any) -> Any:
     return lambda self, events: None
 
 
-def buffer_dropped_at_the_end(right: Any) -> Any:
-    """A stage that finishes does not wait for what it has."""
-    return property(lambda self: True)
-
-
 def written_out_of_order(right: Any) -> Any:
     """Snapshots are called stored at once, and the newest is written first."""
 
@@ -205,9 +160,9 @@ def successor_without_a_snapshot(right: Any) -> Any:
 BREAKS: dict[str, Break] = {
     broken.by.__name__: broken
     for broken in (
-        Break(ConsumingHalf, "route", acknowledged_on_receipt, (EARLY,), 10),
-        Break(ProducingHalf, "lowest_unfinished", input_finished_when_handled, (EARLY,)),
-        Break(Unfinished, "give_back", redelivery_forgotten, (LOST, NOT_COUNTED, HANGS), 6),
+        Break(ConsumingHalf, "route", acknowledged_on_arrival, (EARLY,), 10),
+        Break(ProducingHalf, "lowest_unfinished", finished_when_handled, (EARLY,)),
+        Break(Unfinished, "give_back", unfinished_batches_forgotten, (LOST, NOT_COUNTED, HANGS), 6),
         Break(ProducingHalf, "new_store", redelivered_at_most_once, (REPEATED, "out of order"), 15),
         Break(EdgeStore, "take_owed", sent_again_twice, (TWICE, HANGS, FAILS), 6),
         Break(Unfinished, "acknowledge", acknowledgements_one_too_far, (LOST, EARLY), 76),
@@ -219,7 +174,7 @@ BREAKS: dict[str, Break] = {
         Break(Journal, "take", outputs_left_out, (NOT_COUNTED, FAILS, HANGS), 6),
         Break(HeldPort, "hold", sent_before_it_is_kept, (TWICE, NOT_COUNTED, FAILS), 61),
         Break(EdgeStore, "resume", sent_again_from_the_start, (TWICE,), 13),
-        Break(ProducingHalf, "flushed", buffer_dropped_at_the_end, (LOST, NOT_COUNTED), 6),
+        Break(ProducingHalf, "flushed", end_without_waiting, (LOST, NOT_COUNTED), 6),
         Break(Disk, "keep", written_out_of_order, (NOT_COUNTED, TWICE, HANGS, FAILS), 92),
         Break(Disk, "keep", written_in_two_steps, (NOT_COUNTED, HANGS, FAILS), 144),
         Break(Recovery, "spec_of", successor_without_a_snapshot, (TWICE, HANGS, FAILS), 6),
@@ -244,7 +199,6 @@ def found_by(seed: int) -> set[str]:
 def test_a_break_of_delivery_is_caught(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Within some seeds, by a law that it breaks."""
     broken = BREAKS[name]
-    right = broken.of.__dict__[broken.method]
-    monkeypatch.setattr(broken.of, broken.method, broken.by(right))
+    break_it(broken, monkeypatch)
     seeds = range(broken.first, broken.first + SEEDS)
     assert any(found_by(seed) & set(broken.caught) for seed in seeds)

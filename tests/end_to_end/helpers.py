@@ -14,8 +14,9 @@ from typing import Any, TypeVar
 
 import psutil
 
-from actorflow import Run
+from actorflow import Run, SubscribeTo, Topology
 from actorflow.supervision.events import ChildReady, ChildRestarting, SupervisorEvent
+from tests.end_to_end.stages import Numbers, Sleep
 
 DEADLINE = 20.0
 """Seconds that a test waits at most for anything; a loaded machine is slow, not broken."""
@@ -96,6 +97,21 @@ def numbers_in(path: Path) -> list[int]:
         return []
     text = path.read_text()
     return [int(word) for word in text[: text.rfind("\n") + 1].split()]
+
+
+def sleeping(told: Path) -> Topology:
+    """A source, and a stage that stays in a callback of three events; the file says that it is."""
+    return (
+        Topology("busy")
+        .stage("numbers", Numbers)
+        .stage(
+            "sleep",
+            Sleep,
+            args={"seconds": 20.0, "path": str(told)},
+            shutdown=0.4,
+            subscribe_to=[SubscribeTo("numbers", max_demand=6, min_demand=3)],
+        )
+    )
 
 
 def pids(run: Run) -> dict[str, int]:

@@ -8,27 +8,16 @@ from pathlib import Path
 import pytest
 
 from actorflow import SubscribeTo, Topology
-from tests.end_to_end.helpers import Events, alive, pids, wait_until
+from tests.end_to_end.helpers import Events, alive, pids, sleeping, wait_until
 from tests.end_to_end.stages import Defiant, Numbers, Sleep
 
 pytestmark = pytest.mark.processes
 
 
 def test_a_sleeping_stage_shows_as_busy_and_is_stopped_within_its_time(tmp_path: Path) -> None:
-    """While a callback lasts 10 s the statistics say since when; a stop does not wait for it."""
+    """While a callback lasts 20 s the statistics say since when; a stop does not wait for it."""
     told = tmp_path / "sleeps"
-    topology = (
-        Topology("busy")
-        .stage("numbers", Numbers)
-        .stage(
-            "sleep",
-            Sleep,
-            args={"seconds": 10.0, "path": str(told)},
-            shutdown=0.4,
-            subscribe_to=[SubscribeTo("numbers", max_demand=6, min_demand=3)],
-        )
-    )
-    with topology.start() as run:
+    with sleeping(told).start() as run:
         wait_until(told.exists, "the callback")
         called = time.monotonic()
         first = run.stats().stage("sleep")

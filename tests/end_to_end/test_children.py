@@ -181,10 +181,9 @@ def test_a_restarted_child_has_its_declared_subscriptions_again(tmp_path: Path) 
     assert set(arrived) == set(range(outcome.results["numbers"]))
 
 
-def test_a_stop_while_a_group_restarts_is_a_stop(tmp_path: Path) -> None:
-    """Whoever is stopped in the middle of a group's restart stays stopped, and nobody hangs."""
-    told = tmp_path / "sleeps"
-    topology = (
+def sleeping_group(told: Path) -> Topology:
+    """Two stages that are restarted together; one of them sleeps in its callback."""
+    return (
         Topology("group", supervisor=SupervisorOptions(strategy="one_for_all"))
         .stage("numbers", Numbers)
         .stage(
@@ -195,11 +194,20 @@ def test_a_stop_while_a_group_restarts_is_a_stop(tmp_path: Path) -> None:
             subscribe_to=["numbers"],
         )
     )
-    run, events = start(topology)
+
+
+def restart_the_group(run: Run, told: Path) -> None:
+    """Kill one of them while the other sleeps; return while the other is being stopped."""
+    wait_until(told.exists, "the callback")
+    kill(run, "numbers")
+    wait_until(lambda: states(run)["sleep/0"] == "stopping", "the group to be stopped")
+
+
+def test_a_stop_while_a_group_restarts_is_a_stop(tmp_path: Path) -> None:
+    """Whoever is stopped in the middle of a group's restart stays stopped, and nobody hangs."""
+    run, events = start(sleeping_group(tmp_path / "sleeps"))
     with run:
-        wait_until(told.exists, "the callback")
-        kill(run, "numbers")
-        wait_until(lambda: states(run)["sleep/0"] == "stopping", "the group to be stopped")
+        restart_the_group(run, tmp_path / "sleeps")
         assert states(run)["numbers/0"] == "restarting"
         outcome = run.stop()
     assert outcome.status == "stopped"
@@ -209,23 +217,9 @@ def test_a_stop_while_a_group_restarts_is_a_stop(tmp_path: Path) -> None:
 
 def test_a_terminated_child_is_not_started_again_with_its_group(tmp_path: Path) -> None:
     """`terminate_child` in the middle of a group's restart holds; the others come back."""
-    told = tmp_path / "sleeps"
-    topology = (
-        Topology("group", supervisor=SupervisorOptions(strategy="one_for_all"))
-        .stage("numbers", Numbers)
-        .stage(
-            "sleep",
-            Sleep,
-            args={"seconds": 20.0, "path": str(told)},
-            shutdown=1.0,
-            subscribe_to=["numbers"],
-        )
-    )
-    run, events = start(topology)
+    run, events = start(sleeping_group(tmp_path / "sleeps"))
     with run:
-        wait_until(told.exists, "the callback")
-        kill(run, "numbers")
-        wait_until(lambda: states(run)["sleep/0"] == "stopping", "the group to be stopped")
+        restart_the_group(run, tmp_path / "sleeps")
         run.terminate_child("sleep")
         events.started("numbers", generation=2)
         assert states(run) == {"numbers/0": "running", "sleep/0": "ended"}

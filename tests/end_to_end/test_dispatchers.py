@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from actorflow import Defaults, SubscribeTo, Topology
+from actorflow import Defaults, Outcome, Run, SubscribeTo, Topology
 from tests.end_to_end.helpers import Events, kill, numbers_in, wait_until
 from tests.end_to_end.stages import Collect, Numbers, Pass
 from tests.end_to_end.stages_of_dispatchers import (
@@ -42,21 +42,24 @@ def files(path: Path, replicas: int = 2) -> list[list[int]]:
     return [numbers_in(path.with_name(path.name + str(index))) for index in range(replicas)]
 
 
+def drained_after_a_kill(run: Run, events: Events, path: Path, victim: str | None) -> Outcome:
+    """Let events flow, kill the victim, let more of them flow, and drain the run."""
+    wait_until(lambda: all(len(each) > 50 for each in files(path)), "events to flow")
+    if victim is not None:
+        kill(run, victim)
+        events.restarted(victim.partition("/")[0])
+    seen = [len(each) for each in files(path)]
+    wait_until(lambda: all(len(f) > n + 50 for f, n in zip(files(path), seen, strict=True)), "more")
+    return run.drain(timeout=10)
+
+
 @pytest.mark.parametrize("victim", [None, "sink/0", "numbers"])
 def test_demand_gives_each_event_to_one_consumer(victim: str | None, tmp_path: Path) -> None:
     """Every event arrives at one of the consumers, also when one of them or the source dies."""
     path = tmp_path / "journal"
     events = Events()
     with fan_out(path, "demand").start(events) as run:
-        wait_until(lambda: all(len(each) > 50 for each in files(path)), "events to flow")
-        if victim is not None:
-            kill(run, victim)
-            events.restarted(victim.partition("/")[0])
-        seen = [len(each) for each in files(path)]
-        wait_until(
-            lambda: all(len(f) > n + 50 for f, n in zip(files(path), seen, strict=True)), "more"
-        )
-        outcome = run.drain(timeout=10)
+        outcome = drained_after_a_kill(run, events, path, victim)
     first, second = files(path)
     # A source that was killed starts again at 0, so there may be more than its last life emitted.
     assert set(range(outcome.results["numbers"])) <= set(first) | set(second)
@@ -71,15 +74,7 @@ def test_broadcast_gives_each_event_to_every_consumer(victim: str | None, tmp_pa
     path = tmp_path / "journal"
     events = Events()
     with fan_out(path, "broadcast").start(events) as run:
-        wait_until(lambda: all(len(each) > 50 for each in files(path)), "events to flow")
-        if victim is not None:
-            kill(run, victim)
-            events.restarted("sink")
-        seen = [len(each) for each in files(path)]
-        wait_until(
-            lambda: all(len(f) > n + 50 for f, n in zip(files(path), seen, strict=True)), "more"
-        )
-        outcome = run.drain(timeout=10)
+        outcome = drained_after_a_kill(run, events, path, victim)
     first, second = files(path)
     emitted = list(range(outcome.results["numbers"]))
     # Whoever came later may have missed the beginning, as in GenStage; from then on nothing.
@@ -97,15 +92,7 @@ def test_partition_gives_each_event_to_its_consumer(victim: str | None, tmp_path
     events = Events()
     dispatcher = {"partition": {"partitions": 2, "by": by}}
     with fan_out(path, dispatcher).start(events) as run:
-        wait_until(lambda: all(len(each) > 50 for each in files(path)), "events to flow")
-        if victim is not None:
-            kill(run, victim)
-            events.restarted("sink")
-        seen = [len(each) for each in files(path)]
-        wait_until(
-            lambda: all(len(f) > n + 50 for f, n in zip(files(path), seen, strict=True)), "more"
-        )
-        outcome = run.drain(timeout=10)
+        outcome = drained_after_a_kill(run, events, path, victim)
     even, odd = files(path)
     emitted = range(outcome.results["numbers"])
     assert even == [number for number in emitted if number % 2 == 0]

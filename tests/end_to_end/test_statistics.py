@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from actorflow import LocalRuntime, Run, SubscribeTo, Topology
-from tests.end_to_end.helpers import Events, kill, wait_until
-from tests.end_to_end.stages import Collect, Numbers, Pass, Sleep
+from tests.end_to_end.helpers import Events, kill, sleeping, wait_until
+from tests.end_to_end.stages import Collect, Numbers, Pass
 
 pytestmark = pytest.mark.processes
 
@@ -25,18 +25,7 @@ def received(run: Run, producer: str, consumer: str) -> int:
 def test_a18_edges_are_read_while_a_stage_hangs(tmp_path: Path) -> None:
     """No message is needed: a consumer sits in a callback, and everything adds up."""
     told = tmp_path / "sleeps"
-    topology = (
-        Topology("busy")
-        .stage("numbers", Numbers)
-        .stage(
-            "sleep",
-            Sleep,
-            args={"seconds": 20.0, "path": str(told)},
-            shutdown=0.4,
-            subscribe_to=[SubscribeTo("numbers", max_demand=6, min_demand=3)],
-        )
-    )
-    with topology.start() as run:
+    with sleeping(told).start() as run:
         wait_until(told.exists, "the callback")
         edge = run.stats().edge("numbers", "sleep")
         assert run.stats().stage("sleep").busy_for > 0

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -26,28 +25,17 @@ from actorflow.stage.subscribers import Subscribers
 from actorflow.testing.experiments import Experiment, Misdelivered
 from actorflow.testing.laws import LawBroken
 from tests.seeds import seeds
+from tests.simulation.breaks import (
+    Break,
+    acknowledged_on_arrival,
+    break_it,
+    end_without_waiting,
+    finished_when_handled,
+    unfinished_batches_forgotten,
+)
 
 SEEDS = 600
 """How many experiments a break may take to be caught; most take one to ten."""
-
-
-@dataclass(frozen=True, slots=True)
-class Break:
-    """A deliberate mistake.
-
-    Args:
-        of: the class that it is made in.
-        method: the method that is replaced.
-        by: makes the broken method from the right one.
-        caught: the laws, or errors, of which one has to report it.
-        first: the first seed, for a break that is rare, or that goes round in circles before.
-    """
-
-    of: type
-    method: str
-    by: Callable[[Any], Any]
-    caught: tuple[str, ...]
-    first: int = 0
 
 
 def credit_returned_twice(right: Any) -> Any:
@@ -70,24 +58,6 @@ def credit_forgotten(right: Any) -> Any:
     return ask
 
 
-def acknowledged_on_arrival(right: Any) -> Any:
-    """A batch is acknowledged before it is handled."""
-
-    def route(self: Any, link: int, message: Any) -> None:
-        right(self, link, message)
-        incoming = self.subscriptions.get(message.ref)
-        if incoming is not None and not incoming.ended:
-            incoming.finished = message.seq
-            self.asking.ask(incoming, 0)
-
-    return route
-
-
-def finished_when_handled(right: Any) -> Any:
-    """An input is finished though its outputs are not."""
-    return property(lambda self: self.emitted)
-
-
 def only_the_oldest_batch_counts(right: Any) -> Any:
     """What was sent again behind newer batches is overlooked."""
     return property(lambda self: self._positions[0] if self._positions else None)
@@ -101,21 +71,6 @@ def buffer_lost_with_the_link(right: Any) -> Any:
         self._half.buffer = Buffer(None)
 
     return link_closed
-
-
-def unfinished_batches_forgotten(right: Any) -> Any:
-    """What a dead consumer had in hand is not delivered again."""
-
-    def give_back(self: Any) -> list[Any]:
-        right(self)
-        return []
-
-    return give_back
-
-
-def end_without_waiting(right: Any) -> Any:
-    """The end is said before everything has left."""
-    return property(lambda self: True)
 
 
 def end_overtakes_events(right: Any) -> Any:
@@ -268,8 +223,7 @@ def caught_by(chosen: Iterable[int]) -> set[str]:
 def test_a_break_is_caught(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Within a few seeds, by the law that it breaks."""
     broken = BREAKS[name]
-    right = broken.of.__dict__[broken.method]
-    monkeypatch.setattr(broken.of, broken.method, broken.by(right))
+    break_it(broken, monkeypatch)
     found = caught_by(range(broken.first, broken.first + SEEDS))
     assert found
     assert found <= set(broken.caught)

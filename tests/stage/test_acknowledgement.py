@@ -7,23 +7,8 @@ from typing import Any
 from actorflow.protocol.messages import Ask, RouteEos
 from actorflow.stage.acknowledging import ACKNOWLEDGE_WITHIN
 from actorflow.testing.harness import StageHarness
-from tests.conformance.helpers.stages import Counter, Discarder, Forwarder, Idle, Same
-
-
-def flat(batches: list[list[Any]]) -> list[Any]:
-    """All events of some batches."""
-    return [event for batch in batches for event in batch]
-
-
-def producer_with(*events: list[Any], **options: Any) -> StageHarness:
-    """A producer that sent these batches to the consumer "one"."""
-    producer = StageHarness(Idle, **options)
-    producer.subscribe(1, "one")
-    producer.ask(1, 100)
-    for batch in events:
-        producer.cast(batch)
-    return producer
-
+from tests.conformance.helpers.stages import Counter, Discarder, Forwarder, Same
+from tests.stage.senders import flat, producer_with
 
 # --- acknowledgements -----------------------------------------------------------------------------
 

@@ -2,29 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from actorflow.stage.link_counters import named_half
 from actorflow.testing.harness import StageHarness
 from tests.conformance.helpers.stages import Counter, Idle
-
-
-def flat(batches: list[list[Any]]) -> list[Any]:
-    """All events of some batches."""
-    return [event for batch in batches for event in batch]
-
-
-def producer_with(*events: list[Any], **options: Any) -> StageHarness:
-    """A producer that sent these batches to the consumer "one"."""
-    producer = StageHarness(Idle, **options)
-    producer.subscribe(1, "one")
-    producer.ask(1, 100)
-    for batch in events:
-        producer.cast(batch)
-    return producer
-
+from tests.stage.senders import flat, producer_with
 
 # --- a consumer that dies -------------------------------------------------------------------------
 

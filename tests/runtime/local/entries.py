@@ -9,6 +9,7 @@ import select
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -79,16 +80,12 @@ def leaves_a_grandchild(
     child: Incarnation, spec: Any, control: ControlSocket, counters: memoryview
 ) -> int:
     """Forks a process that ignores signals and keeps every descriptor open; then exits with 5."""
-    read, write = os.pipe()
-    pid = os.fork()
-    if not pid:
+
+    def hold_out() -> None:
         for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
             signal.signal(number, signal.SIG_IGN)
-        os.write(write, b"!")
-        while True:
-            time.sleep(60)
-    os.read(read, 1)
-    say(control, str(pid))
+
+    say(control, str(_fork_one_that_stays(hold_out)))
     return 5
 
 
@@ -96,16 +93,21 @@ def leaves_a_daemon(
     child: Incarnation, spec: Any, control: ControlSocket, counters: memoryview
 ) -> int:
     """Forks a process that leaves the process group and the session; then exits with 6."""
+    say(control, str(_fork_one_that_stays(os.setsid)))
+    return 6
+
+
+def _fork_one_that_stays(begin: Callable[[], object]) -> int:
+    """Fork a process that does this and then nothing more; returns when it has."""
     read, write = os.pipe()
     pid = os.fork()
     if not pid:
-        os.setsid()
+        begin()
         os.write(write, b"!")
         while True:
             time.sleep(60)
     os.read(read, 1)
-    say(control, str(pid))
-    return 6
+    return pid
 
 
 def forks_and_falls_through(
