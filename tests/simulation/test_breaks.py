@@ -111,11 +111,13 @@ def last_place_left_out(right: Any) -> Any:
 def wrong_partition(right: Any) -> Any:
     """Events go to the partition next to theirs."""
 
-    def partition(self: Any, event: Any, name: Any) -> Any:
+    def route(self: Any, events: list[Any]) -> Any:
+        groups, taken = right(self, events)
         names = list(self._partitions)
-        return right(self, event, names[(names.index(name) + 1) % len(names)])
+        after = dict(zip(names, [*names[1:], names[0]], strict=True))
+        return {after[name]: group for name, group in groups.items()}, taken
 
-    return partition
+    return route
 
 
 def batches_one_too_long(right: Any) -> Any:
@@ -197,7 +199,7 @@ BREAKS: dict[str, Break] = {
             last_place_left_out,
             ("Misdelivered", "credit is conserved"),
         ),
-        Break(PartitionDispatcher, "_partition", wrong_partition, ("Misdelivered",)),
+        Break(PartitionDispatcher, "_route", wrong_partition, ("Misdelivered",)),
         Break(Window, "split", batches_one_too_long, ("the window holds",)),
         Break(Channel, "_take", a_byte_lost_at_a_cut, ("first in, first out", "Misdelivered")),
         Break(ProducingHalf, "release", demand_not_passed_on, ("demand is released",)),
