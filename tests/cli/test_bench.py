@@ -27,12 +27,13 @@ LEAVES = GOOD + "\nimport subprocess\nsubprocess.Popen(['sleep', '60'], start_ne
 INTERRUPTS = "import os, signal\nos.kill(os.getppid(), signal.SIGINT)\nsignal.pause()"
 
 STUBBORN = """
-import os, signal, subprocess, time
-signal.signal(signal.SIGINT, signal.SIG_IGN)
+import os, signal, subprocess
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
 subprocess.Popen(['sleep', '60'], start_new_session=True)
-while True:
-    os.kill(os.getppid(), signal.SIGINT)
-    time.sleep(0.01)
+os.kill(os.getppid(), signal.SIGINT)
+signal.sigwait({signal.SIGINT})  # the suite has heard, and asks for the end
+os.kill(os.getppid(), signal.SIGINT)
+signal.pause()
 """
 
 Tree = Callable[..., Path]

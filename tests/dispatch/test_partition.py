@@ -216,6 +216,11 @@ def test_a_partition_named_by_a_tuple() -> None:
     dispatcher = PartitionDispatcher(partitions=[("a", 1), ("a", (2, 3))], by="builtins:tuple")
     dispatcher.subscribe(1, "one/0", {"partition": ["a", 1]})
     dispatcher.subscribe(2, "two/0", {"partition": ["a", [2, 3]]})
+    for ref in (1, 2):
+        dispatcher.ask(ref, 5)
+    events = [("a", (2, 3)), ("a", 1), ("a", (2, 3))]
+    deliveries = dispatcher.dispatch(events, 0).deliveries
+    assert {d.ref: d.events for d in deliveries} == {1: events[1:2], 2: [events[0], events[2]]}
 
 
 def test_a_function_that_raises_changes_nothing() -> None:

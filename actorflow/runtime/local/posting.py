@@ -36,9 +36,10 @@ class Mailbox:
 
     def post(self, callback: Callable[[], None]) -> None:
         """Have `callback` called by the loop; from any thread, also when it is closed: then not."""
-        # State first, bell second; a bell that is full has been rung.
+        # State first, bell second; a bell that is full has been rung, and one that is closed is
+        # nobody's any more.
         self._waiting.append(callback)
-        with contextlib.suppress(BlockingIOError, OSError):
+        with contextlib.suppress(OSError):
             os.write(self._write, b"\0")
 
     def take(self) -> list[Callable[[], None]]:
@@ -51,5 +52,7 @@ class Mailbox:
 
     def close(self) -> None:
         """Take nothing more."""
-        close_all((self._read, self._write))
+        # Forgotten first: another thread that posts must not write to a number that is given anew.
+        ends = self._read, self._write
         self._read = self._write = -1
+        close_all(ends)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from actorflow.runtime.local import posting
 from actorflow.runtime.local.posting import Mailbox
 
 
@@ -37,5 +38,24 @@ def test_m5_a_reader_as_fast_as_the_bell_finds_it(
 
 def test_what_is_posted_to_a_closed_mailbox_is_not_called(mailbox: Mailbox) -> None:
     """Nobody would take it, and a thread that posts late is no reason to fail."""
+    called: list[str] = []
     mailbox.close()
-    mailbox.post(lambda: None)
+    mailbox.post(lambda: called.append("late"))
+    assert mailbox.fileno() == -1
+    assert called == []
+
+
+def test_a_closed_mailbox_has_let_go_of_its_numbers_before_they_are_free(
+    mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thread that posts in that moment writes to nothing, and not to whoever has the number."""
+    numbers: list[int] = []
+
+    def close_all(descriptors: tuple[int, ...]) -> None:
+        numbers.append(mailbox.fileno())
+        for each in descriptors:
+            os.close(each)
+
+    monkeypatch.setattr(posting, "close_all", close_all)
+    mailbox.close()
+    assert numbers == [-1]
