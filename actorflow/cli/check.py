@@ -9,10 +9,12 @@ from contextlib import nullcontext, redirect_stdout
 
 from actorflow.cli.output import Unbreakable, print_out
 from actorflow.errors import TopologyError
+from actorflow.supervision.specs import Plan
 from actorflow.topology.render import problem_rows
+from actorflow.topology.untaken import untaken
 from actorflow.topology.yaml import load
 
-__all__ = ["check", "show_problems"]
+__all__ = ["check", "show_problems", "what_stands_still"]
 
 MISTAKE = 2
 
@@ -32,8 +34,17 @@ def check(options: argparse.Namespace) -> int:
         return MISTAKE
     processes = sum(stage.replicas for stage in topology.stages)
     found = f"{options.file}: ok, {len(topology.stages)} stages in {processes} processes"
-    print_out("[]" if options.json else found, output)
-    return 0
+    Unbreakable(sys.stderr).write(what_stands_still(topology.plan()))
+    return 0 if print_out("[]" if options.json else found, output) else MISTAKE
+
+
+def what_stands_still(plan: Plan) -> str:
+    """A line for each stage that a command cannot bring to do anything, as nobody takes from it."""
+    return "".join(
+        f"actorflow: stage {name!r} will stand still, as nobody takes its events;"
+        " have a stage subscribe to it, or make it a Consumer\n"
+        for name in untaken(plan)
+    )
 
 
 def show_problems(error: TopologyError) -> None:

@@ -58,15 +58,24 @@ def ensure_streams() -> None:
             setattr(sys, name, open(number, "w", encoding="utf-8", closefd=False))  # noqa: SIM115
 
 
-def print_out(text: str, stream: TextIO) -> None:
-    """Print a command's result, whatever characters are in it, also when nobody reads on."""
+def print_out(text: str, stream: TextIO) -> bool:
+    """Print a command's result, whatever characters are in it, also when nobody reads on.
+
+    Returns:
+        False when it could not be written to the end, which is said on standard error.
+    """
     if isinstance(stream, io.TextIOWrapper):
         # A name of a file that is no proper text must not cost the whole report.
         stream.reconfigure(errors="backslashreplace")
     try:
         print(text, file=stream, flush=True)
-    except BrokenPipeError:
-        # As in `actorflow run … | head`. The interpreter flushes once more when it ends.
+    except OSError as error:
+        # Nobody reads on, as in `actorflow run … | head`, or the disk is full. The interpreter
+        # flushes once more when it ends.
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, stream.fileno())
         os.close(null)
+        if not isinstance(error, BrokenPipeError):
+            Unbreakable(sys.stderr).write(f"actorflow: the result could not be written: {error}\n")
+            return False
+    return True

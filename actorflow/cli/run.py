@@ -10,7 +10,7 @@ from contextlib import nullcontext, redirect_stdout
 from dataclasses import replace
 from typing import Any, TextIO
 
-from actorflow.cli.check import MISTAKE, show_problems
+from actorflow.cli.check import MISTAKE, show_problems, what_stands_still
 from actorflow.cli.interrupts import Interrupts
 from actorflow.cli.logs import configure_logs
 from actorflow.cli.output import Unbreakable, print_out
@@ -89,6 +89,7 @@ def _started(
         # Nobody else is there who could start or subscribe another stage.
         plan = replace(topology.plan(), ends_when_idle=True)
         runtime = topology.runtime(stdout_to_stderr=options.json)
+        console.log.write(what_stands_still(plan))
         started = Run(plan, runtime, event_logger(plan.name, lifecycle=True))
     except (ActorflowError, OSError) as error:
         console.say(str(error))
@@ -99,8 +100,8 @@ def _started(
     if outcome.status == "failed" and outcome.root_cause is not None:
         # The original exception, once, with the traceback of the stage's process as its cause.
         console.errors.write("".join(traceback.format_exception(outcome.root_cause)))
-    print_out(report.as_json() if options.json else report.as_text(), console.output)
-    if outcome.status == "failed":
+    printed = print_out(report.as_json() if options.json else report.as_text(), console.output)
+    if outcome.status == "failed" or not printed:
         return FAILED
     return INTERRUPTED if interrupts.count else DONE
 

@@ -8,6 +8,7 @@ from actorflow.errors import OptionError, Problem
 from actorflow.stage.behaviour import Stage, kind_of, takes_snapshots
 from actorflow.stage.on_error import OnError
 from actorflow.stage.options import EXACTLY_ONCE
+from actorflow.topology.callbacks import check_callbacks
 from actorflow.topology.classes import BASES, check_arguments
 from actorflow.topology.cycles import check_cycles
 from actorflow.topology.declarations import (
@@ -124,6 +125,7 @@ def check(
             _check_finishing(draft, defaults, report)
             _check_failing(draft, report, dead_letters=dead_letters)
             _check_state(draft, draft.use, report)
+            check_callbacks(draft.use, draft.path, report)
             if draft.args is not None:
                 check_arguments(draft.use, draft.args, draft.path, report)
         _check_direction(draft, edges[draft.name], report)

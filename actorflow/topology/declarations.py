@@ -337,7 +337,10 @@ class StageDeclaration:
         known = stage_option_names()
         unknown = [name for name in self.options if name not in known]
         if unknown:
-            raise TopologyError(_unknown("option", unknown, known, f"stages.{self.name}"))
+            # Those that `Topology.stage` has by name can be misspelt too.
+            hidden = ("name", "use", "source", "options")
+            near = (*known, *(each.name for each in fields(self) if each.name not in hidden))
+            raise TopologyError(_unknown("option", unknown, near, f"stages.{self.name}"))
         STAGE.check(**self.options)
 
     def _check_source(self) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from collections.abc import Callable
+from contextlib import redirect_stderr
 from pathlib import Path
 
 import pytest
 
+from actorflow.cli.output import print_out
 from tests.cli.conftest import Command
 
 GOOD = """\
@@ -77,6 +80,30 @@ def test_a_good_file_is_told_to_be_good(topology: Callable[[str], Path], command
     assert command("check", file) == (0, f"{file}: ok, 2 stages in 3 processes\n", "")
     assert command("check", file, "--json") == (0, "[]\n", "")
     assert command("check", file, "--set", "stages.sink.replicas=5")[1].endswith("6 processes\n")
+
+
+def test_a_stage_that_nobody_takes_events_from_is_no_mistake_and_named(
+    topology: Callable[[str], Path], command: Command
+) -> None:
+    """A program could take them; a run from the command line would stand still."""
+    file = topology(
+        f"stages:\n  numbers: {{use: {STAGES}:Numbers}}\n"
+        f"  pass: {{use: {STAGES}:Pass, subscribe_to: [numbers]}}\n"
+    )
+    code, output, errors = command("check", file)
+    assert (code, output) == (0, f"{file}: ok, 2 stages in 2 processes\n")
+    assert errors.startswith("actorflow: stage 'pass' will stand still, as nobody takes its events")
+    assert errors.count("\n") == 1
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is full")
+def test_a_result_that_cannot_be_written_is_told_and_no_success() -> None:
+    """As when the disk is full: a line, and no traceback."""
+    said = io.StringIO()
+    with open("/dev/full", "w") as full, redirect_stderr(said):
+        assert not print_out("a result", full)
+        assert print_out("is flushed once more when the program ends", full)
+    assert said.getvalue().startswith("actorflow: the result could not be written: [Errno 28]")
 
 
 @pytest.mark.parametrize("name", BAD)
@@ -148,4 +175,4 @@ def test_what_a_module_prints_is_not_in_the_list(
     file = topology("stages: {a: {use: 'prints_when_checked:Mine'}}")
     code, output, errors = command("check", file, "--json")
     assert (code, output) == (0, "[]\n")
-    assert errors == "imported\n"
+    assert errors.splitlines()[0] == "imported"

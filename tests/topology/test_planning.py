@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from actorflow.protocol.demand import SubscriptionOptions
 from actorflow.protocol.identity import StageId
-from actorflow.stage.behaviour import Consumer, Producer, ProducerConsumer
+from actorflow.stage.behaviour import Consumer, Producer, ProducerConsumer, Subscription
 from actorflow.stage.options import StageOptions
+from actorflow.stages.broker import Broker
+from actorflow.stages.buffered import AsyncStage
+from actorflow.stages.sources import Items
 from actorflow.supervision.specs import ChildSpec, Intensity
 from actorflow.topology import Defaults, SubscribeTo, SupervisorOptions, Topology
 from actorflow.topology.planning import start_order
+from actorflow.topology.untaken import untaken
 from tests.topology.project.sample import FollowsMany, Halve, Paths
 
 
@@ -194,3 +200,32 @@ def test_the_class_of_a_codec_is_imported_once_for_all_stages() -> None:
     topology = Topology("t", defaults=Defaults(codec={"msgspec": place}))
     plan = topology.stage("numbers", Numbers).plan()
     assert list(plan.preload)[-2:] == ["msgspec", "actorflow.protocol.identity"]
+
+
+class Hand(Items):
+    """May hand its consumers on to others."""
+
+    def handle_subscribe(self, side: str, options: Any, subscription: Subscription) -> None:
+        pass
+
+
+async def call(item: object) -> None:
+    """What an asynchronous stage calls."""
+
+
+def test_stages_that_nobody_takes_events_from_are_known() -> None:
+    """Members are taken from by way of their manager; who works ahead needs nobody."""
+    items = {"items": [1]}
+    topology = (
+        Topology("test")
+        .stage("taken", Items, args=items)
+        .stage("idle", Items, args=items, replicas=2)
+        .stage("silent", Numbers)  # is never asked for events: it has no handle_demand
+        .stage("member", Items, args=items, replicas=2)
+        .stage("broker", Broker, members=["member"])
+        .stage("double", Double, subscribe_to=["taken"])
+        .stage("call", AsyncStage, args={"run": call, "concurrency": 1}, subscribe_to=["taken"])
+        .stage("print", Print, subscribe_to=["broker"])
+    )
+    assert untaken(topology.plan()) == ("idle", "double")
+    assert untaken(topology.stage("hand", Hand, args=items).plan()) == ()

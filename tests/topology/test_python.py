@@ -131,6 +131,8 @@ def test_an_unknown_option_is_refused_with_the_nearest() -> None:
     assert (
         str(caught.value) == "stages.a: unknown option 'buffer_sise'; did you mean 'buffer_size'?"
     )
+    with pytest.raises(TopologyError, match="unknown option 'replica'; did you mean 'replicas'"):
+        stage(replica=2)
     with pytest.raises(TopologyError, match="unknown key 'max_demnd'; did you mean 'max_demand'"):
         stage(subscribe_to=[{"to": "b", "max_demnd": 3}])
 

@@ -108,3 +108,16 @@ def scan_with_a_lock() -> object:
     from actorflow.stages.scans import latest, lmap
 
     return lmap(threading.Lock().__enter__, latest())
+
+
+class Awaited(Producer):
+    async def handle_demand(self, demand: int) -> None:  # type: ignore[override]
+        pass
+
+
+class Misread(Consumer):
+    def handle_events(self, events: list[Any]) -> None:  # type: ignore[override]
+        pass
+
+    def on_stop(self, reason: Any, code: int) -> None:  # type: ignore[override]
+        pass
