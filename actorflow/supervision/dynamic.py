@@ -13,7 +13,7 @@ from actorflow.stage.behaviour import kind_of
 from actorflow.supervision.children import Child, ChildInfo
 from actorflow.supervision.core import SupervisorCore
 from actorflow.supervision.nodes import Node, Standing
-from actorflow.supervision.specs import ChildSpec
+from actorflow.supervision.specs import ChildSpec, check_significance
 from actorflow.supervision.waiting import when_all
 from actorflow.supervision.wiring import Edge
 
@@ -71,8 +71,10 @@ def admit(core: SupervisorCore, spec: ChildSpec) -> ChildSpec:
         Refused: ``overloaded``: as many children as may be exist, those included that are about to
             be started again. ``noproc``: the supervisor has ended.
         NoSuchStage: there is no such supervisor.
+        OptionError: it is significant, and its supervisor does not shut down by itself.
     """
     node = core.tree.node(spec.supervisor)
+    check_significance(spec, node.spec.auto_shutdown)
     holder = core.children.get(spec.stage.id)
     if holder is not None:
         state = holder.state.name.lower()

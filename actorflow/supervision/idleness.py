@@ -15,8 +15,9 @@ def is_idle(children: Mapping[StageId, Child], wiring: Wiring) -> bool:
     """Whether every source has ended, or has lost whoever took its events, for good.
 
     A stage is of use while events from it can reach a stage that nobody was declared to take from:
-    a sink that lives, or will live again. A run is idle when it has no source of use. A stage that
-    an operation has stopped, or subscribed, is in a program's hands: then the run is not idle.
+    a sink that lives, or will live again. A run is idle when it has no source of use; whoever has
+    lost its subscriptions is no source. A stage that an operation has stopped, or subscribed, is in
+    a program's hands: then the run is not idle.
 
     Args:
         children: the supervisor's.
@@ -28,12 +29,11 @@ def is_idle(children: Mapping[StageId, Child], wiring: Wiring) -> bool:
         return False
     if any(not edge.declared and edge.state is not EdgeState.OVER for edge in wiring.edges):
         return False
-    fed = {edge.consumer for edge in wiring.edges}
     useful: dict[StageId, bool] = {}
     return not any(
         child.state is not ChildState.ENDED and _is_of_use(child.id, children, wiring, useful)
         for child in children.values()
-        if child.id not in fed
+        if not wiring.was_fed(child.id)
     )
 
 

@@ -28,6 +28,7 @@ __all__ = [
     "StageSpec",
     "SubscriptionSpec",
     "SupervisorSpec",
+    "check_significance",
     "shutdown_seconds",
 ]
 
@@ -291,14 +292,16 @@ class Plan:
         _all_different("children", [str(child.stage.id) for child in self.children])
         names = [each.name for each in self.supervisors]
         _all_different("supervisors", [*{child.stage.id.name for child in self.children}, *names])
-        known = {""}
+        shuts_down = {"": self.auto_shutdown}
         for supervisor in self.supervisors:
-            if supervisor.parent not in known:
+            if supervisor.parent not in shuts_down:
                 raise OptionError("parent", "a supervisor named before it", supervisor.parent)
-            known.add(supervisor.name)
+            check_significance(supervisor, shuts_down[supervisor.parent])
+            shuts_down[supervisor.name] = supervisor.auto_shutdown
         for child in self.children:
-            if child.supervisor not in known:
+            if child.supervisor not in shuts_down:
                 raise OptionError("supervisor", "one of the plan's supervisors", child.supervisor)
+            check_significance(child, shuts_down[child.supervisor])
 
     def options_for(self, subscription: SubscriptionSpec, index: int) -> SubscriptionOptions:
         """The options with which one replica of the consumer subscribes.
@@ -315,6 +318,24 @@ class Plan:
         if names is None or "partition" in options.extra or index >= len(names):
             return options  # without a partition of its own the producer refuses it, by name
         return replace(options, extra={**options.extra, "partition": names[index]})
+
+
+def check_significance(child: ChildSpec | SupervisorSpec, auto_shutdown: str) -> None:
+    """Refuse a significant child of a supervisor that its end has no effect on, as OTP does.
+
+    Args:
+        child: the child.
+        auto_shutdown: its supervisor's.
+
+    Raises:
+        OptionError: the two do not go together.
+
+    Example:
+        >>> check_significance(SupervisorSpec(name="s", significant=True), "all_significant")
+    """
+    if child.significant and auto_shutdown == "never":
+        rule = "false where the supervisor's auto_shutdown is never"
+        raise OptionError("significant", rule, True, "its end would have no effect")
 
 
 def _is_count(value: object) -> bool:

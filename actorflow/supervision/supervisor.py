@@ -8,18 +8,18 @@ ends the run; a reply is never waited for inside the actor.
 from __future__ import annotations
 
 import logging
-import os
+import math
+import queue
 import threading
+import time
 from collections.abc import Callable
-from concurrent.futures import FIRST_COMPLETED, Future, InvalidStateError
-from concurrent.futures import wait as wait_for
+from concurrent.futures import Future
 from contextlib import suppress
-from typing import Any, Protocol, TypeVar, overload
+from typing import Any, Protocol
 
 import pykka
 
-from actorflow.errors import Broken, CallTimeout, Closed, OptionError, Refused
-from actorflow.protocol.arguments import check_timeout
+from actorflow.errors import Broken, Closed
 from actorflow.protocol.reasons import DONE
 from actorflow.records import dataclass
 from actorflow.supervision import operations
@@ -33,13 +33,12 @@ from actorflow.supervision.monitors import MonitorTarget, OwnerTarget, teller
 from actorflow.supervision.runtime import Observation, Runtime
 from actorflow.supervision.specs import Plan
 
-__all__ = ["Operation", "Runnable", "Supervisor", "SupervisorHandle"]
+__all__ = ["AtOnce", "Listener", "Operation", "Runnable", "Supervisor", "is_own_thread", "pass_on"]
 
 _logger = logging.getLogger("actorflow.supervisor")
 _current = threading.local()
 
 Listener = Callable[[SupervisorEvent], None]
-Result = TypeVar("Result")
 
 
 class Runnable(Protocol):
@@ -67,7 +66,17 @@ class Operation:
 
 @dataclass(frozen=True, slots=True)
 class _Observed:
-    observation: Observation
+    """There is one observation more to be taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class AtOnce:
+    """The stop that follows is to kill the children."""
+
+
+OVERTIME = 5.0
+"""Seconds for which a stop may last longer than the children's own times, before what is left of
+them is killed: for a machine that is busy."""
 
 
 class Supervisor(pykka.ThreadingActor):
@@ -96,7 +105,9 @@ class Supervisor(pykka.ThreadingActor):
                     raise message.outcome.error
 
     The actor stays when its run is over, and answers what can still be asked. It ends when it is
-    stopped, by its reference or with ``pykka.ActorRegistry.stop_all()``, and so does the run.
+    stopped, by its reference or with ``pykka.ActorRegistry.stop_all()``, and so does the run: every
+    child is asked to stop, the last started first, and has its `shutdown` for it. The actor is gone
+    when all of them are.
     """
 
     def __init__(
@@ -115,6 +126,9 @@ class Supervisor(pykka.ThreadingActor):
         self._gone: Future[None] = gone if gone is not None else Future()
         self._letters: DeadLetterFile | None = None
         self._checkpoint: Checkpointing | None = None
+        # What was seen is not in the inbox itself: pykka reads that no more when the actor stops.
+        self._observations: queue.SimpleQueue[Observation] = queue.SimpleQueue()
+        self._at_once = False
         try:
             self._core = self._made(topology.plan())
         except BaseException:
@@ -148,15 +162,18 @@ class Supervisor(pykka.ThreadingActor):
     def on_receive(self, message: Any) -> Any:
         """Take an observation or an operation."""
         if isinstance(message, _Observed):
-            self._guarded(lambda: self._core.observe(message.observation))
+            self._guarded(lambda: self._core.observe(self._observations.get_nowait()))
         elif isinstance(message, Operation):
             self._operate(message)
+        elif isinstance(message, AtOnce):
+            self._at_once = True
         else:
             _logger.warning("the supervisor ignores a message of type %s", type(message).__name__)
         return None
 
     def on_stop(self) -> None:
-        """Whoever stops the actor ends the run: no process stays behind."""
+        """Whoever stops the actor ends the run: its children stop, and no process stays behind."""
+        self._stop_children()
         self._close(Closed("the supervisor was stopped"))
 
     def on_failure(self, *_: Any) -> None:
@@ -192,14 +209,30 @@ class Supervisor(pykka.ThreadingActor):
         reference = self.actor_ref
 
         def observe(observation: Observation) -> None:
-            try:
-                reference.tell(_Observed(observation))
-            except pykka.ActorDeadError:
-                # The runtime is being closed by `on_stop`; nobody is left who could act on it.
-                _logger.debug("an observation after the supervisor's end: %r", observation)
+            self._observations.put(observation)
+            # An actor that has been stopped takes it in `on_stop`, or is through with it.
+            with suppress(pykka.ActorDeadError):
+                reference.tell(_Observed())
 
         self._runtime.open(observe)
         self._core.start()
+
+    def _stop_children(self) -> None:
+        """Have every child stop in its turn and its time; the inbox is not read any more."""
+        core = self._core
+        if self._at_once or core.outcome is not None:
+            return
+        within = core.tree.root.stops_within + OVERTIME
+        deadline = time.monotonic() + within
+        try:
+            core.stop()
+            while core.outcome is None:
+                left = max(0.0, deadline - time.monotonic())
+                core.observe(self._observations.get(timeout=left if left < math.inf else None))
+        except queue.Empty:
+            _logger.warning("run %r did not stop within %g s; it is killed", core.plan.name, within)
+        except Exception:
+            _logger.exception("the supervisor failed while it stopped; what lives is killed")
 
     def _operate(self, operation: Operation) -> None:
         future = operation.future
@@ -211,7 +244,7 @@ class Supervisor(pykka.ThreadingActor):
             future.set_exception(error)
             return
         if isinstance(result, Future):
-            result.add_done_callback(lambda done: _pass_on(done, future))
+            result.add_done_callback(lambda done: pass_on(done, future))
         else:
             future.set_result(result)
 
@@ -228,6 +261,7 @@ class Supervisor(pykka.ThreadingActor):
             act()
         except Exception as error:
             _logger.exception("the supervisor failed; the run ends")
+            self._at_once = True
             self._settle(Outcome("failed", error))
             self.stop()
 
@@ -274,164 +308,13 @@ class Supervisor(pykka.ThreadingActor):
             _logger.exception("the owner of run %r was not told: it is %s", name, outcome.status)
 
 
-class _DaemonSupervisor(Supervisor):
-    """One that does not keep a program alive which has come to its end and forgotten its run."""
-
-    use_daemon_thread = True
-
-
-class SupervisorHandle:
-    """A started supervisor, from outside: operations with a deadline, and its outcome.
-
-    pykka's `ask` may wait for ever when it races a stop; here every wait has a limit.
-
-    Args:
-        topology: what to run.
-        listener: is told of every event, from the supervisor's thread.
-    """
-
-    def __init__(self, topology: Runnable, listener: Listener | None = None) -> None:
-        self.outcome: Future[Outcome] = Future()
-        self._gone: Future[None] = Future()
-        self._home = os.getpid()
-        self.reference: pykka.ActorRef[_DaemonSupervisor] = _DaemonSupervisor.start(
-            topology, listener, self.outcome, self._gone
-        )
-
-    @property
-    def elsewhere(self) -> bool:
-        """Whether this process was forked from the one that the supervisor's thread is in.
-
-        A fork has a copy of everything but the thread, so whoever waits for it waits for ever. What
-        the copy is told would reach nobody, and the run is not the fork's to end.
-        """
-        return os.getpid() != self._home
-
-    def check_home(self) -> None:
-        """Refuse what a forked process asks of a run that is not its own.
-
-        Raises:
-            Closed: it was forked from the process of the run.
-        """
-        if self.elsewhere:
-            raise Closed(
-                f"the run belongs to process {self._home}, of which this one is a fork;"
-                " start a run of its own in it"
-            )
-
-    @overload
-    def act(self, act: Callable[[SupervisorCore], Future[Result]], timeout: float) -> Result: ...
-
-    @overload
-    def act(self, act: Callable[[SupervisorCore], Result], timeout: float) -> Result: ...
-
-    def act(self, act: Callable[[SupervisorCore], Any], timeout: float) -> Any:
-        """Do something with the core, in the supervisor's thread, and wait for its result.
-
-        Args:
-            act: what to do; when it returns a future, that one's result is waited for.
-            timeout: seconds to wait at most, from 0.
-
-        Raises:
-            Closed: the supervisor is gone.
-            CallTimeout: no result in time; what was begun may still happen.
-            Refused: ``own_thread``: a listener's or monitor's callback would wait for itself.
-        """
-        future = self._begin(act, timeout)
-        # pykka drops what it had not read when it was stopped; so its end is waited for as well.
-        wait_for((future, self._gone), timeout, FIRST_COMPLETED)
-        return self._answer(future, timeout)
-
-    @overload
-    async def act_async(
-        self, act: Callable[[SupervisorCore], Future[Result]], timeout: float
-    ) -> Result: ...
-
-    @overload
-    async def act_async(
-        self, act: Callable[[SupervisorCore], Result], timeout: float
-    ) -> Result: ...
-
-    async def act_async(self, act: Callable[[SupervisorCore], Any], timeout: float) -> Any:
-        """As `act`, waiting on the running event loop without blocking it."""
-        from actorflow.supervision.awaiting import is_done
-
-        future = self._begin(act, timeout)
-        either: Future[None] = Future()
-        for each in (future, self._gone):
-            each.add_done_callback(lambda _: _finish(either))
-        try:
-            await is_done(either, timeout)
-        finally:
-            if not future.done() and not self._gone.done():
-                future.cancel()
-        return self._answer(future, timeout)
-
-    def begin(self, act: Callable[[SupervisorCore], Result]) -> Future[Result]:
-        """Have something done, and wait for nothing.
-
-        Returns:
-            a future of its result; of `Closed` when the supervisor goes before it has done it.
-        """
-        either: Future[Result] = Future()
-        try:
-            future = self._begin(act, 0)
-        except Closed as closed:
-            either.set_exception(closed)
-            return either
-        self._gone.add_done_callback(lambda _: _close(either))
-        future.add_done_callback(lambda done: _pass_on_first(done, either))
-        return either
-
-    def _begin(self, act: Callable[[SupervisorCore], Any], timeout: float) -> Future[Any]:
-        if check_timeout(timeout) is None:
-            raise OptionError("timeout", "a number of seconds from 0", timeout)
-        self.check_home()
-        if getattr(_current, "actor", None) == self.reference.actor_urn:
-            raise Refused(
-                "own_thread",
-                "a listener or monitor is called by the supervisor itself, which cannot answer"
-                " meanwhile; do it from another thread",
-            )
-        future: Future[Any] = Future()
-        try:
-            self.reference.tell(Operation(act, future))
-        except pykka.ActorDeadError:
-            raise Closed("the supervisor is gone") from None
-        return future
-
-    def _answer(self, future: Future[Any], timeout: float) -> Any:
-        if future.done() and not future.cancelled():
-            return future.result()
-        future.cancel()
-        if self._gone.done():
-            raise Closed("the supervisor is gone")
-        raise CallTimeout(f"no answer within {timeout} s")
-
-    def close(self, timeout: float) -> None:
-        """Stop the actor, and with it whatever still runs. May be repeated; nothing in a fork."""
-        if not self.elsewhere and self.reference.is_alive():
-            # A listener or monitor is called by the actor itself, which ends when it returns.
-            within = getattr(_current, "actor", None) == self.reference.actor_urn
-            self.reference.stop(block=not within, timeout=timeout)
+def is_own_thread(actor_urn: str) -> bool:
+    """Whether this is the thread of that supervisor, which would wait for itself."""
+    return getattr(_current, "actor", None) == actor_urn
 
 
-def _finish(either: Future[None]) -> None:
-    with suppress(InvalidStateError):  # the other one was done before
-        either.set_result(None)
-
-
-def _close(either: Future[Any]) -> None:
-    with suppress(InvalidStateError):
-        either.set_exception(Closed("the supervisor is gone"))
-
-
-def _pass_on_first(done: Future[Any], either: Future[Any]) -> None:
-    with suppress(InvalidStateError):
-        _pass_on(done, either)
-
-
-def _pass_on(done: Future[Any], future: Future[Any]) -> None:
+def pass_on(done: Future[Any], future: Future[Any]) -> None:
+    """Give one future's result, exception or cancellation to another."""
     if done.cancelled():
         future.cancel()
         return

@@ -248,7 +248,7 @@ class Tree:
 
     def _shuts_down(self, parent: Node, unit: Leaf | Node) -> bool:
         """Whether a supervisor ends because this child of it has ended for good."""
-        if not unit.spec.significant or parent.spec.auto_shutdown == "never":
+        if not unit.spec.significant:
             return False
         if parent.spec.auto_shutdown == "any_significant":
             return True

@@ -111,6 +111,7 @@ class Wiring:
         self._upstream: defaultdict[StageId, dict[Edge, None]] = defaultdict(dict)
         self._downstream: defaultdict[StageId, dict[Edge, None]] = defaultdict(dict)
         self._between: defaultdict[tuple[StageId, StageId], dict[Edge, None]] = defaultdict(dict)
+        self._fed: set[StageId] = set()
         self._by_ref: dict[int, Edge] = {}
         self._known: dict[int, Edge] = {}
         self._last_ordinal = 0
@@ -223,6 +224,7 @@ class Wiring:
         """Forget every edge of a stage."""
         for edge in self.of(stage):
             self.forget(edge)
+        self._fed.discard(stage)
 
     def of(self, stage: StageId) -> list[Edge]:
         """The edges of a stage, as consumer or as producer, in the order of all."""
@@ -232,6 +234,10 @@ class Wiring:
     def upstream(self, consumer: StageId) -> list[Edge]:
         """The edges to a consumer's producers."""
         return list(self._upstream.get(consumer, ()))
+
+    def was_fed(self, stage: StageId) -> bool:
+        """Whether a stage has, or ever had, a subscription."""
+        return stage in self._fed
 
     def between(self, consumer: StageId, producer: StageId) -> list[Edge]:
         """The edges from one stage to another."""
@@ -245,6 +251,7 @@ class Wiring:
         self._last_serial += 1
         self._serials[edge] = self._last_serial
         self._upstream[edge.consumer][edge] = None
+        self._fed.add(edge.consumer)
         self._downstream[edge.producer][edge] = None
         self._between[edge.consumer, edge.producer][edge] = None
 

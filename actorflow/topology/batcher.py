@@ -30,7 +30,7 @@ from actorflow.stages.batcher.commands import BatcherStatistics, ShutdownReport
 from actorflow.stages.batcher.driver import Flush, Settings, Statistics
 from actorflow.stages.batcher.server import AddItem, BatcherServer, CancelItem, Failed, WaitForEnd
 from actorflow.supervision import operations
-from actorflow.supervision.supervisor import SupervisorHandle
+from actorflow.supervision.handle import SupervisorHandle
 from actorflow.topology.part import CALL_TIMEOUT
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from actorflow.stage.behaviour import Stage
 from actorflow.supervision import dynamic, operations, subtrees
 from actorflow.supervision.children import ChildInfo
 from actorflow.supervision.core import SupervisorCore
+from actorflow.supervision.handle import SupervisorHandle
 from actorflow.supervision.specs import ChildSpec, StageSpec
-from actorflow.supervision.supervisor import SupervisorHandle
 from actorflow.topology.declarations import (
     Defaults,
     StageDeclaration,

@@ -13,9 +13,9 @@ from actorflow.protocol.demand import SubscriptionOptions
 from actorflow.records import dataclass
 from actorflow.stage.behaviour import kind_of
 from actorflow.stages.outlets import Outlet, StreamEnd
+from actorflow.supervision.handle import SupervisorHandle
 from actorflow.supervision.specs import Plan, SubscriptionSpec
 from actorflow.supervision.streams import Attached, attach, stream_child
-from actorflow.supervision.supervisor import SupervisorHandle
 from actorflow.topology.declarations import Defaults, SubscribeTo
 from actorflow.topology.report import did_you_mean
 

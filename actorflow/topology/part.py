@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from actorflow.supervision.supervisor import SupervisorHandle
+from actorflow.supervision.handle import SupervisorHandle
 
 __all__ = ["CALL_TIMEOUT", "RunPart"]
 

@@ -22,9 +22,9 @@ from actorflow.protocol.arguments import (
 from actorflow.supervision import operations
 from actorflow.supervision.children import ChildInfo
 from actorflow.supervision.events import Outcome, SupervisorEvent
+from actorflow.supervision.handle import SupervisorHandle
 from actorflow.supervision.runtime import Runtime
 from actorflow.supervision.specs import Plan
-from actorflow.supervision.supervisor import SupervisorHandle
 from actorflow.topology.changing import RunningChanges
 from actorflow.topology.governing import RunningChildren
 from actorflow.topology.messaging import RunningMessages

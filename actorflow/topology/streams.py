@@ -16,7 +16,7 @@ from actorflow.stages.outlets import Outlet, StreamEnd
 from actorflow.supervision.awaiting import is_done
 from actorflow.supervision.core import SupervisorCore
 from actorflow.supervision.events import Outcome
-from actorflow.supervision.supervisor import SupervisorHandle
+from actorflow.supervision.handle import SupervisorHandle
 from actorflow.topology.opening import ANSWER_WITHIN, Opening
 
 if TYPE_CHECKING:

@@ -25,19 +25,19 @@ class Hesitates(Idle):
 class Noted(Idle):
     """Notes when its start and its end begin and are over, and takes some time for both."""
 
-    def __init__(self, path: str, seconds: float = 0.0) -> None:
+    def __init__(self, path: str, seconds: float = 0.0, end: float | None = None) -> None:
         self.path = Path(path)
-        self.seconds = seconds
+        self.start, self.end = seconds, seconds if end is None else end
 
     def on_start(self) -> None:
-        self._take_time("+")
+        self._take_time("+", self.start)
 
     def on_stop(self, reason: Any) -> None:
-        self._take_time("-")
+        self._take_time("-", self.end)
 
-    def _take_time(self, what: str) -> None:
+    def _take_time(self, what: str, seconds: float) -> None:
         self._note(f"{what}{self.name}")
-        time.sleep(self.seconds)
+        time.sleep(seconds)
         self._note(f"{what}{self.name}.")
 
     def _note(self, word: str) -> None:

@@ -7,14 +7,24 @@ import queue
 import threading
 from collections.abc import Iterator
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import pykka
 import pytest
 
-from actorflow import OptionError, RunDown, Supervisor, Topology, TopologyError, from_iterable
+from actorflow import (
+    OptionError,
+    RunDown,
+    Supervisor,
+    SupervisorOptions,
+    Topology,
+    TopologyError,
+    from_iterable,
+)
 from tests.end_to_end.helpers import alive, wait_until
-from tests.end_to_end.stages import Count, Numbers, Sink
+from tests.end_to_end.stages import Count, Sink
+from tests.end_to_end.stages_of_lives import Noted
 
 pytestmark = pytest.mark.processes
 
@@ -91,25 +101,28 @@ def test_an_owner_is_told_of_a_failure() -> None:
     assert isinstance(outcome.error, LookupError)
 
 
-def test_the_hosts_registry_stops_it_and_its_processes() -> None:
-    """`stop_all` ends the run before the owner, which is told, as it was started before."""
+def test_the_hosts_registry_stops_it_and_its_processes(tmp_path: Path) -> None:
+    """`stop_all` has every child stop, in its turn and its time; the owner is told before."""
     told: queue.SimpleQueue[Any] = queue.SimpleQueue()
-    topology = (
-        Topology("endless").stage("numbers", Numbers).stage("sink", Sink, subscribe_to=["numbers"])
-    )
+    path = tmp_path / "noted"
+    topology = Topology("endless", supervisor=SupervisorOptions(order="one_by_one"))
+    for name, seconds, shutdown in (("a", 0.0, 5.0), ("b", 0.0, 5.0), ("c", 1000.0, 0.2)):
+        args = {"path": str(path), "seconds": 0.0, "end": seconds}
+        topology = topology.stage(name, Noted, args=args, shutdown=shutdown)
     supervisor = Supervisor.start(topology, owner=told)
-    rows = wait_until(
-        lambda: [
-            child.pid
-            for child in supervisor.proxy().which_children().get(timeout=LIMIT)
-            if child.state == "running"
-        ],
-        "the children to run",
-    )
+
+    def running() -> list[int]:
+        rows = supervisor.proxy().which_children().get(timeout=LIMIT)
+        pids = [child.pid for child in rows if child.state == "running"]
+        return pids if len(pids) == len(rows) else []
+
+    pids = wait_until(running, "the children to run")
     pykka.ActorRegistry.stop_all(timeout=LIMIT)
-    assert told.get(timeout=LIMIT).outcome.status == "stopped"
-    assert not alive(rows)
     assert not supervisor.is_alive()
+    assert not alive(pids)
+    outcome = told.get(timeout=LIMIT).outcome
+    assert (outcome.status, outcome.error) == ("stopped", None)
+    assert path.read_text().split()[6:] == ["-c", "-b", "-b.", "-a", "-a."]
 
 
 def test_an_owner_that_was_stopped_first_does_not_hold_anything_up(

@@ -178,6 +178,17 @@ def test_names_that_can_be_none_are_refused() -> None:
     assert dynamic.full_name("jobs", "Größe 17.5: a b") == "jobs.Größe 17.5: a b"
 
 
+def test_a_significant_child_that_would_end_nothing_is_refused() -> None:
+    """Where a program starts it, as in a plan; a dynamic supervisor never shuts down by itself."""
+    simulation = Simulation(Topology("service").dynamic_supervisor("jobs"), seed=1).start()
+    for name, supervisor in (("jobs.a", "jobs"), ("a", "")):
+        stage = StageSpec(id=StageId(name), behaviour=Sink)
+        spec = ChildSpec(stage=stage, supervisor=supervisor, significant=True)
+        with pytest.raises(OptionError, match="significant must be false where the supervisor's"):
+            operations.start_child(simulation.core, spec)
+    assert not simulation.core.children
+
+
 @pytest.mark.parametrize(
     ("options", "rule"),
     [

@@ -6,9 +6,16 @@ from typing import Any
 
 import pytest
 
-from actorflow import Consumer, Producer, SubscribeTo, SupervisorOptions, Topology
+from actorflow import (
+    Consumer,
+    Producer,
+    SubscribeTo,
+    SubscriptionOptions,
+    SupervisorOptions,
+    Topology,
+)
 from actorflow.protocol.identity import StageId
-from actorflow.supervision import operations
+from actorflow.supervision import changes, operations
 from actorflow.supervision.children import ChildState
 from actorflow.supervision.idleness import is_idle
 from actorflow.supervision.specs import Backoff
@@ -93,6 +100,34 @@ def test_a_stage_that_works_without_consumers_keeps_the_run() -> None:
     simulation.run_until(lambda: all(children[StageId(name)].ended_for_good for name in "abc"))
     assert not is_idle(children, simulation.core.wiring)
     assert simulation.stop().status == "stopped"
+
+
+def test_one_that_was_unsubscribed_does_not_keep_the_run() -> None:
+    """It lives on without a subscription, which makes it no source; the rest comes to its end."""
+    for seed in SEEDS:
+        topology = chain("temporary").stage("d", Sink, subscribe_to=[to("b", "temporary")])
+        simulation = Simulation(topology, seed=seed)
+        simulation.run_until(lambda: len(simulation.history) > 2)  # noqa: B023
+        assert changes.unsubscribe(simulation.core, "d", "b", "normal") == 1
+        run = simulation.finish()
+        assert run.status == "done"
+        assert set(run.handled("c")) | set(run.handled("d")) == set(range(30))
+
+
+def test_a_source_that_was_left_waits_for_the_program() -> None:
+    """Nobody takes from it any more, by the program's will: it may subscribe somebody else."""
+    simulation = Simulation(chain("temporary"), seed=5)
+    simulation.run_until(lambda: len(simulation.history) > 2)
+    changes.unsubscribe(simulation.core, "b", "a", "normal")
+    with pytest.raises(Stalled):
+        simulation.finish()
+    again = operations.subscribe(
+        simulation.core, "b", "a", SubscriptionOptions(max_demand=3, cancel="temporary")
+    )
+    simulation.run_until(again.done)
+    simulation.run_until(lambda: simulation.core.children[StageId("a")].ended_for_good)
+    run = simulation.stop()
+    assert set(run.handled("c")) == set(range(30))
 
 
 def test_what_a_program_has_in_its_hands_is_not_idle() -> None:

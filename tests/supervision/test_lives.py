@@ -150,6 +150,16 @@ STAGE = StageSpec(id=StageId("a"), behaviour=Idle)
             lambda: Plan(name="p", children=[], supervisors=[SupervisorSpec(name="a", parent="b")]),
             "parent must be a supervisor named before it, got 'b'",
         ),
+        (
+            lambda: Plan(name="p", children=[ChildSpec(stage=STAGE, significant=True)]),
+            "significant must be false where the supervisor's auto_shutdown is never",
+        ),
+        (
+            lambda: Plan(
+                name="p", children=[], supervisors=[SupervisorSpec(name="s", significant=True)]
+            ),
+            "significant must be false where the supervisor's auto_shutdown is never",
+        ),
         (lambda: Topology("t").supervise("s", "ab"), "stages must be a list"),
         (lambda: Topology("t").supervise("s", [1]), "stages must be a tuple of str"),  # type: ignore[list-item]
         (lambda: Topology("t").supervise("a b"), "name must be a name"),

@@ -152,7 +152,6 @@ def test_a_supervisor_that_begins_again_starts_its_temporary_stages_too() -> Non
 @pytest.mark.parametrize(
     ("automatic", "ended", "run"),
     [
-        ("never", "", ""),
         ("any_significant", "", "done"),
         ("all_significant", "", ""),
         ("all_significant", "b", "done"),
