@@ -29,7 +29,17 @@ from typing import Any
 
 from actorflow import Consumer, Producer, SubscribeTo, Subscription, Topology
 from actorflow.stages.sources import Items
-from benchmarks._suite import Chart, Finding, Result, alternate, at_least, parser, publish, series
+from benchmarks._suite import (
+    Chart,
+    Finding,
+    Result,
+    alternate,
+    at_least,
+    parser,
+    publish,
+    quotients,
+    series,
+)
 
 AUTO = "auto"
 WORKERS = 4
@@ -246,7 +256,7 @@ def _uneven(shape: str, found: dict[str, tuple[float, ...]]) -> Finding:
     return Finding(
         name=f"makespan, {shape}, of the best fixed ({best})",
         better="less",
-        rounds=tuple(mine / median(found[best]) for mine in found[AUTO]),
+        rounds=quotients(found[AUTO], found[best]),
         targets=() if shape == "turn" else ("auto_uneven",),
         why=why,
     )
@@ -256,7 +266,7 @@ def _uniform(what: str, found: dict[str, tuple[float, ...]]) -> Finding:
     best = max((at for at in found if at != AUTO), key=lambda at: median(found[at]))
     return Finding(
         name=f"rate, {what} with each, of the best fixed ({best})",
-        rounds=tuple(mine / median(found[best]) for mine in found[AUTO]),
+        rounds=quotients(found[AUTO], found[best]),
         targets=("auto_uniform",),
     )
 
