@@ -230,10 +230,12 @@ class PoolMachine(RuleBasedStateMachine):
         core = self.pool.core
         found: Counter[tuple[int, int]] = Counter()
         for number, door in core._admission._doors.items():
-            found.update((number, task.pipeline) for task in door.tasks)
+            for tasks in door.tasks:
+                found[number, tasks.pipeline] += len(tasks.items)
         for chunk in self._chunks():
             body = chunk.body or self._spilled(chunk)
-            found.update((chunk.query, task.pipeline) for task in decode_tasks(chunk.codec, body))
+            tasks = decode_tasks(chunk.codec, body).each
+            found.update((chunk.query, pipeline) for pipeline, *_ in tasks)
         return found
 
     def _chunks(self) -> list[Chunk]:

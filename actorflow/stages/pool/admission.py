@@ -8,9 +8,8 @@ from dataclasses import field
 from typing import Any
 
 from actorflow.records import dataclass
-from actorflow.stages.pool.slices import Task
 
-__all__ = ["Admission", "Submission"]
+__all__ = ["Admission", "Admitted", "Submission"]
 
 
 @dataclass(slots=True, eq=False)
@@ -34,9 +33,37 @@ class Submission:
     done: Callable[[str], None]
 
 
+@dataclass(slots=True, eq=False)
+class Admitted:
+    """Tasks that were admitted one after the other, for one pipeline of one query.
+
+    Args:
+        pipeline: which.
+        first: the root of the first; each of the others has the next number.
+        items: what they are about, oldest first.
+    """
+
+    pipeline: int
+    first: int
+    items: list[Any]
+
+    def follows(self, other: Admitted) -> bool:
+        """Whether these are the next ones behind others."""
+        return self.pipeline == other.pipeline and self.first == other.first + len(other.items)
+
+    def split(self, count: int) -> Admitted:
+        """Takes the first so many away; returns them."""
+        taken = Admitted(self.pipeline, self.first, self.items[:count])
+        self.first += count
+        del self.items[:count]
+        return taken
+
+
 @dataclass(slots=True)
 class _Door:
-    tasks: deque[Task] = field(default_factory=deque)
+    tasks: deque[Admitted] = field(default_factory=deque)
+    count: int = 0
+    """How many there are in all of them."""
     waiting: deque[Submission] = field(default_factory=deque)
 
 
@@ -76,7 +103,7 @@ class Admission:
     @property
     def count(self) -> int:
         """How many tasks there are, in all."""
-        return sum(len(door.tasks) for door in self._doors.values())
+        return sum(door.count for door in self._doors.values())
 
     @property
     def waiting(self) -> int:
@@ -86,17 +113,22 @@ class Admission:
     def count_of(self, query: int) -> int:
         """How many tasks a query has here."""
         door = self._doors.get(query)
-        return 0 if door is None else len(door.tasks)
+        return 0 if door is None else door.count
 
     def room(self, query: int) -> int:
         """How many more it may have."""
         share = max(1, self._size // len(self._doors))
         door = self._doors[query]
-        return max(0, share - len(door.tasks) - len(door.waiting))
+        return max(0, share - door.count - len(door.waiting))
 
-    def add(self, query: int, tasks: list[Task]) -> None:
+    def add(self, query: int, tasks: Admitted) -> None:
         """Tasks have been admitted."""
-        self._doors[query].tasks.extend(tasks)
+        door = self._doors[query]
+        door.count += len(tasks.items)
+        if door.tasks and tasks.follows(door.tasks[-1]):
+            door.tasks[-1].items += tasks.items
+        else:
+            door.tasks.append(tasks)
 
     def wait(self, submission: Submission) -> None:
         """A submission waits for room, behind those that came before it."""
@@ -110,10 +142,20 @@ class Admission:
         door.waiting.remove(submission)
         return True
 
-    def take(self, query: int, count: int) -> list[Task]:
-        """The oldest tasks of a query, at most so many."""
-        tasks = self._doors[query].tasks
-        return [tasks.popleft() for _ in range(min(count, len(tasks)))]
+    def take(self, query: int, count: int) -> list[Admitted]:
+        """The oldest tasks of a query, at most so many, oldest first."""
+        door = self._doors[query]
+        taken = []
+        left = min(count, door.count)
+        door.count -= left
+        while left:
+            oldest = door.tasks[0]
+            if len(oldest.items) <= left:
+                taken.append(door.tasks.popleft())
+            else:
+                taken.append(oldest.split(left))
+            left -= len(taken[-1].items)
+        return taken
 
     def next_waiting(self, query: int) -> Submission | None:
         """The oldest submission that there is room for now."""
@@ -121,4 +163,4 @@ class Admission:
         if door is None or not door.waiting:
             return None
         share = max(1, self._size // len(self._doors))
-        return door.waiting.popleft() if len(door.tasks) < share else None
+        return door.waiting.popleft() if door.count < share else None

@@ -15,15 +15,16 @@ from actorflow.errors import AdmissionFull, Broken, PoolClosed, QueryShed
 from actorflow.protocol.codec import decode_value
 from actorflow.protocol.failure import Failure
 from actorflow.records import dataclass
-from actorflow.stages.pool.admission import Admission, Submission
-from actorflow.stages.pool.lifecycle import Job, QueryResult, QueryRun, QueryState, Root
+from actorflow.stages.pool.admission import Admission, Admitted, Submission
+from actorflow.stages.pool.lifecycle import Job, QueryResult, QueryRun, QueryState
 from actorflow.stages.pool.options import PoolOptions
 from actorflow.stages.pool.overflow import Overflow, Spill
 from actorflow.stages.pool.parked import Parked
 from actorflow.stages.pool.query import Query
 from actorflow.stages.pool.queues import WorkQueues
+from actorflow.stages.pool.roots import Done
 from actorflow.stages.pool.scheduling import InHand, Scheduler, SchedulerOwner, Stores
-from actorflow.stages.pool.slices import Chunk, Slice, SliceReport, Task
+from actorflow.stages.pool.slices import Chunk, Slice, SliceReport
 from actorflow.stages.pool.stats import PoolStats
 
 __all__ = ["PoolCore", "PoolOwner"]
@@ -86,7 +87,7 @@ class PoolCore:
             Stores(self._queues, self._admission, self._parked, self._overflow),
             SchedulerOwner(run=owner.run, admitted=self._admitted, fail=self.fail),
         )
-        self._numbers = self._roots = self._executed = self._late = 0
+        self._numbers = self._executed = self._late = 0
 
     # --- queries ----------------------------------------------------------------------------------
 
@@ -147,23 +148,20 @@ class PoolCore:
 
     # --- work from outside ------------------------------------------------------------------------
 
-    def admit(
-        self, run: QueryRun, pipeline: int, items: Sequence[Any], done: Callable[[str], None]
-    ) -> None:
+    def admit(self, run: QueryRun, pipeline: int, items: Sequence[Any], done: Done) -> None:
         """Take tasks that were asked for: there is room. When it takes no more they are late.
 
         Args:
             run: the query.
             pipeline: for which of its pipelines.
             items: what they are about.
-            done: is told for each when everything that descends from it is done.
+            done: is told of each, of several at a time, when what descends from it is done.
         """
         if not run.takes(pipeline):
             self.too_late(len(items))
-            for _ in items:
-                done("expired")
+            done("expired", len(items))
             return
-        self._admission.add(run.number, self._new_tasks(run, pipeline, items, done))
+        self._admission.add(run.number, _admitted(run, pipeline, list(items), done))
         self._after_change(run, run.changed({pipeline: len(items)}))
         self._deal()
 
@@ -342,13 +340,9 @@ class PoolCore:
 
     def _count_roots(self, run: QueryRun, report: SliceReport) -> None:
         for number, change in report.roots.items():
-            root = run.roots.get(number)
-            if root is None:
-                continue  # made by a pipeline's stop: it descends from nothing
-            root.left += change
-            if not root.left:
-                del run.roots[number]
-                root.done("done")
+            run.roots.changed(number, change)
+        for first, count in report.ended:
+            run.roots.ended(first, count)
 
     def _run_again(self, run: QueryRun, hand: InHand) -> None:
         """Its tasks may run twice: nothing of them was counted, so nothing has to be taken back."""
@@ -373,8 +367,8 @@ class PoolCore:
             self._overflow.forget(chunk)
         self._admission.take(run.number, self._admission.count_of(run.number))
         dropped = run.pending
-        for root in run.drop():
-            root.done(how)
+        for done, count in run.drop():
+            done(how, count)
         if dropped:
             words = {"query": run.query.name, "tasks": dropped, "reason": how}
             self._owner.log("warning", "tasks were dropped with their query", words)
@@ -443,23 +437,22 @@ class PoolCore:
     # --- within -----------------------------------------------------------------------------------
 
     def _admitted(self, run: QueryRun, submission: Submission) -> None:
-        tasks = self._new_tasks(run, submission.pipeline, [submission.item], submission.done)
+        tasks = _admitted(
+            run,
+            submission.pipeline,
+            [submission.item],
+            lambda how, count: submission.done(how),
+        )
         self._admission.add(run.number, tasks)
         run.changed({submission.pipeline: 1})
         submission.admitted()
 
-    def _new_tasks(
-        self, run: QueryRun, pipeline: int, items: Sequence[Any], done: Callable[[str], None]
-    ) -> list[Task]:
-        roots, first = run.roots, self._roots + 1
-        self._roots += len(items)
-        run.admitted += len(items)
-        tasks = []
-        for number, item in enumerate(items, first):
-            roots[number] = Root(1, done)
-            tasks.append(Task(pipeline, number, 0, item))
-        return tasks
-
     def _deal(self) -> None:
         self._scheduler.deal()
         self._check_memory()
+
+
+def _admitted(run: QueryRun, pipeline: int, items: list[Any], done: Done) -> Admitted:
+    """Tasks of a query from outside, each the root of what it will make."""
+    run.admitted += len(items)
+    return Admitted(pipeline, run.roots.add(len(items), done), items)

@@ -11,6 +11,7 @@ from actorflow.stages.pool.core import PoolCore
 from actorflow.stages.pool.lifecycle import QueryRun
 from actorflow.stages.pool.options import InFlight
 from actorflow.stages.pool.query import Query
+from actorflow.stages.pool.roots import Done
 from actorflow.stages.pool.window import SourceWindow
 
 __all__ = ["Intake", "entry_of"]
@@ -77,14 +78,13 @@ class Intake:
         takers = self._takers(subscription)
         if len(takers) == 1:
             run, pipeline = takers[0]
-            self._core.admit(run, pipeline, events, taken.one)
+            self._core.admit(run, pipeline, events, taken.some)
             return
         if not takers:
             self._core.too_late(len(events))
-            for _ in events:
-                taken.one("expired")
+            taken.some("expired", len(events))
         for event in events:
-            last = _Last(len(takers), taken.one)
+            last = _Last(len(takers), taken.some)
             for run, pipeline in takers:
                 self._core.admit(run, pipeline, [event], last.one)
 
@@ -136,11 +136,11 @@ class _Taken:
         self.finished = 0
         self._touched = touched
 
-    def one(self, how: str) -> None:
-        """One more is."""
-        self.finished += 1
-        if self.finished == 1:
+    def some(self, how: str, count: int) -> None:
+        """So many more are."""
+        if not self.finished:
             self._touched.append(self)
+        self.finished += count
 
 
 class _Last:
@@ -148,12 +148,12 @@ class _Last:
 
     __slots__ = ("_done", "_left")
 
-    def __init__(self, left: int, done: Callable[[str], None]) -> None:
+    def __init__(self, left: int, done: Done) -> None:
         self._left = left
         self._done = done
 
-    def one(self, how: str) -> None:
+    def one(self, how: str, count: int) -> None:
         """One more is done."""
-        self._left -= 1
+        self._left -= count
         if not self._left:
-            self._done(how)
+            self._done(how, 1)

@@ -7,16 +7,17 @@ in no queue, and is made a job when the counter reaches zero.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import field
 from enum import Enum
 
 from actorflow.protocol.failure import Failure
 from actorflow.records import dataclass
 from actorflow.stages.pool.query import Query
+from actorflow.stages.pool.roots import Done, Roots
 from actorflow.stages.pool.slices import START, STOP, Verb
 
-__all__ = ["CALLS", "Job", "PipelineState", "QueryResult", "QueryRun", "QueryState", "Root"]
+__all__ = ["CALLS", "Job", "PipelineState", "QueryResult", "QueryRun", "QueryState"]
 
 CALLS = ""
 """The input of an entry that no producer feeds: whoever submits tasks."""
@@ -79,15 +80,6 @@ class Job:
 
 
 @dataclass(slots=True)
-class Root:
-    """An admitted task, while any task that descends from it is left."""
-
-    left: int
-    done: Callable[[str], None]
-    """Is told once how it ended: ``"done"``, ``"failed"`` or ``"expired"``."""
-
-
-@dataclass(slots=True)
 class PipelineState:
     """One pipeline of a running query."""
 
@@ -123,7 +115,7 @@ class QueryRun:
     definition: bytes
     state: QueryState = QueryState.RESERVED
     pipelines: list[PipelineState] = field(default_factory=list)
-    roots: dict[int, Root] = field(default_factory=dict)
+    roots: Roots = field(default_factory=Roots)
     failure: Failure | None = None
     ended: list[Callable[[QueryResult], None]] = field(default_factory=list)
     """Who is told, once, of its end."""
@@ -267,14 +259,13 @@ class QueryRun:
             self.state = QueryState.STOPPING
         return jobs
 
-    def drop(self) -> Iterable[Root]:
-        """Forget every task; returns the roots that are to be told."""
+    def drop(self) -> list[tuple[Done, int]]:
+        """Forget every task; returns who is to be told of how many that were admitted."""
         self.dropped = True
         self.expired += self.pending
         for each in self.pipelines:
             each.pending = 0
-        roots, self.roots = self.roots, {}
-        return roots.values()
+        return self.roots.drop()
 
     # --- within -----------------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ from actorflow.protocol.arguments import check_fields, check_map, check_text
 from actorflow.protocol.codec import dump
 from actorflow.records import dataclass
 
-__all__ = ["Functions", "Pipeline", "Query", "load_functions"]
+__all__ = ["Functions", "Pipeline", "Query", "Step", "load_functions"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,7 +205,7 @@ def _checked(kind: type[Any], option: str, given: Mapping[str, Any]) -> dict[str
 
 
 @dataclass(frozen=True, slots=True)
-class _Step:
+class Step:
     """One pipeline, imported."""
 
     name: str
@@ -220,7 +220,7 @@ class Functions:
     """A query as a worker knows it."""
 
     query: str
-    steps: tuple[_Step, ...]
+    steps: tuple[Step, ...]
 
 
 @lru_cache(maxsize=64)
@@ -236,5 +236,5 @@ def load_functions(definition: bytes) -> Functions:
     steps = []
     for each, run, start, stop, to in parts:
         loaded = [None if it is None else function_of(each, it) for it in (start, stop)]
-        steps.append(_Step(each, function_of(each, run), loaded[0], loaded[1], tuple(to)))
+        steps.append(Step(each, function_of(each, run), loaded[0], loaded[1], tuple(to)))
     return Functions(name, tuple(steps))

@@ -13,7 +13,7 @@ from actorflow.stages.pool.options import PoolOptions
 from actorflow.stages.pool.overflow import Overflow
 from actorflow.stages.pool.parked import UNLIMITED, Parked
 from actorflow.stages.pool.queues import WorkQueues
-from actorflow.stages.pool.slices import RUN, Chunk, Slice, encode_tasks
+from actorflow.stages.pool.slices import RUN, Chunk, Slice, encode_admitted
 
 __all__ = ["InHand", "Scheduler", "SchedulerOwner", "Stores"]
 
@@ -248,7 +248,12 @@ class Scheduler:
         if not tasks:
             return []
         try:
-            return [encode_tasks(run.number, self._in_order(tasks))]
+            return self._in_order(
+                [
+                    encode_admitted(run.number, each.pipeline, each.first, each.items)
+                    for each in tasks
+                ]
+            )
         except TypeError as error:
             self._owner.fail(run, error)
             return []

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import field
+from itertools import count, repeat
 from typing import Any
 
 from actorflow.protocol.codec import decode_value, encode_value
@@ -11,19 +12,25 @@ from actorflow.records import dataclass
 
 __all__ = [
     "Chunk",
+    "Columns",
     "Delayed",
     "Slice",
     "SliceReport",
     "Task",
+    "Tasks",
     "Verb",
     "Wanting",
     "decode_tasks",
+    "encode_admitted",
     "encode_tasks",
 ]
 
 RUN, START, STOP = "run", "start", "stop"
 Verb = str
 """What a slice is: tasks to run, or a pipeline's start or stop."""
+
+Columns = tuple[int, int, int, Any]
+"""The fields of a `Task`, in their order: a record for each costs as much as most tasks do."""
 
 
 @dataclass(slots=True)
@@ -83,16 +90,58 @@ def encode_tasks(query: int, tasks: Sequence[Task]) -> Chunk:
     return Chunk(query, len(tasks), sum(held), encoded.codec, encoded.body)
 
 
-def decode_tasks(codec: str, body: bytes) -> list[Task]:
-    """Read what `encode_tasks` made.
+def encode_admitted(query: int, pipeline: int, first: int, items: Sequence[Any]) -> Chunk:
+    """Make a chunk of tasks that nobody has run, whose roots they are themselves.
+
+    Args:
+        query: whose.
+        pipeline: the pipeline of all of them.
+        first: the number of the first one's root; the others follow.
+        items: what they are about, those to be run first first.
+
+    Raises:
+        TypeError: an item cannot be sent to another process.
+    """
+    encoded = encode_value([pipeline, first, 0, items])
+    return Chunk(query, len(items), 0, encoded.codec, encoded.body)
+
+
+@dataclass(frozen=True, slots=True)
+class Tasks:
+    """The tasks of a chunk, in the order in which they are to be run.
+
+    Args:
+        each: the fields of each.
+        fresh: whether nobody has run them, and their roots have consecutive numbers.
+    """
+
+    each: Iterator[Columns]
+    fresh: bool
+
+
+def decode_tasks(codec: str, body: bytes, *, fair: bool = True) -> Tasks:
+    """Read what `encode_tasks` or `encode_admitted` made.
+
+    Args:
+        codec: what made the body.
+        body: the bytes.
+        fair: oldest first; otherwise what tasks have made newest first.
 
     Example:
-        >>> chunk = encode_tasks(1, [Task(0, 7, 0, "item")])
-        >>> decode_tasks(chunk.codec, chunk.body)
-        [Task(pipeline=0, root=7, held=0, item='item')]
+        >>> chunk = encode_tasks(1, [Task(0, 7, 0, "old"), Task(0, 7, 0, "new")])
+        >>> list(decode_tasks(chunk.codec, chunk.body, fair=False).each)
+        [(0, 7, 0, 'new'), (0, 7, 0, 'old')]
+        >>> chunk = encode_admitted(1, 0, 7, ["first", "second"])
+        >>> list(decode_tasks(chunk.codec, chunk.body).each)
+        [(0, 7, 0, 'first'), (0, 8, 0, 'second')]
     """
     columns = decode_value(codec, body)
-    return [Task(*each) for each in zip(*columns, strict=True)]
+    if isinstance(columns[1], int):
+        pipeline, first, held, items = columns
+        return Tasks(zip(repeat(pipeline), count(first), repeat(held), items), fresh=True)
+    if not fair:
+        columns = [reversed(column) for column in columns]
+    return Tasks(zip(*columns, strict=True), fresh=False)
 
 
 @dataclass(slots=True)
@@ -165,6 +214,8 @@ class SliceReport:
         created: how many they made.
         pending: for each pipeline, tasks made less tasks done.
         roots: the same for each root.
+        ended: roots that have run and made nothing: the first of some next to each other, and how
+            many these are.
         outputs: the codec and the body of what is to leave the stage; empty for nothing.
         left: tasks that were not run, those to be run first first.
         delayed: tasks to be run again later.
@@ -179,6 +230,7 @@ class SliceReport:
     created: int = 0
     pending: dict[int, int] = field(default_factory=dict)
     roots: dict[int, int] = field(default_factory=dict)
+    ended: list[list[int]] = field(default_factory=list)
     outputs: list[Any] = field(default_factory=list)
     left: list[Chunk] = field(default_factory=list)
     delayed: list[Delayed] = field(default_factory=list)
@@ -191,7 +243,7 @@ class SliceReport:
     def to_wire(self) -> list[Any]:
         """Plain data for the scheduler."""
         return [
-            [self.executed, self.created, self.pending, self.roots],
+            [self.executed, self.created, self.pending, self.roots, self.ended],
             self.outputs,
             [_bare(chunk) for chunk in self.left],
             [[each.seconds, _bare(each.chunk)] for each in self.delayed],
@@ -207,13 +259,14 @@ class SliceReport:
             TypeError: it is something else.
             ValueError: the same.
         """
-        (executed, created, pending, roots), outputs, left, delayed, wanting, end = data
+        (executed, created, pending, roots, ended), outputs, left, delayed, wanting, end = data
         failed, failure, seconds, shipping = end
         return cls(
             executed,
             created,
             pending,
             roots,
+            ended,
             outputs,
             [Chunk(query, *bare) for bare in left],
             [Delayed(after, Chunk(query, *bare)) for after, bare in delayed],

@@ -9,18 +9,20 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import chain
 from typing import Any
 
 from actorflow.errors import NotInStage, OptionError
 from actorflow.protocol.arguments import check_integer, check_seconds
 from actorflow.protocol.codec import encode_value
 from actorflow.protocol.failure import Failure
-from actorflow.stages.pool.query import Functions, load_functions
+from actorflow.stages.pool.query import Functions, Step, load_functions
 from actorflow.stages.pool.slices import (
     RUN,
     START,
     Chunk,
+    Columns,
     Delayed,
     Slice,
     SliceReport,
@@ -67,13 +69,13 @@ class Lease:
 class TaskContext:
     """What a pipeline's function can do beside computing; given to it as its last argument."""
 
-    __slots__ = ("_children", "_depth", "_leases", "_repeat", "_run", "_step", "_task")
+    __slots__ = ("_children", "_depth", "_leases", "_repeat", "_root", "_run", "_step")
 
-    def __init__(self, run: _Run, task: Task, depth: int) -> None:
+    def __init__(self, run: _Run, step: Step, root: int, depth: int) -> None:
         self._run = run
-        self._task = task
+        self._step = step
+        self._root = root
         self._depth = depth
-        self._step = run.functions.steps[task.pipeline]
         self._children: list[Task] = []
         self._leases: list[Lease] = []
         self._repeat: float | None = None
@@ -113,9 +115,8 @@ class TaskContext:
         if not self._step.to and to is None:
             self._run.outputs.append(item)
             return
-        root = self._task.root
         for target in self._targets(to):
-            self._children.append(Task(target, root, amount, item))
+            self._children.append(Task(target, self._root, amount, item))
             amount = 0
 
     def repeat(self, delay: float = 0.0) -> None:
@@ -175,8 +176,12 @@ class _Run:
         self._began = clock()
         self._until = self._began + order.seconds
         self._memory = order.grant
+        self._rest: list[Task] = []
+        """What the order says and there was no time for, oldest first."""
         self._local: deque[tuple[Task, int]] = deque()
         self._beyond: list[Task] = []
+        self._ended_to = -1
+        """The root behind the last one that has ended without having made anything."""
 
     # --- what a context asks ----------------------------------------------------------------------
 
@@ -217,33 +222,76 @@ class _Run:
         return self.report
 
     def _run_tasks(self) -> None:
-        local = self._local
-        for chunk in self.order.chunks:
-            local.extend((task, 0) for task in decode_tasks(chunk.codec, chunk.body))
+        """Every task of the order, and what they make; until the time is over."""
+        order, local, clock, until = self.order, self._local, self._clock, self._until
+        chunks = order.chunks if order.fair else reversed(order.chunks)
+        decoded = (decode_tasks(each.codec, each.body, fair=order.fair) for each in chunks)
+        each: Iterator[Columns] = iter(())
+        try:
+            for tasks in decoded:
+                each, fresh = tasks.each, tasks.fresh
+                for one in each:
+                    self._call(one, 0, fresh=fresh)
+                    if clock() >= until or (local and not order.fair and not self._run_local()):
+                        return
+            self._run_local()
+        finally:
+            rest = [*each, *chain.from_iterable(tasks.each for tasks in decoded)]
+            self._rest = [Task(*left) for left in (rest if order.fair else reversed(rest))]
+
+    def _run_local(self) -> bool:
+        """What tasks have made here; whether there was time for all of it."""
+        local, clock, until = self._local, self._clock, self._until
         take = local.popleft if self.order.fair else local.pop
         while local:
             task, depth = take()
             self._perform(task, depth)
-            if self.is_over():
-                return
+            if clock() >= until:
+                return False
+        return True
 
     def _perform(self, task: Task, depth: int) -> None:
-        step = self.functions.steps[task.pipeline]
-        context = TaskContext(self, task, depth)
+        self._call((task.pipeline, task.root, task.held, task.item), depth, fresh=False)
+
+    def _call(self, one: Columns, depth: int, *, fresh: bool) -> None:
+        """Run one task.
+
+        Args:
+            one: its pipeline, its root, what it holds, and its item.
+            depth: how many generations it is from what the slice began with.
+            fresh: whether it is its own root and runs for the first time.
+        """
+        pipeline, root, _, item = one
+        step = self.functions.steps[pipeline]
+        context = TaskContext(self, step, root, depth)
         emitted = len(self.outputs)
         try:
-            step.run(task.item, context)
+            step.run(item, context)
         except _MustWait as wait:
             self._undo(context, emitted)
-            chunk = encode_tasks(self.order.query, [task])
+            chunk = encode_tasks(self.order.query, [Task(*one)])
             self.report.wanting.append(Wanting(wait.amount, chunk))
             return
         except Exception:
             self._undo(context, emitted)
-            self.report.failed = task.pipeline
-            self._count(task, -1)
+            self.report.failed = pipeline
+            self._count(pipeline, root, -1)
             raise
-        self._finish(task, context, depth)
+        if fresh and not (context._children or context._leases or context._repeat is not None):
+            self._ended(pipeline, root)
+        else:
+            self._finish(Task(*one), context, depth)
+
+    def _ended(self, pipeline: int, root: int) -> None:
+        """An admitted task has returned, and made nothing: it is done with."""
+        report = self.report
+        report.executed += 1
+        report.pending[pipeline] = report.pending.get(pipeline, 0) - 1
+        if root == self._ended_to:
+            report.ended[-1][1] += 1
+        else:
+            report.ended.append([root, 1])
+        self._ended_to = root + 1
 
     def _finish(self, task: Task, context: TaskContext, depth: int) -> None:
         """A task has returned: what it made counts, and then it is done."""
@@ -260,11 +308,11 @@ class _Run:
             self.give_memory(task.held)
         for lease in context._leases:
             lease.release()
-        self._count(task, -1)
+        self._count(task.pipeline, task.root, -1)
 
     def _created(self, task: Task, depth: int) -> None:
         self.report.created += 1
-        self._count(task, 1)
+        self._count(task.pipeline, task.root, 1)
         if depth <= self.order.depth:
             self._local.append((task, depth))
         else:
@@ -272,7 +320,7 @@ class _Run:
 
     def _again(self, task: Task, delay: float, depth: int) -> None:
         self.report.created += 1
-        self._count(task, 1)
+        self._count(task.pipeline, task.root, 1)
         if delay:
             chunk = encode_tasks(self.order.query, [task])
             self.report.delayed.append(Delayed(delay, chunk))
@@ -291,10 +339,10 @@ class _Run:
         for lease in context._leases:
             lease.release()
 
-    def _count(self, task: Task, change: int) -> None:
+    def _count(self, pipeline: int, root: int, change: int) -> None:
         pending, roots = self.report.pending, self.report.roots
-        pending[task.pipeline] = pending.get(task.pipeline, 0) + change
-        roots[task.root] = roots.get(task.root, 0) + change
+        pending[pipeline] = pending.get(pipeline, 0) + change
+        roots[root] = roots.get(root, 0) + change
 
     def _start_or_stop(self, pipeline: int, *, stop: bool) -> None:
         step = self.functions.steps[pipeline]
@@ -305,7 +353,7 @@ class _Run:
         if step.stop is None:
             return
         # It descends from no admitted task, and neither does what it emits.
-        context = TaskContext(self, Task(pipeline, 0, 0, None), 0)
+        context = TaskContext(self, step, 0, 0)
         try:
             step.stop(context)
         except _MustWait as wait:
@@ -322,7 +370,7 @@ class _Run:
             report.outputs = [encoded.codec, encoded.body]
         report.roots = {root: change for root, change in report.roots.items() if change}
         report.pending = {each: change for each, change in report.pending.items() if change}
-        waiting = [task for task, _ in self._local]
+        waiting = [*self._rest, *(task for task, _ in self._local)]
         if self.order.fair:
             report.left = self._pieces(waiting) + self._pieces(self._beyond)
         else:
