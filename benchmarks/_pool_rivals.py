@@ -1,8 +1,8 @@
 """The pools of the standard library, doing what `benchmarks.pool` measures.
 
 They cannot submit from within a worker, so tasks return how many they would make, and this program
-submits those, level by level: a hundred in a call, which is the best that they can do, or each in a
-call of its own.
+submits those, level by level: a hundred in a call, which is the best that they can do; each with an
+answer of its own, a hundred of them sent at a time; or each in a call of its own.
 
     python -m benchmarks._pool_rivals executor PLAN     prints tasks per second and seconds per task
 """
@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from benchmarks._pool_plan import Plan, all_processes, spent_by, work
@@ -69,6 +70,9 @@ def main() -> None:
         fewer = replace(plan, count=max(plan.sources, plan.count // FEWER))
         with ProcessPoolExecutor(plan.workers) as executor:
             print(by_levels(fewer, executor.map, chunk=1))
+    elif side == "map":
+        with ProcessPoolExecutor(plan.workers) as executor:
+            print(by_levels(plan, partial(executor.map, chunksize=CHUNK), chunk=1))
     elif side == "executor":
         with ProcessPoolExecutor(plan.workers) as executor:
             print(by_levels(plan, executor.map))

@@ -13,9 +13,10 @@ Sides alternate, so that a noisy machine is noisy for all:
     global      the same with ``deal="global"``: what a task makes goes through the scheduler
     executor    `concurrent.futures.ProcessPoolExecutor`, a hundred tasks in a call
     mppool      `multiprocessing.Pool`, likewise
+    map         `ProcessPoolExecutor.map` with ``chunksize=100``: each task has a result of its own
     submit      `ProcessPoolExecutor`, each task a call of its own
 
-The last three cannot submit from within a worker, so tasks return what they would make, and the
+The last four cannot submit from within a worker, so tasks return what they would make, and the
 program submits it, level by level. A hundred in a call is the best that they can do: nobody knows
 which of them is done, or has failed.
 
@@ -226,6 +227,7 @@ SIDES: dict[str, Callable[[Plan], Measured]] = {
     "global": lambda plan: run_pool(plan, "global"),
     "executor": lambda plan: run_rival(plan, "executor"),
     "mppool": lambda plan: run_rival(plan, "mppool"),
+    "map": lambda plan: run_rival(plan, "map"),
     "submit": lambda plan: run_rival(plan, "submit"),
 }
 
@@ -235,6 +237,7 @@ NAMES: dict[str, tuple[str, Role]] = {
     "global": ("TaskPool, deal global", "actorflow"),
     "executor": ("ProcessPoolExecutor", "peer"),
     "mppool": ("multiprocessing.Pool", "peer"),
+    "map": ("ProcessPoolExecutor.map, chunksize 100", "peer"),
     "submit": ("ProcessPoolExecutor, a call each", "peer"),
 }
 
@@ -300,22 +303,24 @@ def _part(case: str, found: Found) -> Part:
         at: {side: runs for side, runs in by.items() if runs[0].waits} for at, by in found.items()
     }
     if any(ours.values()):
-        charts.append(
+        charts += [
             _chart(
-                f"From the source to a worker, 99th percentile: {case}",
+                f"From the source to a worker, {name}: {case}",
                 "ms",
                 "less",
                 ours,
-                lambda each: 1e3 * percentiles(each.waits)[99],
+                partial(_wait_at, percentile),
             )
-        )
+            for name, percentile in (("median", 50), ("99th percentile", 99))
+        ]
     findings = [
         Finding(
-            name=f"of ProcessPoolExecutor: {case}, {workers} workers",
-            rounds=quotients([x.rate for x in by["pool"]], [x.rate for x in by["executor"]]),
+            name=f"of {NAMES[rival][0]}: {case}, {workers} workers",
+            rounds=quotients([x.rate for x in by["pool"]], [x.rate for x in by[rival]]),
         )
         for workers, by in found.items()
-        if "pool" in by and "executor" in by
+        for rival in ("executor", "map", "submit")
+        if "pool" in by and rival in by
     ]
     # With the most workers: these are told of the pool itself, and not of each case's tasks.
     for side, runs in ours[max(ours)].items():
@@ -330,6 +335,11 @@ def _part(case: str, found: Found) -> Part:
             )
         ]
     return Part(charts=tuple(charts), findings=tuple(findings))
+
+
+def _wait_at(percentile: int, measured: Measured) -> float:
+    """Milliseconds that so many of a hundred admitted tasks waited at most."""
+    return 1e3 * percentiles(measured.waits)[percentile]
 
 
 def _chart(

@@ -182,9 +182,9 @@ def test_b_25_the_limit_grows_when_the_source_had_to_wait() -> None:
     window = SourceWindow(InFlight(limit=4, most=16))
     limits = []
     for _ in range(5):
-        count = window.ask(window.room(1000))
+        count = window.ask(window.room(1000, 1000))
         window.arrived(count)
-        assert window.room(1000) == 0
+        assert window.room(1000, 1000) == 0
         window.finished(count, True)
         limits.append(window.limit)
     assert limits == [8, 12, 16, 16, 16]
@@ -198,7 +198,7 @@ def test_b_25_a_source_that_never_waits_has_the_same_window() -> None:
     """It grows only when everything that may be here is here."""
     window = SourceWindow(InFlight(limit=4, most=16))
     for _ in range(10):
-        window.ask(window.room(1000))
+        window.ask(window.room(1000, 1000))
         window.arrived(3)
         window.finished(3, True)
     assert window.limit == 4
@@ -207,7 +207,7 @@ def test_b_25_a_source_that_never_waits_has_the_same_window() -> None:
 def test_b_25_a_source_that_waits_for_busy_workers_has_the_same_window() -> None:
     """More of it here would only wait here."""
     window = SourceWindow(InFlight(limit=4, most=16))
-    window.arrived(window.ask(window.room(1000)))
+    window.arrived(window.ask(window.room(1000, 1000)))
     window.finished(2, False)
     assert window.limit == 4
     window.finished(1, True)

@@ -115,11 +115,15 @@ class Admission:
         door = self._doors.get(query)
         return 0 if door is None else door.count
 
+    @property
+    def share(self) -> int:
+        """How many each query may have."""
+        return max(1, self._size // max(1, len(self._doors)))
+
     def room(self, query: int) -> int:
         """How many more it may have."""
-        share = max(1, self._size // len(self._doors))
         door = self._doors[query]
-        return max(0, share - door.count - len(door.waiting))
+        return max(0, self.share - door.count - len(door.waiting))
 
     def add(self, query: int, tasks: Admitted) -> None:
         """Tasks have been admitted."""
@@ -162,5 +166,4 @@ class Admission:
         door = self._doors.get(query)
         if door is None or not door.waiting:
             return None
-        share = max(1, self._size // len(self._doors))
-        return door.waiting.popleft() if door.count < share else None
+        return door.waiting.popleft() if door.count < self.share else None

@@ -207,6 +207,11 @@ class PoolCore:
         """How many more tasks of a query may be admitted now; more may be asked for."""
         return 0 if run.number not in self.queries else self._admission.room(run.number)
 
+    @property
+    def share(self) -> int:
+        """How many tasks of each query may wait for a worker."""
+        return self._admission.share
+
     def waiting(self, run: QueryRun) -> int:
         """How many tasks of a query are admitted and wait for a worker."""
         return self._admission.count_of(run.number)

@@ -100,7 +100,7 @@ class Intake:
         self._touched.clear()
         for subscription, window in list(self._windows.items()):
             rooms = [self._core.room(run) for run, _ in self._takers(subscription)]
-            count = window.room(min(rooms, default=0))
+            count = window.room(min(rooms, default=0), self._core.share)
             if count:
                 self._ask(subscription, window.ask(count))
         self._look_later()

@@ -19,8 +19,10 @@ class SourceWindow:
 
     Example:
         >>> window = SourceWindow(InFlight(limit=4, most=16))
-        >>> window.ask(window.room(100)), window.arrived(4), window.finished(4, True), window.limit
-        (4, None, None, 8)
+        >>> window.ask(window.room(100, 100)), window.arrived(4), window.finished(4, True)
+        (4, None, None)
+        >>> window.limit
+        8
     """
 
     def __init__(self, options: InFlight) -> None:
@@ -39,17 +41,19 @@ class SourceWindow:
         """Whether the limit is above where it began."""
         return self.limit > self._options.limit
 
-    def room(self, at_most: int) -> int:
+    def room(self, free: int, share: int) -> int:
         """How many to ask for now.
 
-        Half a window at a time, so that asks are few, and what there is when nothing is here.
+        Half of what there may be at a time, so that asks are few and batches large; and whatever
+        there is room for when nothing is here.
 
         Args:
-            at_most: how many the pool could take.
+            free: how many the pool could take.
+            share: how many it could take if it had none.
         """
-        room = min(self.limit - self.asked - self.unfinished, at_most)
-        limit = min(self.limit, at_most)
-        return room if room > 0 and (2 * room >= limit or not self._any) else 0
+        room = min(self.limit - self.asked - self.unfinished, free)
+        most = min(self.limit, share)
+        return room if room > 0 and (2 * room >= most or not self._any) else 0
 
     def ask(self, count: int) -> int:
         """So many have been asked for; returns the same."""

@@ -76,8 +76,9 @@ class TaskContext:
         self._step = step
         self._root = root
         self._depth = depth
-        self._children: list[Task] = []
-        self._leases: list[Lease] = []
+        # Most tasks make nothing: a list is made for the first.
+        self._children: list[Task] | tuple[()] = ()
+        self._leases: list[Lease] | tuple[()] = ()
         self._repeat: float | None = None
 
     @property
@@ -115,8 +116,9 @@ class TaskContext:
         if not self._step.to and to is None:
             self._run.outputs.append(item)
             return
+        children = self._children = self._children or []
         for target in self._targets(to):
-            self._children.append(Task(target, self._root, amount, item))
+            children.append(Task(target, self._root, amount, item))
             amount = 0
 
     def repeat(self, delay: float = 0.0) -> None:
@@ -142,7 +144,7 @@ class TaskContext:
         check_integer("amount", amount, 1)
         self._run.take_memory(amount)
         lease = Lease(amount, self._run.give_memory)
-        self._leases.append(lease)
+        self._leases = [*self._leases, lease]
         return lease
 
     def _take(self, lease: Lease | None) -> int:
@@ -181,7 +183,9 @@ class _Run:
         self._local: deque[tuple[Task, int]] = deque()
         self._beyond: list[Task] = []
         self._ended_to = -1
-        """The root behind the last one that has ended without having made anything."""
+        """The root behind the last one of this chunk that has ended without making anything."""
+        self._ended_in: list[int] = []
+        """Whose tasks those are that `SliceReport.ended` tells of."""
 
     # --- what a context asks ----------------------------------------------------------------------
 
@@ -215,6 +219,7 @@ class _Run:
         except Exception as error:  # noqa: BLE001  (whatever a user's function raises fails its query)
             self.report.failure = Failure.of(error).to_wire()
         self.report.seconds = self._clock() - self._began
+        self._count_ended()
         try:
             self._give_back()
         except TypeError as error:
@@ -230,6 +235,7 @@ class _Run:
         try:
             for tasks in decoded:
                 each, fresh = tasks.each, tasks.fresh
+                self._ended_to = -1
                 for one in each:
                     self._call(one, 0, fresh=fresh)
                     if clock() >= until or (local and not order.fair and not self._run_local()):
@@ -284,14 +290,20 @@ class _Run:
 
     def _ended(self, pipeline: int, root: int) -> None:
         """An admitted task has returned, and made nothing: it is done with."""
-        report = self.report
-        report.executed += 1
-        report.pending[pipeline] = report.pending.get(pipeline, 0) - 1
+        ended = self.report.ended
         if root == self._ended_to:
-            report.ended[-1][1] += 1
+            ended[-1][1] += 1
         else:
-            report.ended.append([root, 1])
+            ended.append([root, 1])
+            self._ended_in.append(pipeline)
         self._ended_to = root + 1
+
+    def _count_ended(self) -> None:
+        """What `_ended` has noted counts like everything else."""
+        report = self.report
+        for pipeline, (_, count) in zip(self._ended_in, report.ended, strict=True):
+            report.executed += count
+            report.pending[pipeline] = report.pending.get(pipeline, 0) - count
 
     def _finish(self, task: Task, context: TaskContext, depth: int) -> None:
         """A task has returned: what it made counts, and then it is done."""
