@@ -28,12 +28,14 @@ __all__ = [
     "ChildRuntime",
     "ChildTemplate",
     "Observer",
+    "not_started",
     "outcome_of",
     "outcome_of_coroutine",
     "outcome_without_waiting",
 ]
 
 CHILD_KINDS = ("worker", "process", "thread", "task")
+NOT_STARTED = "not_started"
 TASKS_AT_ONCE = 100
 """How many asyncio tasks, or threads, ``max_demand: auto`` begins with; they mostly wait."""
 
@@ -201,7 +203,7 @@ class ChildEnd:
 
     Args:
         reason: plain data: ``"normal"``, ``"ignored"``, ``["exit", 3]``, ``["error", …]``,
-            ``["signal", 9]``, ``"timeout"``, …
+            ``["signal", 9]``, ``["not_started", …]``, ``"timeout"``, …
         normal: whether that is an orderly end.
         result: what it returned.
         failure: the exception that ended it, or None.
@@ -213,6 +215,11 @@ class ChildEnd:
     result: Any = None
     failure: Failure | None = None
     seconds: float = 0.0
+
+    @property
+    def not_started(self) -> bool:
+        """Whether it never began, for want of processes, or of memory."""
+        return type(self.reason) is list and self.reason[0] == NOT_STARTED
 
     def to_wire(self) -> list[Any]:
         """Its fields, for a pipe."""
@@ -297,6 +304,11 @@ def end_by(error: BaseException, seconds: float) -> ChildEnd:
         return ChildEnd(["exit", status] if status else "normal", not status, seconds=seconds)
     failure = Failure.of(error)
     return ChildEnd(["error", failure.summary], False, None, failure, seconds)
+
+
+def not_started(why: str) -> ChildEnd:
+    """The end of a child that could not begin."""
+    return ChildEnd([NOT_STARTED, why], False)
 
 
 # --- where children live --------------------------------------------------------------------------

@@ -14,7 +14,13 @@ from typing import Any
 
 from actorflow.errors import IntensityExceeded, NoSuchChild, OptionError, RunError
 from actorflow.records import dataclass
-from actorflow.stage.children import ChildEnd, ChildEnded, ChildRuntime, ChildTemplate
+from actorflow.stage.children import (
+    ChildEnd,
+    ChildEnded,
+    ChildRuntime,
+    ChildTemplate,
+    not_started,
+)
 from actorflow.supervision.specs import Intensity
 from actorflow.supervision.strategy import RestartLog, wants_restart
 
@@ -267,9 +273,7 @@ class ConsumerCore:
         try:
             self._give_life(child)
         except OSError as error:
-            end = ChildEnd(["not_started", str(error)], False)
-            if not self._runs_again(child, end, START_AGAIN):
-                self._over(child, end)
+            self._settle(child, not_started(str(error)))
 
     def _give_life(self, child: _Child) -> None:
         self._lives += 1
@@ -284,7 +288,14 @@ class ConsumerCore:
         if child.timed_out and not end.normal:
             end = ChildEnd("timeout", False, seconds=end.seconds)
         asked = child.state is ChildState.STOPPING and not child.timed_out
-        if asked or not self._runs_again(child, end, 0.0):
+        if asked:
+            self._over(child, end)
+        else:
+            self._settle(child, end)
+
+    def _settle(self, child: _Child, end: ChildEnd) -> None:
+        """Run a child again, or be done with it; what is wanting takes a moment to come back."""
+        if not self._runs_again(child, end, START_AGAIN if end.not_started else 0.0):
             self._over(child, end)
 
     def _runs_again(self, child: _Child, end: ChildEnd, delay: float) -> bool:

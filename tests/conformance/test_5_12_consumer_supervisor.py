@@ -21,7 +21,7 @@ from actorflow import (
     TopologyError,
 )
 from actorflow.errors import RunError
-from actorflow.stage.children import ChildEnd, outcome_of
+from actorflow.stage.children import ChildEnd, not_started, outcome_of
 from actorflow.supervision.consumer_calls import (
     CountChildren,
     ReplaceTemplate,
@@ -289,6 +289,30 @@ def test_s084_the_second_attempt_to_restart_works() -> None:
     supervisor.harness.advance(0.2)
     assert supervisor.states() == [(1, "running")]
     supervisor.children.returns(*supervisor.running)
+    assert supervisor.asks == [1, 1]
+
+
+def test_s084_a_child_that_was_not_started_waits_for_a_moment() -> None:
+    """The word comes later than the order; what was wanting takes a moment to come back."""
+    supervisor = Supervisor(restart="transient", max_restarts=2)
+    supervisor.subscribe(1, 0)
+    supervisor.route("a")
+    supervisor.children.end(1, end=not_started("no more processes"))
+    assert supervisor.states() == [(1, "restarting")]
+    assert supervisor.running == []
+    supervisor.harness.advance(0.2)
+    assert supervisor.states() == [(1, "running")]
+    supervisor.children.returns(*supervisor.running)
+    assert supervisor.asks == [1, 1]
+
+
+def test_s084_a_temporary_child_that_was_not_started_has_failed() -> None:
+    """It has had its turn, and its event is finished."""
+    supervisor = Supervisor(restart="temporary")
+    supervisor.subscribe(1, 0)
+    supervisor.route("a")
+    supervisor.children.end(1, end=not_started("no more processes"))
+    assert supervisor.harness.call(CountChildren()).failed == 1
     assert supervisor.asks == [1, 1]
 
 

@@ -74,6 +74,38 @@ def kill_once(path: str, event: int) -> int:
     return 2 * event
 
 
+def kill_fork_server_once(path: str, event: int) -> int:
+    """The first life of every tenth event kills the process that forks children."""
+    mark = f"{path}.{event}"
+    if event % 10 == 3 and not os.path.exists(mark):
+        append(mark, os.getpid())
+        os.kill(os.getppid(), signal.SIGKILL)
+        time.sleep(AGES)
+    return 2 * event
+
+
+def starve_fork_server(path: str, event: int) -> int:
+    """Leave the process that forks children descriptors for one more, and hold that for a while."""
+    import resource
+
+    limit = 1 + max(int(name) for name in os.listdir(f"/proc/{os.getppid()}/fd"))
+    resource.prlimit(os.getppid(), resource.RLIMIT_NOFILE, (limit, limit))
+    append(path, os.getpid())
+    return 2 * event
+
+
+class Weary:
+    """An event that goes from process to process so many times, and no further."""
+
+    def __init__(self, times: int) -> None:
+        self.times = times
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if not self.times:
+            raise TypeError("it goes no further")
+        return Weary, (self.times - 1,)
+
+
 def ends_politely(path: str, event: Any) -> None:
     """Take SIGTERM as a request: say so and exit."""
 

@@ -126,6 +126,34 @@ def test_s082_a_temporary_child_that_is_killed_is_counted(kind: str, tmp_path: P
     assert sorted(results["sink"]) == [2 * n for n in range(100) if n % 10 != 3]
 
 
+def test_s082_a_killed_fork_server_costs_its_children_one_life(tmp_path: Path) -> None:
+    """Those that it had begun are run again, by another; each result is there, once."""
+    of = template(children.kill_fork_server_once, "process", str(tmp_path / "kills"))
+    with chain(of, 30, max_demand=4, max_restarts=100).start() as run:
+        results = run.wait(timeout=30)
+    assert sorted(results["sink"]) == [2 * number for number in range(30)]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="sets another process's limits")
+def test_s084_children_for_which_there_is_no_descriptor_are_started_later(tmp_path: Path) -> None:
+    """Their ends are seen, too, where none is left to wait on."""
+    of = template(children.starve_fork_server, "process", str(tmp_path / "journal"))
+    with chain(of, 8, max_demand=4, max_restarts=1000).start() as run:
+        results = run.wait(timeout=30)
+    assert sorted(results["sink"]) == [2 * number for number in range(8)]
+
+
+def test_an_event_that_cannot_be_passed_on_is_its_own_bad_end() -> None:
+    """Into the program's source, from there to the stage, and then to no child."""
+    run, events = started(fed(template(children.large, "process", restart="temporary")))
+    with run:
+        jobs = run.consumer_supervisor("jobs")
+        run.cast("source", [b"a", children.Weary(2), b"b"])
+        wait_until(lambda: jobs.count_children().finished == 2, "the good ones to end")
+        wait_until(lambda: jobs.count_children().failed == 1, "the other to be counted")
+    assert any("it goes no further" in error for error in events.errors("jobs"))
+
+
 @pytest.mark.parametrize("kind", FORKED)
 def test_b21_a_killed_supervisor_takes_its_children_along_and_no_event(
     kind: str, tmp_path: Path

@@ -30,7 +30,7 @@ def children_of_kind(
     if kind.name == "process":
         from actorflow.runtime.local.fresh import FreshProcesses
 
-        return FreshProcesses(stage, loop, observe)
+        return FreshProcesses(stage, loop, observe, log)
     if kind.name == "thread":
         from actorflow.supervision.threads import Threads
 

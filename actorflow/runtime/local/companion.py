@@ -8,10 +8,10 @@ from typing import Any
 
 from actorflow.protocol.codec import decode_value, encode_value
 from actorflow.protocol.framing import FrameDecoder, frame
-from actorflow.runtime.local.fresh import CODECS, NAMES, Words
 from actorflow.runtime.local.offspring import CANNOT_REPORT
 from actorflow.runtime.local.pipes import CHUNK
 from actorflow.runtime.local.poller import READABLE, new_poller
+from actorflow.runtime.local.words import CODECS, NAMES, Words
 from actorflow.stage.companions import Companion
 
 __all__ = ["SLICE", "CompanionProcess", "encoded", "read_message", "sayable"]

@@ -20,10 +20,10 @@ from actorflow.runtime.local.companion import (
     sayable,
 )
 from actorflow.runtime.local.descriptors import close_all
-from actorflow.runtime.local.fresh import end_of_process
 from actorflow.runtime.local.offspring import Loop, Offspring, Parenthood
 from actorflow.runtime.local.pipes import CHUNK, PipeLink
 from actorflow.runtime.local.poller import WRITABLE
+from actorflow.runtime.local.words import end_of_process
 from actorflow.stage.children import ChildEnd, end_by
 from actorflow.stage.companions import Companion, CompanionObserver, CompanionRuntime
 

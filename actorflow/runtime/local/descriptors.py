@@ -10,12 +10,14 @@ import contextlib
 import fcntl
 import os
 from collections.abc import Collection, Iterable
+from functools import cache
 
 __all__ = [
     "above_stdio",
     "anonymous_file",
     "close_all",
     "close_others",
+    "drop_private",
     "fill_stdio",
     "keep_from_forks",
     "open_descriptors",
@@ -107,14 +109,20 @@ def pipe() -> tuple[int, int]:
 
 def keep_from_forks(descriptors: Iterable[int]) -> None:
     """Have these closed in every process that the program forks, until `close_all` closes them."""
+    _have_them_dropped()
     _private.update(descriptors)
 
 
-def _drop_private() -> None:
-    close_all(tuple(_private))
+@cache
+def _have_them_dropped() -> None:
+    # Not before it is needed: what runs after each fork copies some pages of memory each time.
+    os.register_at_fork(after_in_child=drop_private)
 
 
-os.register_at_fork(after_in_child=_drop_private)
+def drop_private() -> None:
+    """Close, in a process that was forked, what its parent keeps to itself."""
+    if _private:
+        close_all(tuple(_private))
 
 
 def anonymous_file(name: str) -> int:

@@ -1,26 +1,37 @@
-"""Children as fresh processes: each forked by the stage, run once, gone."""
+"""Children as fresh processes: each forked for its event, run once, gone.
+
+The stage does not fork them itself: its fork server does (see `fork_server.py`), which is told what
+to start by pipe, and reports each end by another.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import mmap
 import os
-import pickle
 import signal
 import time
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Callable, Sequence
+from dataclasses import field
+from typing import Any, Literal
 
-from actorflow.errors import ProtocolError, Undecodable
-from actorflow.protocol.codec import decode_value, encode_value
-from actorflow.protocol.framing import LENGTH, frame
+from actorflow.errors import ProtocolError
+from actorflow.protocol.codec import dump
 from actorflow.records import dataclass
-from actorflow.runtime.local.descriptors import anonymous_file, close_all
-from actorflow.runtime.local.offspring import (
-    CANNOT_REPORT,
-    REHEARSALS,
-    Loop,
-    Offspring,
-    Parenthood,
+from actorflow.runtime.local.descriptors import close_all
+from actorflow.runtime.local.fork_server import (
+    NOT_FORKED,
+    REPORT,
+    ForkServer,
+    order_retirement,
+    order_signal,
+    order_start,
 )
+from actorflow.runtime.local.offspring import CAN_DIE_WITH_PARENT, Loop, Offspring, Parenthood
+from actorflow.runtime.local.pipes import CHUNK, PipeLink
+from actorflow.runtime.local.poller import WRITABLE
+from actorflow.runtime.local.words import end_of_process, read_end
 from actorflow.stage.children import (
     ChildEnd,
     ChildEnded,
@@ -28,202 +39,263 @@ from actorflow.stage.children import (
     ChildTemplate,
     Observer,
     end_by,
-    outcome_of,
+    not_started,
 )
 
-__all__ = [
-    "CODECS",
-    "NAMES",
-    "FreshProcesses",
-    "Words",
-    "end_as_bytes",
-    "end_of_process",
-    "read_end",
-]
+__all__ = ["FreshProcesses"]
 
-CODECS = {"msgpack": b"m", "pickle": b"p"}
-NAMES = {b"m": "msgpack", b"p": "pickle"}
-_CHUNK = 1 << 16
+MOST = 1 << 16
+"""How many children one stage may have at a time: the places in the table, of which only the pages
+that are used take memory."""
 
-
-class Words:
-    """Where a child says how it ended; still the same place, whatever its code did meanwhile.
-
-    Code that closes every descriptor and opens a file may get this number for it.
-
-    Args:
-        descriptor: a file or the write end of a pipe.
-    """
-
-    __slots__ = ("_descriptor", "_identity")
-
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-        self._identity = _identity(descriptor)
-
-    def write(self, data: bytes) -> None:
-        """Write everything, waiting for a pipe's reader.
-
-        Raises:
-            OSError: the descriptor has been closed, or nobody reads any more.
-        """
-        if _identity(self._descriptor) != self._identity:
-            raise OSError("the descriptor leads somewhere else by now")
-        rest = memoryview(data)
-        while rest:
-            rest = rest[os.write(self._descriptor, rest) :]
-
-
-def _identity(descriptor: int) -> tuple[int, int]:
-    status = os.fstat(descriptor)
-    return status.st_dev, status.st_ino
-
-
-def end_as_bytes(end: ChildEnd) -> bytes:
-    """How a child ended, in bytes; a result that cannot travel is a bad end.
-
-    Both sides are one program, as the one was forked by the other, so that a plain pickle is
-    nearly always enough; it writes to fewer pages than the other codec (see `Parenthood`).
-    """
-    try:
-        return b"p" + pickle.dumps(end.to_wire(), protocol=5)
-    except Exception:  # noqa: BLE001  (pickling runs the result's own code; it is asked whether)
-        return _end_by_value(end)
-
-
-def _end_by_value(end: ChildEnd) -> bytes:
-    try:
-        encoded = encode_value(end.to_wire())
-    except TypeError as error:
-        encoded = encode_value(end_by(error, end.seconds).to_wire())
-    return CODECS[encoded.codec] + encoded.body
-
-
-def read_end(data: bytes) -> ChildEnd:
-    """Read what `end_as_bytes` wrote.
-
-    Raises:
-        Undecodable: a child wrote something else, or its result cannot be made again here.
-    """
-    try:
-        return ChildEnd.from_wire(decode_value(NAMES[data[:1]], data[1:]))
-    except (KeyError, TypeError, ValueError) as error:
-        raise Undecodable("undecodable_body", f"no end of a child: {data[:80]!r}") from error
-
-
-def end_of_process(status: int | None, number: int | None, seconds: float) -> ChildEnd:
-    """The end of a child that left no word: what the kernel says."""
-    if number is not None:
-        return ChildEnd(["signal", number], False, seconds=seconds)
-    return ChildEnd(["exit", status] if status else "normal", not status, seconds=seconds)
+_NUMBERS = {"terminate": signal.SIGTERM, "kill": signal.SIGKILL}
 
 
 @dataclass(slots=True)
-class _Fresh:
-    life: int
-    file: int
-    """Where it says how it ended."""
-    since: float
+class _Server:
+    """A fork server and the children that it has been told to start, each with its place."""
+
+    link: PipeLink
     process: Offspring | None = None
+    places: dict[int, int] = field(default_factory=dict)
 
 
 class FreshProcesses(ChildRuntime):
     """A process for each child.
 
-    A child leaves its end in a file of its own without a name, which is read when the child is
-    gone. So nobody waits for a reader, however much there is to say; a grandchild that keeps the
-    descriptor holds up nothing; and a fork costs one descriptor less than with a pipe.
+    Its memory is that of the stage when the first child was started; the event comes as in any
+    other process, pickled. A template that is new to the fork server has another one forked, and
+    the old one ends with its last child.
 
     Args:
         name: the stage's.
         loop: its loop.
         observe: is told of ends.
+        log: writes a log line: level, event, values.
     """
 
-    def __init__(self, name: str, loop: Loop, observe: Observer) -> None:
+    def __init__(
+        self,
+        name: str,
+        loop: Loop,
+        observe: Observer,
+        log: Callable[[str, str, dict[str, Any]], None],
+    ) -> None:
+        self._loop = loop
         self._observe = observe
+        self._log = log
         self._parenthood = Parenthood(name, loop)
-        self._children: dict[int, _Fresh] = {}
-        for _ in range(REHEARSALS):
-            read_end(end_as_bytes(outcome_of(abs, (1,))))
+        self._memory = mmap.mmap(-1, MOST * 2 * 8)
+        self._table = memoryview(self._memory).cast("q")
+        self._free = list(range(MOST - 1, -1, -1))
+        self._templates: list[ChildTemplate] = []
+        self._numbers: dict[int, int] = {}
+        """The place of each template in that list, by its identity."""
+        self._servers: list[_Server] = []
+        self._forking: _Server | None = None
+        """The one that gets orders; the others wait for the end of their children."""
+        self._where: dict[int, _Server] = {}
+        self._ends: list[ChildEnded] = []
 
-    def start(self, life: int, template: ChildTemplate, arguments: Sequence[object]) -> None:
-        """As `ChildRuntime.start`. Arguments need not be encoded: a fork has them."""
-        run = template.function  # imported here, or each child would import it anew
-        file = anonymous_file("actorflow-child")
-        child = _Fresh(life, file, time.monotonic())
-        words = Words(file)
+    # --- the seam ---------------------------------------------------------------------------------
 
-        def live() -> int:
-            pid = os.getpid()
-            end = outcome_of(run, (*template.arguments, *arguments))
-            if os.getpid() != pid:
-                return 0  # forked by the child's own code, which fell through to here
-            try:
-                words.write(frame(end_as_bytes(end)))
-            except OSError:
-                return CANNOT_REPORT
-            return 0 if end.normal else 1
-
-        def gone(status: int | None, number: int | None) -> None:
-            self._gone(child, status, number)
-
+    def start(self, life: int, template: ChildTemplate, arguments: Sequence[Any]) -> None:
+        """As `ChildRuntime.start`; arguments that cannot be pickled are a bad end."""
         try:
-            child.process = self._parenthood.fork("", (file,), live, gone)
-        except OSError:
-            close_all((file,))
-            raise
-        self._children[life] = child
+            body = dump(list(arguments))
+        except Exception as error:  # noqa: BLE001  (pickling runs an event's own code)
+            self._ends.append(ChildEnded(life, end_by(error, 0.0)))
+            self._loop.after(0.0, self._tell)
+            return
+        server = self._server_for(template)
+        if not self._free:
+            raise OSError(errno.EAGAIN, f"there are {MOST} children, and no more can be watched")
+        place = server.places[life] = self._free.pop()
+        self._where[life] = server
+        self._order(server, order_start(life, self._numbers[id(template)], place, body))
 
-    def signal(self, life: int, signal_: Literal["terminate", "kill"]) -> None:
+    def signal(self, life: int, signal: Literal["terminate", "kill"]) -> None:
         """As `ChildRuntime.signal`."""
-        child = self._children.get(life)
-        if child is not None and child.process is not None:
-            child.process.signal(signal.SIGTERM if signal_ == "terminate" else signal.SIGKILL)
+        server = self._where.get(life)
+        if server is not None:
+            self._order(server, order_signal(life, _NUMBERS[signal]))
 
     def running_since(self, life: int) -> float | None:
         """As `ChildRuntime.running_since`."""
-        child = self._children.get(life)
-        return None if child is None else child.since
+        server = self._where.get(life)
+        began = 0 if server is None else self._table[2 * server.places[life] + 1]
+        return began * 1e-9 if began else None
 
     def pid(self, life: int) -> int:
         """As `ChildRuntime.pid`."""
-        child = self._children.get(life)
-        return 0 if child is None or child.process is None else child.process.pid
+        server = self._where.get(life)
+        return 0 if server is None else self._table[2 * server.places[life]]
 
     def close(self) -> None:
-        """As `ChildRuntime.close`."""
-        for child in list(self._children.values()):
-            if child.process is not None:
-                child.process.signal(signal.SIGKILL)
+        """As `ChildRuntime.close`: a fork server whose orders end kills its children."""
+        for server in self._servers:
+            self._stop_writing(server.link)
 
-    def _gone(self, child: _Fresh, status: int | None, number: int | None) -> None:
-        del self._children[child.life]
-        end = self._end_of(child, status, number)
-        os.close(child.file)
-        self._observe((ChildEnded(child.life, end),))
+    # --- orders -----------------------------------------------------------------------------------
 
-    def _end_of(self, child: _Fresh, status: int | None, number: int | None) -> ChildEnd:
-        seconds = time.monotonic() - child.since
-        said = _read_words(child.file)
-        if said is None:
-            return end_of_process(status, number, seconds)
+    def _order(self, server: _Server, data: bytes) -> None:
+        link = server.link
+        if link.writer >= 0:
+            link.outbox.append(data)
+            link.backlog += len(data)
+            self._flush(link)
+
+    def _flush(self, link: PipeLink) -> None:
+        if link.flush():
+            if link.waits:
+                link.waits = False
+                self._loop.unwatch(link.writer)
+        elif not link.waits:
+            link.waits = True
+            self._loop.watch(link.writer, lambda _: self._flush(link), WRITABLE)
+
+    def _stop_writing(self, link: PipeLink) -> None:
+        if link.waits:
+            link.waits = False
+            self._loop.unwatch(link.writer)
+        link.close_writer()
+
+    # --- reports ----------------------------------------------------------------------------------
+
+    def _read(self, server: _Server) -> None:
+        link = server.link
+        while link.reader >= 0:
+            data = link.read()
+            if data is None:
+                return
+            try:
+                reports = link.decoder.feed(data)
+            except ProtocolError as error:
+                self._log("error", "a fork server wrote garbage", {"reason": str(error)})
+                data, reports = b"", []
+            for report in reports:
+                self._reported(server, report)
+            if not data:
+                self._hang_up(server)
+            elif len(data) < CHUNK:
+                return
+
+    def _hang_up(self, server: _Server) -> None:
+        """A server that can tell nothing any more is ended; its end is seen by itself."""
+        self._loop.unwatch(server.link.reader)
+        server.link.close_reader()
+        if server.process is not None:
+            server.process.signal(signal.SIGKILL)
+
+    def _reported(self, server: _Server, report: bytes) -> None:
+        what, life, status = REPORT.unpack_from(report)
+        place = server.places.pop(life, None)
+        if place is None:
+            return
+        words = report[REPORT.size :]
+        if what == NOT_FORKED:
+            end = not_started(words.decode())
+        else:
+            end = self._end_of(words, status, self._seconds(place))
+        self._over(life, place, end)
+
+    def _end_of(self, words: bytes, status: int, seconds: float) -> ChildEnd:
+        if not words:
+            number = -status if status < 0 else None
+            return end_of_process(None if number else status, number, seconds)
         try:
-            return read_end(said)
+            return read_end(words, seconds)
         except ProtocolError as error:
             return end_by(error, seconds)
 
+    def _seconds(self, place: int) -> float:
+        return time.monotonic() - self._table[2 * place + 1] * 1e-9
 
-def _read_words(file: int) -> bytes | None:
-    """The frame that a child has left; None when it is not whole, as it was killed over it."""
-    data = os.pread(file, _CHUNK, 0)
-    if len(data) < LENGTH.size:
-        return None
-    (length,) = LENGTH.unpack_from(data)
-    size = LENGTH.size + length
-    while len(data) < size:
-        more = os.pread(file, size - len(data), len(data))
-        if not more:
-            return None
-        data += more
-    return data[LENGTH.size : size]
+    def _over(self, life: int, place: int, end: ChildEnd) -> None:
+        del self._where[life]
+        self._table[2 * place] = self._table[2 * place + 1] = 0
+        self._free.append(place)
+        self._ends.append(ChildEnded(life, end))
+
+    def _tell(self) -> None:
+        ends, self._ends = self._ends, []
+        if ends:
+            self._observe(ends)
+
+    # --- servers ----------------------------------------------------------------------------------
+
+    def _server_for(self, template: ChildTemplate) -> _Server:
+        """The server that forks, with this template among those that it knows."""
+        if id(template) not in self._numbers:
+            _ = template.function  # imported here, or each child would import it anew
+            self._numbers[id(template)] = len(self._templates)
+            self._templates.append(template)
+            self._retire()
+        if self._forking is None:
+            self._forking = self._fork()
+        return self._forking
+
+    def _retire(self) -> None:
+        if self._forking is not None:
+            self._order(self._forking, order_retirement())
+            self._forking = None
+
+    def _fork(self) -> _Server:
+        orders_read, orders_write = os.pipe()
+        try:
+            reports_read, reports_write = os.pipe()
+        except OSError:
+            close_all((orders_read, orders_write))
+            raise
+        theirs, ours = (orders_read, reports_write), (orders_write, reports_read)
+        server = _Server(PipeLink(0, reports_read, orders_write))
+
+        def live() -> int:
+            return ForkServer(orders_read, reports_write, self._table, self._templates).run()
+
+        def gone(status: int | None, number: int | None) -> None:
+            self._gone(server, status, number)
+
+        try:
+            server.process = self._parenthood.fork("fork server", sorted(theirs), live, gone)
+        except OSError:
+            close_all(ours)
+            raise
+        finally:
+            close_all(theirs)
+        for descriptor in ours:
+            os.set_blocking(descriptor, False)
+        self._loop.watch(reports_read, lambda _: self._readable(server))
+        self._servers.append(server)
+        return server
+
+    def _readable(self, server: _Server) -> None:
+        self._read(server)
+        self._tell()
+
+    def _gone(self, server: _Server, status: int | None, number: int | None) -> None:
+        """A fork server has ended, and with it what it had forked."""
+        self._read(server)
+        if server.link.reader >= 0:
+            self._hang_up(server)
+        self._stop_writing(server.link)
+        self._servers.remove(server)
+        if server is self._forking:
+            self._forking = None
+        if server.places:
+            how = {"status": status, "signal": number, "children": len(server.places)}
+            self._log("error", "the process that forks children died", how)
+        for life, place in server.places.items():
+            self._over(life, place, self._lost(place))
+        self._tell()
+
+    def _lost(self, place: int) -> ChildEnd:
+        """How a child ended whose server died: it was killed with it, or has not begun."""
+        pid, began = self._table[2 * place], self._table[2 * place + 1]
+        if not began:
+            return not_started("the process that forks children died")
+        if pid and not CAN_DIE_WITH_PARENT:
+            # Whoever reaps it now, its number is not given to another process so soon.
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+        return end_of_process(None, signal.SIGKILL, self._seconds(place))

@@ -19,6 +19,7 @@ from collections.abc import Iterable
 __all__ = [
     "adopt_orphans",
     "die_with_parent",
+    "exit_now",
     "find_title",
     "out_of_memory_kills",
     "rehearse_kernel_calls",
@@ -34,7 +35,9 @@ _PR_SET_CHILD_SUBREAPER = 36
 
 # Looked up and made once, in the zygote: every fork inherits it, and a stage's start does not pay
 # for it. Each object that a call makes besides is some pages of memory that a fork has to copy.
-_prctl = ctypes.CDLL(None).prctl if sys.platform == "linux" else None
+_libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+_prctl = None if _libc is None else _libc.prctl
+_exit = os._exit if _libc is None else _libc._exit
 _OFF, _ON, _KILL = (ctypes.c_ulong(number) for number in (0, 1, signal.SIGKILL))
 
 
@@ -50,6 +53,11 @@ def rehearse_kernel_calls() -> None:
     """Call what a child will call, without effect; see `child.rehearse` for what it is good for."""
     if _prctl is not None:
         _prctl(_PR_GET_DUMPABLE, _OFF, _OFF, _OFF, _OFF)
+
+
+def exit_now(status: int) -> None:
+    """`os._exit`, of which the first call in a process looks a symbol up, on a dozen pages."""
+    _exit(status)
 
 
 def adopt_orphans() -> bool:

@@ -24,7 +24,20 @@ from actorflow.runtime.local.kernel import (
     watch_process,
 )
 
-__all__ = ["CANNOT_REPORT", "LOOK_AGAIN", "REHEARSALS", "Loop", "Offspring", "Parenthood"]
+__all__ = [
+    "CANNOT_REPORT",
+    "CAN_DIE_WITH_PARENT",
+    "DESCRIPTORS",
+    "LOOK_AGAIN",
+    "REHEARSALS",
+    "Loop",
+    "Offspring",
+    "Parenthood",
+    "flush_stdio",
+    "kill_group",
+    "seed_anew",
+    "separate",
+]
 
 CANNOT_REPORT = 70
 """The exit status of a child that cannot tell how it ended, as it has closed its descriptors."""
@@ -35,6 +48,10 @@ the pages that they share with it; measured: 200 µs less per child."""
 
 LOOK_AGAIN = 0.02
 """Seconds between two looks at a child where the system has no descriptor to wait on."""
+
+
+DESCRIPTORS = os.sysconf("SC_OPEN_MAX")
+"""No descriptor of a process is as high as this."""
 
 
 class Loop(Protocol):
@@ -85,7 +102,7 @@ class Offspring:
             return
         # Only this process reaps it, so the number is nobody else's.
         if number == signal.SIGKILL and self._leads:
-            self._kill_group()
+            kill_group(self.pid)
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(self.pid, number)
 
@@ -94,7 +111,7 @@ class Offspring:
         if not self.ended:
             if self._leads:
                 # Before it is reaped: till then its number, which is its group's, is not reused.
-                self._kill_group()
+                kill_group(self.pid)
             self._reap(0)
 
     def _look(self) -> None:
@@ -118,11 +135,13 @@ class Offspring:
         self._gone(code if code >= 0 else None, -code if code < 0 else None)
         return True
 
-    def _kill_group(self) -> None:
-        try:
-            os.killpg(self.pid, signal.SIGKILL)
-        except (ProcessLookupError, PermissionError):
-            return  # it died before it had a group
+
+def kill_group(leader: int) -> None:
+    """Kill a process that leads a group, with all that it has forked; it is not reaped yet."""
+    try:
+        os.killpg(leader, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        return  # it died before it had a group
 
 
 class Parenthood:
@@ -167,7 +186,7 @@ class Parenthood:
             OSError: there is no process to be had.
         """
         parent = os.getpid()
-        _flush_stdio()  # what waits there to be printed would be printed by both
+        flush_stdio()
         pid = os.fork()
         if not pid:
             status = 1
@@ -179,33 +198,60 @@ class Parenthood:
             except BaseException:  # noqa: BLE001  (a child must not return into its parent's loop)
                 traceback.print_exc()
             finally:
-                _flush_stdio()
+                flush_stdio()
                 os._exit(status)
-        return Offspring(pid, _CAN_DIE_WITH_PARENT, self._loop, gone)
+        return Offspring(pid, CAN_DIE_WITH_PARENT, self._loop, gone)
 
     def _settle(self, parent: int, keep: Sequence[int]) -> None:
         """Nothing of the stage's is this process's: group, descriptors, signals, garbage."""
-        if die_with_parent():
-            # A group of its own, so that what it forks can be killed with it; the zygote kills the
-            # group of each orphan that it reaps. Where a parent's death is not signalled, it stays
-            # in the stage's group, which the zygote kills with the stage.
-            os.setpgid(0, 0)
-        if os.getppid() != parent:
-            os._exit(1)
-        start = FIRST_FREE
-        for number in keep:
-            os.closerange(start, number)
-            start = number + 1
-        os.closerange(start, _DESCRIPTORS)
+        separate(parent, keep)
         for signal_ in self._handled:
             signal.signal(signal_, signal.SIG_DFL)
         if self._blocked:
             signal.pthread_sigmask(signal.SIG_SETMASK, ())
         # A collection here need not look at what the stage had made, and copy its pages.
         gc.freeze()
-        numpy_random = sys.modules.get("numpy.random")
-        if numpy_random is not None:
-            numpy_random.seed()
+        seed_anew()
+
+
+def separate(
+    parent: int, keep: Sequence[int], first: int = FIRST_FREE, beyond: int = DESCRIPTORS
+) -> None:
+    """Leave the family: a new process keeps neither its parent's group nor its descriptors.
+
+    Args:
+        parent: the process that forked this one.
+        keep: the descriptors to keep, in ascending order.
+        first: the first that is closed.
+        beyond: the first that is not closed any more.
+    """
+    if die_with_parent():
+        # A group of its own, so that what it forks can be killed with it; the zygote kills the
+        # group of each orphan that it reaps. Where a parent's death is not signalled, it stays
+        # in the stage's group, which the zygote kills with the stage.
+        os.setpgid(0, 0)
+    if os.getppid() != parent:
+        os._exit(1)
+    for number in keep:
+        os.closerange(first, number)
+        first = number + 1
+    os.closerange(first, beyond)
+
+
+def seed_anew() -> None:
+    """The random module seeds itself anew after a fork; numpy's global generator does not."""
+    numpy_random = sys.modules.get("numpy.random")
+    if numpy_random is not None:
+        numpy_random.seed()
+
+
+def flush_stdio() -> None:
+    """What waits to be printed: before a fork, or both would print it, and before `os._exit`."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (AttributeError, OSError, ValueError):
+            continue  # none, closed, or without a reader: nobody is left to tell
 
 
 _RESET = (
@@ -216,15 +262,5 @@ _RESET = (
     signal.SIGUSR1,
     signal.SIGUSR2,
 )
-_CAN_DIE_WITH_PARENT = sys.platform == "linux"
-
-
-_DESCRIPTORS = os.sysconf("SC_OPEN_MAX")
-
-
-def _flush_stdio() -> None:
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except (AttributeError, OSError, ValueError):
-            continue  # none, closed, or without a reader: nobody is left to tell
+CAN_DIE_WITH_PARENT = sys.platform == "linux"
+"""Whether the kernel kills a child when its parent dies."""

@@ -10,8 +10,8 @@ from typing import Any
 
 from actorflow.protocol.codec import decode_value, dump
 from actorflow.protocol.framing import LENGTH, FrameDecoder
-from actorflow.runtime.local.fresh import NAMES, Words, end_as_bytes
 from actorflow.runtime.local.offspring import CANNOT_REPORT
+from actorflow.runtime.local.words import NAMES, Words, end_as_bytes
 from actorflow.stage.children import ChildTemplate, end_by, outcome_of
 
 __all__ = ["HEAD", "Worker", "define"]

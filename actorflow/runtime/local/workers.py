@@ -21,10 +21,10 @@ from actorflow.errors import ProtocolError
 from actorflow.protocol.codec import encode_value
 from actorflow.records import dataclass
 from actorflow.runtime.local.descriptors import close_all
-from actorflow.runtime.local.fresh import CODECS, end_of_process, read_end
 from actorflow.runtime.local.offspring import Loop, Offspring, Parenthood
 from actorflow.runtime.local.pipes import PipeLink
 from actorflow.runtime.local.poller import WRITABLE
+from actorflow.runtime.local.words import CODECS, end_of_process, read_end
 from actorflow.runtime.local.worker import HEAD, Worker, define
 from actorflow.stage.children import (
     ChildEnd,

@@ -10,7 +10,7 @@ import pytest
 
 from actorflow.errors import Undecodable
 from actorflow.protocol.failure import Failure
-from actorflow.runtime.local.fresh import Words, end_as_bytes, end_of_process, read_end
+from actorflow.runtime.local.words import Words, end_as_bytes, end_of_process, read_end
 from actorflow.stage.children import ChildEnd
 
 
