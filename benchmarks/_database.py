@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from queue import SimpleQueue
@@ -14,7 +15,28 @@ Address = tuple[str, int]
 ROW = b"row\n"
 
 
-class Database:
+class LoopbackServer(ABC):
+    """Serves the clients that connect to a port of this machine."""
+
+    async def serve(self, ready: Callable[[Address, Callable[[], None]], None]) -> None:
+        """Serve until it is told to stop.
+
+        Args:
+            ready: is told where it is, and what to call, from any thread, to stop it.
+        """
+        loop, over = asyncio.get_running_loop(), asyncio.Event()
+        server = await asyncio.start_server(self.client, "127.0.0.1", 0)
+        async with server:
+            host, port = server.sockets[0].getsockname()[:2]
+            ready((host, port), lambda: loop.call_soon_threadsafe(over.set) and None)
+            await over.wait()
+
+    @abstractmethod
+    async def client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serve one."""
+
+
+class Database(LoopbackServer):
     """Counts the clients that it has dropped.
 
     Its greeting takes 10, 20 or 30 ms in turns, so clients do not move in step.
@@ -28,16 +50,8 @@ class Database:
         self._clients = 0
         self._idle = idle
 
-    async def serve(self, ready: Callable[[Address, Callable[[], None]], None]) -> None:
-        """Serve until it is told to stop; `ready` is told where, and what to call for that."""
-        loop, over = asyncio.get_running_loop(), asyncio.Event()
-        server = await asyncio.start_server(self._client, "127.0.0.1", 0)
-        async with server:
-            host, port = server.sockets[0].getsockname()[:2]
-            ready((host, port), lambda: loop.call_soon_threadsafe(over.set) and None)
-            await over.wait()
-
-    async def _client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serve one."""
         try:
             await reader.readline()
             self._clients += 1
@@ -55,11 +69,11 @@ class Database:
 
 
 @contextmanager
-def served(database: Database) -> Iterator[Address]:
-    """Serve it in a thread; gives its address."""
+def served(server: LoopbackServer) -> Iterator[Address]:
+    """Serve in a thread; gives the address."""
     known: SimpleQueue[tuple[Address, Callable[[], None]]] = SimpleQueue()
     thread = threading.Thread(
-        target=lambda: asyncio.run(database.serve(lambda *found: known.put(found))), daemon=True
+        target=lambda: asyncio.run(server.serve(lambda *found: known.put(found))), daemon=True
     )
     thread.start()
     address, stop = known.get(timeout=10)

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from queue import SimpleQueue
 
-Address = tuple[str, int]
+from benchmarks._database import LoopbackServer
 
 
-class Database:
+class Database(LoopbackServer):
     """Counts clients that it has dropped, and how many bodies run at a time.
 
     A client says ``connect``, gets a greeting, and has to say ``query`` soon after. A body says
@@ -31,23 +27,10 @@ class Database:
         self._running = 0
         self._beside = beside
         self._idle = idle
-        self._news: asyncio.Condition
-
-    async def serve(self, ready: Callable[[Address, Callable[[], None]], None]) -> None:
-        """Serve until it is told to stop.
-
-        Args:
-            ready: is told where it is, and what to call, from any thread, to stop it.
-        """
         self._news = asyncio.Condition()
-        loop, over = asyncio.get_running_loop(), asyncio.Event()
-        server = await asyncio.start_server(self._client, "127.0.0.1", 0)
-        async with server:
-            address = server.sockets[0].getsockname()[:2]
-            ready(address, lambda: loop.call_soon_threadsafe(over.set))  # type: ignore[arg-type]
-            await over.wait()
 
-    async def _client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serve a call, or a body."""
         word, _, item = (await reader.readline()).decode().strip().partition(" ")
         try:
             if word == "body":
@@ -85,19 +68,3 @@ class Database:
         self._running -= 1
         writer.write(b"!")
         await writer.drain()
-
-
-@contextmanager
-def served(database: Database) -> Iterator[Address]:
-    """Serve it in a thread; gives its address."""
-    known: SimpleQueue[tuple[Address, Callable[[], None]]] = SimpleQueue()
-    thread = threading.Thread(
-        target=lambda: asyncio.run(database.serve(lambda *found: known.put(found))), daemon=True
-    )
-    thread.start()
-    address, stop = known.get(timeout=10)
-    try:
-        yield address
-    finally:
-        stop()
-        thread.join(10)

@@ -13,9 +13,10 @@ import pytest
 from actorflow import SubscribeTo, SupervisorOptions, Topology
 from actorflow.runtime.local import links
 from actorflow.stages.buffered import AsyncStage, ForEach
+from benchmarks._database import served
 from tests.end_to_end.helpers import Events, kill, wait_until
 from tests.systems import buffered_stages as stages
-from tests.systems.database import Database, served
+from tests.systems.database import Database
 
 pytestmark = pytest.mark.processes
 
