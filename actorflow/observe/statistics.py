@@ -45,7 +45,8 @@ class StageStatistics:
         large_shared: buffers of 64 KiB and more that went to consumers in shared memory.
         large_piped: such buffers that went by pipe: there was no room, or the consumer had not
             taken that memory yet.
-        busy, starved, blocked: seconds in callbacks, waiting for input, waiting for demand.
+        busy, starved, blocked: seconds in callbacks, the one in hand or died in included; waiting
+            for input; waiting for demand.
         busy_for: seconds since the callback in hand began, or 0 when none is in hand.
         in_hand: events in the callback in hand.
         restarts: how often it was restarted.
@@ -188,16 +189,17 @@ def gather(
         counters = runtime.counters(StageId(name, int(index)))
         # A stage that has died may have left the mark of the callback that it died in.
         since = counters["callback_since"] if child.pid else 0
+        busy_for = max(0.0, now - since * 1e-9) if since else 0.0
         stages.append(
             StageStatistics(
                 stage=child.id,
                 state=child.state,
                 pid=child.pid,
                 **{key: counters[key] + passed[child.id][key] for key in _PLAIN},
-                busy=counters["busy"] * 1e-9,
+                busy=counters["busy"] * 1e-9 + busy_for,
                 starved=counters["starved"] * 1e-9,
                 blocked=counters["blocked"] * 1e-9,
-                busy_for=max(0.0, now - since * 1e-9) if since else 0.0,
+                busy_for=busy_for,
                 in_hand=counters["callback_events"] if since else 0,
                 restarts=child.restarts,
                 started=_after(counters["started_since"], now - seconds),

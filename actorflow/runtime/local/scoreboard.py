@@ -1,20 +1,21 @@
 """The scoreboard: one block of memory that a run's processes share, a slot of counters per stage.
 
-Each slot has one writer, its stage. Everybody may read it at any moment without a message: a
-counter is an aligned 64-bit word, which is written and read whole.
+Each slot has one writer, its stage, and once that has ended the host. Everybody may read it at any
+moment without a message: a counter is an aligned 64-bit word, which is written and read whole.
 """
 
 from __future__ import annotations
 
 import mmap
 import os
+import time
 from collections.abc import Mapping
 
 from actorflow.errors import RunError
 from actorflow.protocol.identity import StageId
 from actorflow.runtime.local.descriptors import anonymous_file
 from actorflow.runtime.local.linkboard import LINK_BYTES, LINKS, LinkBoard
-from actorflow.stage.counters import SLOT_SIZE, named
+from actorflow.stage.counters import SLOT_SIZE, Counter, named
 
 __all__ = ["SLOTS", "Scoreboard", "slot_view"]
 
@@ -78,8 +79,16 @@ class Scoreboard:
         return slot_view(self._memory, self._places[stage])
 
     def release(self, stage: StageId) -> None:
-        """The stage's process has ended: its slot may be given away when no other is left."""
+        """The stage's process has ended: its slot may be given away when no other is left.
+
+        The callback that it died in counts as time that it was busy. Its mark stays: the supervisor
+        asks what was in hand.
+        """
         if stage in self._places:
+            if isinstance(self._memory, mmap.mmap):
+                slot = self.slot(stage)
+                since = slot[Counter.CALLBACK_SINCE]
+                slot[Counter.BUSY] += time.monotonic_ns() - since if since else 0
             self._ended.pop(stage, None)
             self._ended[stage] = None
 

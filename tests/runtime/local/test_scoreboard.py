@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+import time
 
 import pytest
 
@@ -31,6 +32,25 @@ def test_what_a_stage_writes_is_read_by_name() -> None:
     assert board.counters(B)["events_in"] == -1
     assert board.counters(C)["events_in"] == 0
     board.close()
+
+
+def test_the_callback_that_a_stage_died_in_is_time_that_it_was_busy() -> None:
+    """Once, and its mark stays; who died between two callbacks was not busy."""
+    board = Scoreboard(slots=2)
+    board.allocate(A)
+    board.allocate(B)
+    slot = board.slot(A)
+    second = 10**9
+    slot[Counter.BUSY] = 5 * second
+    slot[Counter.CALLBACK_SINCE] = since = time.monotonic_ns() - 20 * second
+    board.release(A)
+    board.release(B)
+    assert 25 <= board.counters(A)["busy"] / second < 35
+    assert board.counters(A)["callback_since"] == since
+    assert board.counters(B)["busy"] == 0
+    del slot
+    board.close()
+    board.release(A)
 
 
 def test_a_slot_has_its_size_and_its_own_cache_lines() -> None:
