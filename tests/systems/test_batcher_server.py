@@ -370,11 +370,21 @@ def test_what_a_clamped_policy_is_stands_in_the_log() -> None:
     assert "min_size_hint=100" in str(harness.log[0].values)
 
 
+class WithoutResources:
+    """Is called with one argument more than it takes."""
+
+    def process(self, key: Any, inputs: list[Any]) -> list[Any]:
+        raise AssertionError("it cannot be called so")
+
+
 BAD: list[tuple[str, dict[str, Any]]] = [
     ("processor", {"processor": 5}),
     ("processor", {"processor": "no:where"}),
     ("processor", {"processor": int}),
     ("processor", {"processor": None}),
+    ("processor", {"processor": lambda inputs: inputs}),
+    ("processor", {"processor": WithoutResources}),
+    ("processor", {"processor": WithoutResources()}),
     ("policy", {"policy": "sometimes"}),
     ("policy", {"policy": {"size": {"linger": 1}, "immediate": {}}}),
     ("policy", {"policy": {"size": {"lnger": 1}}}),

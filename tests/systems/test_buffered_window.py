@@ -179,6 +179,8 @@ def test_d_16_retry_tries_again_up_to_so_many_times() -> None:
     rig = Rig(5, items=20, on_error="retry", retries=2)
     rig.raises(3)
     rig.raises(3)
+    said = [(line.event, line.values["value"]) for line in rig.harness.log]
+    assert said == [("a call is tried again", "3")] * 2
     assert sorted(rig.in_flight) == [1, 2, 3, 4, 5]
     rig.returns(3)
     assert rig.in_body == rows(3)

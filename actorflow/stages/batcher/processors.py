@@ -318,7 +318,30 @@ def _resolved(processor: Any) -> Any:
     processes = callable(getattr(found, "process", None))
     if not processes and (isinstance(found, type) or not callable(found)):
         raise OptionError("processor", rule, processor)
+    if processes:
+        _refuse_uncallable(found.process, ("key", "inputs", "resources"), isinstance(found, type))
+    else:
+        _refuse_uncallable(found, ("key", "inputs"), unbound=False)
     return found
+
+
+def _refuse_uncallable(function: Any, given: Sequence[str], unbound: bool) -> None:
+    """Refuse a function that cannot be called as it will be: no batch could be processed.
+
+    Args:
+        function: a processor's.
+        given: what it will be called with.
+        unbound: whether it is still to get its `self`.
+    """
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return  # some that are written in C do not tell
+    try:
+        signature.bind(*("self",) * unbound, *given)
+    except TypeError as error:
+        rule = f"something that can be called with {', '.join(given)}"
+        raise OptionError("processor", rule, function, str(error)) from None
 
 
 def _is_asynchronous(processor: Any) -> bool:

@@ -16,6 +16,7 @@ from dataclasses import field
 from typing import Any, Literal
 
 from actorflow.errors import ItemFailed, RunError
+from actorflow.protocol.reasons import brief
 from actorflow.records import dataclass
 from actorflow.stage.children import ChildEnd, ChildEnded
 from actorflow.stages.buffered.counts import CallCounts
@@ -252,9 +253,7 @@ class CallWindow:
     def _call_failed(self, call: _Call, end: ChildEnd) -> None:
         item, options = call.item, self._options
         error = _error_of(call, end, options.timeout)
-        words = {"item": item.number, "tries": item.tries, "error": error.summary}
-        if end.failure is not None:
-            words["traceback"] = end.failure.traceback
+        words = {**_naming(item), "tries": item.tries, "error": error.summary}
         if item.tries <= options.retries:
             self._retried += 1
             self._owner.log("warning", "a call is tried again", words)
@@ -264,6 +263,8 @@ class CallWindow:
             self._settle(item, [error])
         elif options.on_error == "skip":
             self._failed += 1
+            if end.failure is not None:
+                words["traceback"] = end.failure.traceback
             self._owner.log("error", "a call failed, its item is skipped", words)
             self._settle(item, [])
         else:
@@ -309,8 +310,8 @@ class CallWindow:
             self._given_back.append(item)
         else:
             self._cancelled += 1
-            words = {"item": item.number, "value": repr(item.event)[:200]}
-            self._owner.log("warning", "a call was cancelled by the stop of its stage", words)
+            message = "a call was cancelled by the stop of its stage"
+            self._owner.log("warning", message, _naming(item))
         self._settle(item, [])
 
     def _check_emptied(self) -> None:
@@ -354,6 +355,11 @@ class CallWindow:
                 call.timed_out = True
                 self._cancel(life)
         self._arm()
+
+
+def _naming(item: Item) -> dict[str, Any]:
+    """How a log line says which item it is about."""
+    return {"item": item.number, "value": brief(item.event)}
 
 
 def _error_of(call: _Call, end: ChildEnd, timeout: float | None) -> ItemFailed:
