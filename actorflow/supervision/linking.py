@@ -7,6 +7,7 @@ from typing import Any
 
 from actorflow.errors import ProtocolError, Refused
 from actorflow.protocol import control
+from actorflow.protocol.backoff import Backoff
 from actorflow.protocol.identity import StageId
 from actorflow.protocol.messages import Down
 from actorflow.protocol.reasons import DONE, plain
@@ -17,8 +18,9 @@ from actorflow.supervision.wiring import Edge, EdgeState, Exchange
 
 __all__ = ["Linking"]
 
-LINK_AGAIN = 0.2
-"""Seconds after which a declared subscription is linked that there was no link for."""
+LINK_AGAIN = Backoff(initial=0.2, factor=2, max=5.0)
+"""When a declared subscription is linked again that there was no link for. Each attempt is a line
+in the log, and a host that lacks descriptors for long lacks them for all subscriptions."""
 
 
 class Linking:
@@ -131,7 +133,7 @@ class Linking:
         if edge is None:
             return
         _check_owner(producer, edge.producer, ref)
-        edge.state = EdgeState.ESTABLISHED
+        edge.state, edge.unlinked = EdgeState.ESTABLISHED, 0
         if edge.replaces is not None:
             self._succeed(edge, edge.replaces)
         self._connect_who_waits(edge)
@@ -200,7 +202,9 @@ class Linking:
         """The host had no descriptors for a link; both ends wait, until it has some."""
         self._state.runtime.link_over(edge.ref)
         self._state.wiring.lost(edge)
-        self._state.after(LINK_AGAIN, lambda: self.connect(edge))
+        edge.unlinked += 1
+        pause = LINK_AGAIN.pause(edge.unlinked, edge.name)
+        self._state.after(pause, lambda: self.connect(edge))
 
     def verdict(self, child: Child, reason: Any, *, restarting: bool) -> None:
         """An incarnation has ended: tell everyone linked with it.

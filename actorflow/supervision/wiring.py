@@ -61,6 +61,7 @@ class Edge:
         replaces: whose place it is to take, and has not yet; restarts on the way do not end that.
         paused: whether the program has paused it.
         refs: all its names so far; each restart of one of its stages gives it another.
+        unlinked: how often in a row there was no link for it.
     """
 
     consumer: StageId
@@ -79,6 +80,7 @@ class Edge:
     replaces: Exchange | None = None
     paused: bool = False
     refs: list[int] = field(default_factory=list)
+    unlinked: int = 0
 
     @property
     def name(self) -> str:

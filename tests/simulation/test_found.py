@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -310,6 +311,39 @@ def test_a_link_that_could_not_be_made_is_made_later(dispatcher: str) -> None:
     assert run.status == "done"
     for stage in ("sink/0", "sink/1") if dispatcher == "broadcast" else ("sink",):
         assert set(run.handled(stage)) == set(range(20))
+
+
+def test_a_host_that_lacks_descriptors_for_long_tries_less_and_less_often() -> None:
+    """Each attempt is a line in its log: not five a second for each subscription."""
+    topology = Topology("links").stage("numbers", Numbers, args={"first": 0, "count": 20})
+    topology = topology.stage("sink", Sink, subscribe_to=[SubscribeTo("numbers")])
+    simulation = Simulation(topology, seed=1)
+    world, core = simulation.world, simulation.core
+    link = world.link
+    attempts: list[float] = []
+    refused: list[Received] = []
+
+    def without_descriptors(ref: int, producer: Any, consumer: Any, *messages: Any) -> None:
+        attempts.append(world.now())
+        if world.now() < 60.0:
+            said = control.SubscriptionEnded(ref, ["no_link", "too many open files"])
+            refused.append(Received(consumer, control.encode_control(said)))
+        else:
+            link(ref, producer, consumer, *messages)
+
+    world.link = without_descriptors  # type: ignore[method-assign]
+
+    def refuse() -> bool:
+        while refused:
+            core.observe(refused.pop())
+        return False
+
+    simulation.run_until(refuse)
+    run = simulation.finish()
+    assert (run.status, set(run.handled("sink"))) == ("done", set(range(20)))
+    pauses = [later - sooner for sooner, later in pairwise(attempts)]
+    assert pauses[:6] == pytest.approx([0.2, 0.4, 0.8, 1.6, 3.2, 5.0], abs=0.1)
+    assert max(pauses) < 5.2, "it must notice that there is room again"
 
 
 @pytest.mark.parametrize("delivery", ["at_most_once", "at_least_once"])
