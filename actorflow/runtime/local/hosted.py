@@ -130,10 +130,7 @@ class HostedLoop(StageLoop):
         for pipe in self._links.values():
             pipe.close_reader()
             pipe.close_writer()
-        for link in (*self._lanes, *self._blobs):
-            self._release_lane(link)
-        if self._space is not None:
-            self._space.close()
+        self._lanes.close()
         self._links.clear()
         self._by_descriptor.clear()
         self._poller.close()

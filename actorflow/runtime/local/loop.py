@@ -9,15 +9,13 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, MutableSequence
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from actorflow.errors import ProtocolError
 from actorflow.protocol.identity import Incarnation
 from actorflow.runtime.local.control import ControlSocket
-from actorflow.runtime.local.descriptors import close_all, keep_from_forks
+from actorflow.runtime.local.lanes import Lanes
 from actorflow.runtime.local.linkboard import half_view
-from actorflow.runtime.local.links import CAN_SHARE
 from actorflow.runtime.local.pipes import CHUNK, PipeLink
 from actorflow.runtime.local.poller import READABLE, WRITABLE, new_poller
 from actorflow.runtime.local.posting import Mailbox
@@ -31,7 +29,6 @@ from actorflow.supervision.specs import StageSpec
 
 if TYPE_CHECKING:
     from actorflow.protocol.blobs import BlobSource, BlobSpace
-    from actorflow.runtime.local.blobs import SharedBlobs, SharedSpace
 
 __all__ = ["StageLoop", "begin_counting", "run_stage"]
 
@@ -88,10 +85,7 @@ class StageLoop:
         self._cool = 0
         """How many reads are to pass before a link is hot again."""
         self._watchers: dict[int, Callable[[int], None]] = {}
-        self._lanes: dict[int, int] = {}
-        """For each link the lane that nothing has been done with yet."""
-        self._blobs: dict[int, SharedBlobs] = {}
-        self._space: SharedSpace | None = None
+        self._lanes = Lanes(counters, self)
         self._mailbox: Mailbox | None = None
         # Added up here and stored there, which costs less than adding up in the shared memory.
         self._busy = counters[_BUSY]
@@ -144,8 +138,7 @@ class StageLoop:
         """Take the descriptors that came with the announcement in hand."""
         reader, writer, *lane = self._control.take_descriptors(2, 3)
         if lane:
-            keep_from_forks(lane)
-            self._lanes[link] = lane[0]
+            self._lanes.add(link, lane[0])
         pipe = PipeLink(link, reader, writer)
         self._links[link] = pipe
         self._by_descriptor[reader] = pipe
@@ -154,24 +147,11 @@ class StageLoop:
 
     def blob_space(self, size: int) -> BlobSpace | None:
         """Memory that the stage shares with its consumers, made when there is use for it."""
-        if size and CAN_SHARE:
-            from actorflow.runtime.local.blobs import SharedSpace  # the zygote has it
-
-            self._space = SharedSpace(
-                size, self._take_lane, self._counters, self._refuse, self._log
-            )
-        return self._space
+        return self._lanes.space(size)
 
     def blobs(self, link: int) -> BlobSource | None:
         """The memory that the producer on a link shares, as soon as it offers any."""
-        lane = self._take_lane(link)
-        if lane < 0:
-            return None
-        from actorflow.runtime.local.blobs import SharedBlobs  # the zygote has it
-
-        blobs = self._blobs[link] = SharedBlobs(lane)
-        self.watch(lane, partial(self._offered, blobs))
-        return blobs
+        return self._lanes.blobs(link)
 
     def link_counters(self, place: int, role: str) -> LinkSlot:
         """This end's half of a link's slot, in the same memory as the stage's own."""
@@ -424,7 +404,7 @@ class StageLoop:
                 self._poller.unregister(pipe.writer)
             self._by_descriptor.pop(pipe.writer, None)
             pipe.close_writer()
-        self._release_lane(pipe.number)
+        self._lanes.release(pipe.number)
         if self._hot is pipe:
             self._hot = None
         if pipe.dropped:
@@ -433,38 +413,6 @@ class StageLoop:
             self._counters[Counter.MESSAGES_DROPPED] += pipe.dropped
             dropped = {"link": pipe.number, "messages": pipe.dropped}
             self.machine.log("debug", "messages were dropped, their reader is gone", dropped)
-
-    # --- lanes ------------------------------------------------------------------------------------
-
-    def _take_lane(self, link: int) -> int:
-        return self._lanes.pop(link, -1)
-
-    def _refuse(self, link: int, reason: str) -> None:
-        self.machine.count_refusal(link, reason)
-
-    def _log(self, level: str, event: str, values: dict[str, Any]) -> None:
-        self.machine.log(level, event, values)
-
-    def _offered(self, blobs: SharedBlobs, events: int) -> None:
-        if not blobs.take_offer():
-            self._unwatch_lane(blobs)
-            blobs.not_offered()
-
-    def _unwatch_lane(self, blobs: SharedBlobs) -> None:
-        if blobs.fileno() in self._watchers:
-            self.unwatch(blobs.fileno())
-
-    def _release_lane(self, link: int) -> None:
-        """A link is over; who has blobs of it returns them all the same."""
-        lane = self._take_lane(link)
-        if lane >= 0:
-            close_all((lane,))
-        blobs = self._blobs.pop(link, None)
-        if blobs is not None:
-            self._unwatch_lane(blobs)
-            blobs.close()
-        if self._space is not None:
-            self._space.part(link)
 
     # --- the control link -------------------------------------------------------------------------
 

@@ -1,0 +1,116 @@
+"""The lanes of a stage's links, by which it shares memory with its neighbours.
+
+A lane comes beside a link, as a descriptor. Until somebody has a use for it, it is kept here; then
+it belongs to the memory that the stage shares with its consumers, or to that which a producer
+shares with the stage. When its link is over, it goes with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, MutableSequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
+
+from actorflow.runtime.local.descriptors import close_all, keep_from_forks
+from actorflow.runtime.local.links import CAN_SHARE
+
+if TYPE_CHECKING:
+    from actorflow.runtime.local.blobs import SharedBlobs, SharedSpace
+    from actorflow.stage.machine import StageMachine
+
+__all__ = ["Driver", "Lanes"]
+
+
+class Driver(Protocol):
+    """The loop that a stage's lanes are waited for in."""
+
+    machine: StageMachine
+
+    def watch(self, descriptor: int, callback: Callable[[int], None]) -> None:
+        """Have `callback` called when a descriptor can be read."""
+
+    def unwatch(self, descriptor: int) -> None:
+        """Watch a descriptor no more."""
+
+
+class Lanes:
+    """What one stage has of shared memory, link by link.
+
+    Args:
+        counters: the stage's scoreboard slot.
+        driver: the loop; its machine need not be there before something goes wrong.
+    """
+
+    def __init__(self, counters: MutableSequence[int], driver: Driver) -> None:
+        self._counters = counters
+        self._driver = driver
+        self._unused: dict[int, int] = {}
+        """For each link the lane that nothing has been done with yet."""
+        self._blobs: dict[int, SharedBlobs] = {}
+        self._space: SharedSpace | None = None
+        self._awaited: set[int] = set()
+        """The lanes on which a producer may still offer its memory."""
+
+    def add(self, link: int, lane: int) -> None:
+        """A lane has come with a link; it is owned from now on."""
+        keep_from_forks((lane,))
+        self._unused[link] = lane
+
+    def space(self, size: int) -> SharedSpace | None:
+        """Memory that the stage shares with its consumers; None when there is no use for it."""
+        if size and CAN_SHARE:
+            from actorflow.runtime.local.blobs import SharedSpace  # the zygote has it
+
+            self._space = SharedSpace(size, self._take, self._counters, self._refuse, self._log)
+        return self._space
+
+    def blobs(self, link: int) -> SharedBlobs | None:
+        """The memory that the producer on a link shares, as soon as it offers any."""
+        lane = self._take(link)
+        if lane < 0:
+            return None
+        from actorflow.runtime.local.blobs import SharedBlobs  # the zygote has it
+
+        blobs = self._blobs[link] = SharedBlobs(lane)
+        self._awaited.add(lane)
+        self._driver.watch(lane, partial(self._offered, blobs))
+        return blobs
+
+    def release(self, link: int) -> None:
+        """A link is over; who has blobs of it returns them all the same."""
+        lane = self._take(link)
+        if lane >= 0:
+            close_all((lane,))
+        blobs = self._blobs.pop(link, None)
+        if blobs is not None:
+            self._await_no_more(blobs)
+            blobs.close()
+        if self._space is not None:
+            self._space.part(link)
+
+    def close(self) -> None:
+        """Release every link, and the stage's own memory."""
+        for link in (*self._unused, *self._blobs):
+            self.release(link)
+        if self._space is not None:
+            self._space.close()
+
+    def _take(self, link: int) -> int:
+        return self._unused.pop(link, -1)
+
+    def _offered(self, blobs: SharedBlobs, events: int) -> None:
+        if not blobs.take_offer():
+            self._await_no_more(blobs)
+            blobs.not_offered()
+
+    def _await_no_more(self, blobs: SharedBlobs) -> None:
+        lane = blobs.fileno()
+        if lane in self._awaited:
+            self._awaited.remove(lane)
+            self._driver.unwatch(lane)
+
+    def _refuse(self, link: int, reason: str) -> None:
+        self._driver.machine.count_refusal(link, reason)
+
+    def _log(self, level: str, event: str, values: dict[str, Any]) -> None:
+        self._driver.machine.log(level, event, values)
