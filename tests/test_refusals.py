@@ -383,6 +383,13 @@ TABLE: dict[str, Row] = {
         "slowest": (-1, NAN, "5"),
         "haste": (-1, 1, NAN, "5"),
     },
+    "Backoff": {
+        "initial": (None, 0, *NO_SECONDS),
+        "factor": (None, 0.5, *NO_SECONDS),
+        "max": (None, 0.05, *NO_SECONDS),
+        "attempts": (0, *NO_INTEGER[1:]),
+        "jitter": (None, 1.01, *NO_SECONDS),
+    },
     "testing.FakeClock": {"start": (None, "5", NAN)},
     "testing.FakeClock.advance": {"seconds": (-1, None, "5", NAN)},
     "testing.spend": {"seconds": (-1, None, "5", NAN)},
@@ -391,7 +398,6 @@ TABLE: dict[str, Row] = {
 
 ELSEWHERE = {
     "Batcher": "tests/systems/test_batcher_runs.py",
-    "Backoff": "tests/supervision",
     "ChildTemplate": "tests/conformance/test_5_12_consumer_supervisor.py",
     "ConsumerSupervisor": "tests/conformance/test_5_12_consumer_supervisor.py",
     "ProducerConsumerSupervisor": "tests/conformance/test_5_12_consumer_supervisor.py",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
-
 from actorflow.errors import OptionError
 from actorflow.protocol.arguments import is_number
 from actorflow.records import dataclass
@@ -67,5 +65,10 @@ class Backoff:
         # A large power of a float overflows; by then the longest pause has long been reached.
         steps = min(failures - 1, 1000 if self.factor < 2 else 64)
         pause = min(self.initial * self.factor**steps, self.max)
-        chance = zlib.crc32(f"{who} {failures}".encode()) / 2**32
-        return pause * (1 - self.jitter * chance)
+        if not self.jitter:
+            return pause
+        from hashlib import blake2b  # few have any
+
+        # A checksum would not do: those of names that differ in a digit are close to each other.
+        digest = blake2b(f"{who} {failures}".encode(), digest_size=4).digest()
+        return pause * (1 - self.jitter * int.from_bytes(digest) / 2**32)

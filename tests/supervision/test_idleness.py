@@ -130,6 +130,61 @@ def test_a_source_that_was_left_waits_for_the_program() -> None:
     assert set(run.handled("c")) == set(range(30))
 
 
+def beside_what_has_ended() -> Simulation:
+    """A chain without end, at the moment at which all else has ended for good."""
+    topology = (
+        Topology("beside")
+        .stage("a", Idle)
+        .stage(
+            "b",
+            Through,
+            args={"rule": "identity"},
+            restart="temporary",
+            subscribe_to=[to("a", "temporary")],
+        )
+        .stage("c", Sink, subscribe_to=[to("b", "temporary")])
+        .stage("x", Numbers, args={"first": 0, "count": 1})
+        .stage("y", Sink, subscribe_to=[to("x", "permanent")])
+    )
+    simulation = Simulation(topology, seed=4)
+    children = simulation.core.children
+    simulation.run_until(lambda: all(children[StageId(name)].ended_for_good for name in "xy"))
+    return simulation
+
+
+def test_a_chain_that_may_flow_keeps_the_run_whatever_else_has_ended() -> None:
+    """Its source has a sink in reach, through the stage between them."""
+    simulation = beside_what_has_ended()
+    assert not is_idle(simulation.core.children, simulation.core.wiring)
+    simulation.stop()
+
+
+def test_a_stage_that_was_terminated_is_not_idle_whatever_else_has_ended() -> None:
+    """Without it the source has no sink in reach; but the program may restart it."""
+    simulation = beside_what_has_ended()
+    gone = operations.terminate_child(simulation.core, "b")
+    simulation.run_until(gone.done)
+    assert not is_idle(simulation.core.children, simulation.core.wiring)
+    simulation.stop()
+
+
+@pytest.mark.parametrize("does", ["starts", "subscribes"])
+def test_what_a_program_does_ends_the_rest(does: str) -> None:
+    """The source is cut off for good; then a program starts a stage, or subscribes one."""
+    simulation = beside_what_has_ended()
+    core = simulation.core
+    cut = core.children[StageId("b")]
+    simulation.world.signal(cut.incarnation, "kill")
+    simulation.run_until(lambda: cut.ended_for_good)
+    assert is_idle(core.children, core.wiring)
+    if does == "starts":
+        simulation.run_until(operations.restart_child(core, "y").done)
+    else:
+        simulation.run_until(operations.subscribe(core, "c", "a", SubscriptionOptions()).done)
+    assert not is_idle(core.children, core.wiring)
+    simulation.stop()
+
+
 def test_what_a_program_has_in_its_hands_is_not_idle() -> None:
     """A stage that was terminated may be restarted; one that was started may be subscribed."""
     simulation = Simulation(chain("temporary"), seed=4)

@@ -258,6 +258,8 @@ def test_jitter_is_the_same_each_time_and_not_for_all() -> None:
     assert pauses == {index: backoff.pause(1, f"a/{index}") for index in range(20)}
     assert len(set(pauses.values())) > 10
     assert all(0.5 <= pause <= 1 for pause in pauses.values())
+    assert min(pauses.values()) < 0.6, "less is left to chance than jitter says"
+    assert max(pauses.values()) > 0.9
 
 
 def test_the_order_is_that_of_the_first_stages() -> None:

@@ -158,6 +158,7 @@ def test_arguments_are_what_yaml_says(written: str, value: object) -> None:
         ("${NOPE:-}", None),
         ("${NOPE:-a:b-c}", "a:b-c"),
         ("${WORD}-${REPLICAS}", "x-2"),
+        ("1${REPLICAS}", "12"),
         ("$${WORD}", "${WORD}"),
         ("$$", "$"),
         ("$WORD costs 5$", "$WORD costs 5$"),
