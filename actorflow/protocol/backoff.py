@@ -66,7 +66,7 @@ class Backoff:
         steps = min(failures - 1, 1000 if self.factor < 2 else 64)
         pause = min(self.initial * self.factor**steps, self.max)
         if not self.jitter:
-            return pause
+            return float(pause)
         from hashlib import blake2b  # few have any
 
         # A checksum would not do: those of names that differ in a digit are close to each other.

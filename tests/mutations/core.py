@@ -16,10 +16,10 @@ MUTATIONS = [
             Edit(
                 "actorflow/runtime/local/posting.py",
                 """        self._waiting.append(callback)
-        with contextlib.suppress(BlockingIOError, OSError):
+        with contextlib.suppress(OSError):
             os.write(self._write, b"\\0")
 """,
-                """        with contextlib.suppress(BlockingIOError, OSError):
+                """        with contextlib.suppress(OSError):
             os.write(self._write, b"\\0")
         self._waiting.append(callback)
 """,
