@@ -47,6 +47,8 @@ from benchmarks._suite import (
 )
 
 TRIPS, TRIP, BATCH = 5, 0.001, 4
+CALLERS = 5 * BATCH
+"""Two batches are under way, and a slow moment of the callers empties no queue."""
 
 
 # --- trips ----------------------------------------------------------------------------------------
@@ -97,7 +99,7 @@ def in_batches(size: int, items: int) -> float:
     """
     limits = Limits(max_batch_size=size, max_key_concurrency=2, max_batch_queue_size=64)
     with Batcher.start(trips, policy=Immediate(), limits=limits, workers=1) as one:
-        return closed_loop(one, items, 3 * BATCH)
+        return closed_loop(one, items, CALLERS)
 
 
 def run_trips(items: int, rounds: int) -> Part:

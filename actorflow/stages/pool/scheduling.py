@@ -159,7 +159,7 @@ class Scheduler:
 
     def deal(self) -> None:
         """Give every idle worker something to do, and then a little to be done next."""
-        if self._dealing:
+        if self._dealing or not self._has_something:
             return  # what it has just begun calls from within
         self._dealing = True
         try:
@@ -171,6 +171,12 @@ class Scheduler:
                         self._give_ahead(worker)
         finally:
             self._dealing = False
+
+    @property
+    def _has_something(self) -> bool:
+        """Whether there is anything that a worker could be given."""
+        admission = self._admission
+        return bool(self.control or self._queues.count or admission.count or admission.waiting)
 
     def _give(self, worker: int) -> bool:
         while self.control:
