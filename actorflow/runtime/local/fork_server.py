@@ -50,6 +50,7 @@ from actorflow.stage.children import ChildTemplate, end_by
 __all__ = [
     "NOT_FORKED",
     "REPORT",
+    "WORDS",
     "ForkServer",
     "order_retirement",
     "order_signal",
@@ -64,14 +65,18 @@ _ORDER = Struct("<cQI")
 """What is wanted, of which child, and a number: its template's, or the signal's."""
 _START = Struct("<I")
 """The child's place in the table; its pickled arguments follow."""
+# Asked for once: in a child each look at an object is a page to be copied.
+_PLACE = _ORDER.size
 _ARGUMENTS = _ORDER.size + _START.size
-"""Where they begin."""
 
 ENDED = b"e"
 NOT_FORKED = b"n"
 REPORT = Struct("<cQi")
-"""What has become of which child, and its wait status; its last words follow, or why it could not
-be forked."""
+"""What has become of which child, and its exit status or the signal's number below 0."""
+WORDS = REPORT.size
+"""Where its last words follow, or why it could not be forked."""
+_REPORT = Struct("<IcQi")
+"""The same after its length."""
 
 
 def order_start(life: int, template: int, place: int, arguments: bytes) -> bytes:
@@ -193,7 +198,7 @@ class ForkServer:
                 self._retires = True
 
     def _start(self, life: int, template: int, order: bytes) -> None:
-        place = 2 * _START.unpack_from(order, _ORDER.size)[0]
+        place = 2 * _START.unpack_from(order, _PLACE)[0]
         try:
             file = new_words_file()
         except OSError as error:
@@ -297,10 +302,10 @@ class ForkServer:
     # --- reports ----------------------------------------------------------------------------------
 
     def _report(self, what: bytes, life: int, status: int, words: bytes) -> None:
-        head = LENGTH.pack(REPORT.size + len(words)) + REPORT.pack(what, life, status)
+        report = _REPORT.pack(WORDS + len(words), what, life, status) + words
         link = self._link
-        link.outbox.append(head + words)
-        link.backlog += len(head) + len(words)
+        link.outbox.append(report)
+        link.backlog += len(report)
 
     def _flush(self) -> None:
         link = self._link

@@ -23,6 +23,7 @@ from actorflow.runtime.local.descriptors import close_all
 from actorflow.runtime.local.fork_server import (
     NOT_FORKED,
     REPORT,
+    WORDS,
     ForkServer,
     order_retirement,
     order_signal,
@@ -87,7 +88,10 @@ class FreshProcesses(ChildRuntime):
         self._parenthood = Parenthood(name, loop)
         self._memory = mmap.mmap(-1, MOST * 2 * 8)
         self._table = memoryview(self._memory).cast("q")
-        self._free = list(range(MOST - 1, -1, -1))
+        self._used = 0
+        """How many places of the table have had a child."""
+        self._free: list[int] = []
+        """Those among them that have none now."""
         self._templates: list[ChildTemplate] = []
         self._numbers: dict[int, int] = {}
         """The place of each template in that list, by its identity."""
@@ -108,9 +112,7 @@ class FreshProcesses(ChildRuntime):
             self._loop.after(0.0, self._tell)
             return
         server = self._server_for(template)
-        if not self._free:
-            raise OSError(errno.EAGAIN, f"there are {MOST} children, and no more can be watched")
-        place = server.places[life] = self._free.pop()
+        place = server.places[life] = self._new_place()
         self._where[life] = server
         self._order(server, order_start(life, self._numbers[id(template)], place, body))
 
@@ -135,6 +137,14 @@ class FreshProcesses(ChildRuntime):
         """As `ChildRuntime.close`: a fork server whose orders end kills its children."""
         for server in self._servers:
             self._stop_writing(server.link)
+
+    def _new_place(self) -> int:
+        if self._free:
+            return self._free.pop()
+        if self._used == MOST:
+            raise OSError(errno.EAGAIN, f"there are {MOST} children, and no more can be watched")
+        self._used += 1
+        return self._used - 1
 
     # --- orders -----------------------------------------------------------------------------------
 
@@ -192,7 +202,7 @@ class FreshProcesses(ChildRuntime):
         place = server.places.pop(life, None)
         if place is None:
             return
-        words = report[REPORT.size :]
+        words = report[WORDS:]
         if what == NOT_FORKED:
             end = not_started(words.decode())
         else:
