@@ -1,7 +1,8 @@
 """A bare fork server: the least that a process per event can cost, with actorflow's imports.
 
 ``python -m benchmarks._fork_server SOCKET`` reads 4-byte numbers from a socket, forks for each, and
-the child writes twice the number back and exits. The server does nothing but fork and reap.
+the child writes twice the number back and exits. The server does nothing but fork and reap: no
+child has a group, a deadline, a traceback or a death that is told, and it keeps every descriptor.
 """
 
 from __future__ import annotations

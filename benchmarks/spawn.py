@@ -1,7 +1,8 @@
 """Children per second: a process, a warm worker's task, a thread for each event, beside the rivals.
 
 Each side runs a child for each of so many numbers and gets twice the number back, with the same
-number of children under way. Sides alternate, so that a noisy machine is noisy for all.
+number of children under way: as soon as one has ended, the next is started. Sides alternate, so
+that a noisy machine is noisy for all.
 
     os.fork       fork, exit, wait, one after the other, in a small program: nothing comes back
     fork server   a bare one: a socket, a fork, four bytes back (`benchmarks._fork_server`)
@@ -10,6 +11,12 @@ number of children under way. Sides alternate, so that a noisy machine is noisy 
     worker        the same, in warm workers
     thread        the same, a pykka actor for each
     task          the same, an asyncio task for each
+
+What a process and the bare server's child have in common: both are forked, with the same modules in
+memory, come to their work, leave four bytes or more, exit and are waited for. Beyond that a process
+of actorflow has its event from another process and its result goes to a third; it leads a group,
+dies with its parent, and has no descriptor of anybody else's; what it raises arrives with its
+traceback, and what it has forked is killed with it.
 
     python -m benchmarks.spawn
     python -m benchmarks.spawn --side process --side server --children 2000 --rounds 5 --json
@@ -25,6 +32,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 from actorflow import (
     ChildTemplate,
@@ -55,12 +63,15 @@ from benchmarks._suite.records import Role
 def run_actorflow(kind: str, children: int, window: int) -> float:
     """Children per second of one run.
 
-    Processes have the rivals' window; what is cheap has a window of its own, as it would have.
+    Processes have the rivals' window, which is refilled as theirs is; what is cheap has a window of
+    its own, as it would have.
     """
     run = double_in_task if kind == "task" else double
     template = ChildTemplate(run=run, kind=kind)  # type: ignore[arg-type]
     # In several batches, however few they are: the time is taken from the first to the last.
-    max_demand = window if kind in ("process", "thread") else min(1000, max(2, children // 5))
+    demand: dict[str, Any] = {"max_demand": min(1000, max(2, children // 5))}
+    if kind in ("process", "thread"):
+        demand = {"max_demand": window, "min_demand": window - 1}
     topology = (
         Topology("spawn")
         .stage("numbers", Numbers, args={"limit": children})
@@ -68,7 +79,7 @@ def run_actorflow(kind: str, children: int, window: int) -> float:
             "jobs",
             ProducerConsumerSupervisor,
             args={"template": template},
-            subscribe_to=[SubscribeTo("numbers", max_demand=max_demand)],
+            subscribe_to=[SubscribeTo("numbers", **demand)],
         )
         .stage("total", Total, subscribe_to=[SubscribeTo("jobs", max_demand=1000)])
     )

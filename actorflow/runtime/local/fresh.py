@@ -11,6 +11,7 @@ import errno
 import mmap
 import os
 import signal
+import struct
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import field
@@ -179,12 +180,11 @@ class FreshProcesses(ChildRuntime):
             if data is None:
                 return
             try:
-                reports = link.decoder.feed(data)
-            except ProtocolError as error:
+                for report in link.decoder.feed(data):
+                    self._reported(server, report)
+            except (ProtocolError, struct.error) as error:
                 self._log("error", "a fork server wrote garbage", {"reason": str(error)})
-                data, reports = b"", []
-            for report in reports:
-                self._reported(server, report)
+                data = b""
             if not data:
                 self._hang_up(server)
             elif len(data) < CHUNK:
@@ -204,7 +204,7 @@ class FreshProcesses(ChildRuntime):
             return
         words = report[WORDS:]
         if what == NOT_FORKED:
-            end = not_started(words.decode())
+            end = not_started(words.decode(errors="replace"))
         else:
             end = self._end_of(words, status, self._seconds(place))
         self._over(life, place, end)
