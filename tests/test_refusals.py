@@ -57,6 +57,7 @@ NO_FUNCTION: tuple[Any, ...] = (5, "text")
 NO_SIZE: tuple[Any, ...] = (None, -1, 65535, 1.5, "5", "64 MB", True)
 NO_MAP: tuple[Any, ...] = (5, "text", ["text"])
 NO_CLASS: tuple[Any, ...] = (None, 5, "text", int)
+NO_MEMBERS: tuple[Any, ...] = (None, 5, "source", [5])
 NOBODY: tuple[Any, ...] = (*NO_TEXT, "nobody", "")
 
 
@@ -83,6 +84,23 @@ CHILD = ChildSpec(stage=SPEC)
 PLAIN = Topology("plain").stage("source", Source)
 
 Row = dict[str, Any]
+SUPERVISOR: Row = {
+    "max_restarts": NO_NATURAL,
+    "max_seconds": (*NO_TIMEOUT, 0, None),
+    "restart": ("sometimes", None, 5),
+    "significant": (None, 5, "yes"),
+}
+SPECIFIED: Row = {
+    "name": (None, 5, b"text"),
+    "parent": (None, 5),
+    "strategy": ("sometimes", None, 5),
+    "order": ("sorted", None, 5),
+    "intensity": (None, 5, {"max_restarts": 1}),
+    "restart": ("sometimes", None, 5),
+    "auto_shutdown": ("sometimes", None, 5),
+    "significant": (None, 5, "yes"),
+    "backoff": (5, "text"),
+}
 TABLE: dict[str, Row] = {
     # --- topologies
     "Topology": {
@@ -116,6 +134,23 @@ TABLE: dict[str, Row] = {
         "max_deliveries": (0, -1, 1.5, "5"),
         "shared_memory": NO_SIZE[1:],
         "backoff": (5, "text"),
+    },
+    "Topology.supervise": {
+        "name": (*NO_TEXT, "", "a/b"),
+        "stages": (None, 5, "source", [5], {"source": 1}),
+        "inside": (5, b"text"),
+        **SUPERVISOR,
+        "strategy": ("sometimes", None, 5),
+        "order": ("sorted", None, 5),
+        "auto_shutdown": ("sometimes", None, 5),
+        "backoff": (5, "text", {"first": 1}),
+    },
+    "Topology.dynamic_supervisor": {
+        "name": (*NO_TEXT, "", "a/b"),
+        "max_children": (0, -1, 1.5, "5", True),
+        "shards": NO_COUNT,
+        "inside": (5, b"text"),
+        **SUPERVISOR,
     },
     # --- a run
     "Run.wait": {"timeout": NO_TIMEOUT},
@@ -167,6 +202,50 @@ TABLE: dict[str, Row] = {
     "Run.status": {"stage": NOBODY, "timeout": NO_TIMEOUT},
     "Run.monitor": {"stage": NOBODY, "target": (None, *NO_FUNCTION)},
     "Run.demonitor": {"monitor": NO_INTEGER},
+    "Run.scale": {
+        "stage": NOBODY,
+        "replicas": NO_COUNT[1:],
+        "within": (*NO_TIMEOUT, None, INF),
+        "timeout": NO_TIMEOUT,
+    },
+    "Run.replace": {
+        "stage": NOBODY,
+        "args": (*NO_MAP, {"nothing": 1}),
+        "options": (5, "text", ["demand"], {"nothing": 1}),
+        "within": (*NO_TIMEOUT, None, INF),
+        "timeout": NO_TIMEOUT,
+    },
+    "Run.unsubscribe": {"consumer": NOBODY, "to": NOBODY, "reason": ANY},
+    "Run.pause_stage": {"stage": NOBODY},
+    "Run.batcher": {"stage": NO_TEXT},
+    "Run.add_members": {"manager": NOBODY, "stages": NO_MEMBERS},
+    "Run.remove_members": {"manager": NOBODY, "stages": NO_MEMBERS},
+    "Run.set_members": {"manager": NOBODY, "stages": NO_MEMBERS},
+    "Run.notify": {"broker": NOBODY, "event": ANY},
+    "Run.sync_notify": {"broker": NOBODY, "event": ANY, "timeout": NO_TIMEOUT},
+    "Run.resume_stage": {"stage": NOBODY},
+    "DynamicSupervisor.shard_of": {"name": (*NO_TEXT, "", "a/b")},
+    "DynamicSupervisor.stage_name": {"name": (*NO_TEXT, "", "a/b")},
+    "DynamicSupervisor.start_child": {
+        "name": (*NO_TEXT, "", "a/b"),
+        "use": NO_CLASS,
+        "args": NO_MAP,
+        "restart": ("sometimes", None, 5),
+        "shutdown": (-1, NAN, None, "sometimes"),
+        "start_within": (0, -1, NAN, None, "5"),
+        "backoff": (5, "text", {"first": 1}),
+        "timeout": NO_TIMEOUT,
+    },
+    "DynamicSupervisor.lookup": {"name": (*NO_TEXT, "", "nobody")},
+    "DynamicSupervisor.terminate_child": {
+        "name": (*NO_TEXT, "", "nobody"),
+        "timeout": NO_TIMEOUT,
+    },
+    "DynamicSupervisor.subscribe": {
+        "to": NOBODY,
+        "options": (5, {"max_demand": 5}),
+        "timeout": NO_TIMEOUT,
+    },
     # --- a stage's verbs
     "Stage.cancel": {"subscription": (None, 5, "text"), "reason": ANY},
     "Stage.send_after": {"seconds": (*NO_TIMEOUT, None), "message": ANY},
@@ -315,6 +394,43 @@ TABLE: dict[str, Row] = {
         "significant": (None, 5, "yes"),
         "backoff": (5, "text"),
     },
+    "SupervisorSpec": SPECIFIED,
+    "DynamicSupervisorSpec": {
+        **SPECIFIED,
+        "strategy": (*SPECIFIED["strategy"], "one_for_all"),
+        "order": (*SPECIFIED["order"], "one_by_one"),
+        "auto_shutdown": (*SPECIFIED["auto_shutdown"], "any_significant"),
+        "max_children": (0, -1, 1.5, "5", True),
+        "shards": NO_COUNT,
+    },
+    "SubscriptionSpec": {
+        "consumer": (*NO_TEXT, ""),
+        "producer": (*NO_TEXT, ""),
+        "options": (None, 5, {"max_demand": 5}),
+        "shared_fate": (5, "yes"),
+    },
+    "RouterSpec": {
+        "manager": (*NO_TEXT, ""),
+        "members": (None, 5, "text", [5]),
+        "ends_with_members": (None, 5, "yes"),
+    },
+    "Plan": {
+        "name": (*NO_TEXT, ""),
+        "children": (None, 5, "text", [5], [SPEC], [CHILD, CHILD]),
+        "subscriptions": (None, 5, "text", [5]),
+        "strategy": ("sometimes", None, 5),
+        "order": ("sorted", None, 5),
+        "intensity": (None, 5),
+        "import_paths": (None, 5, "text", [5]),
+        "preload": (None, 5, "text", [5]),
+        "partitions": (None, 5, "text", {5: [1]}, {"new": 5}),
+        "auto_shutdown": ("sometimes", None, 5),
+        "supervisors": (None, 5, "text", [5]),
+        "ends_when_idle": (None, 5, "yes"),
+        "checkpoint": (5, ""),
+        "dead_letters": (5, ""),
+        "routers": (None, 5, "text", [5]),
+    },
     "DemandDispatcher": {
         "shuffle_demands_on_first_dispatch": (5, None, "yes"),
         "seed": ANY,
@@ -403,13 +519,10 @@ ELSEWHERE = {
     "ProducerConsumerSupervisor": "tests/conformance/test_5_12_consumer_supervisor.py",
     "ConsumerSupervisorHandle": "tests/conformance/test_5_12_consumer_supervisor.py",
     "Broker": "tests/conformance/test_proposals_router.py",
-    "RouterSpec": "tests/conformance/test_proposals_router.py",
     "Defaults": "tests/topology",
     "DeadLetter": "tests/supervision/test_dead_letters.py",
-    "DynamicSupervisor": "tests/supervision",
-    "DynamicSupervisorSpec": "tests/supervision",
+    "DynamicSupervisor": "tests/supervision",  # its constructor; its methods have rows
     "SupervisorOptions": "tests/topology",
-    "SupervisorSpec": "tests/supervision",
     "Supervisor": "tests/end_to_end/test_embedding.py",
     "Remains": "tests/supervision",  # what a run makes of its end, and nobody gives
     "Retry": "tests/stage/test_on_error.py",
@@ -422,6 +535,24 @@ ELSEWHERE = {
 REQUIRED: dict[str, dict[str, Any]] = {
     "Topology": {"name": "good"},
     "Topology.stage": {"name": "good", "use": Sink},
+    "Topology.supervise": {"name": "good"},
+    "Topology.dynamic_supervisor": {"name": "good"},
+    "SupervisorSpec": {"name": "good"},
+    "DynamicSupervisorSpec": {"name": "good"},
+    "SubscriptionSpec": {"consumer": "sink", "producer": "source"},
+    "RouterSpec": {"manager": "source"},
+    "Plan": {"name": "good", "children": [CHILD]},
+    "Run.scale": {"stage": "sink", "replicas": 2},
+    "Run.add_members": {"manager": "source", "stages": ["source"]},
+    "Run.remove_members": {"manager": "source", "stages": ["source"]},
+    "Run.set_members": {"manager": "source", "stages": ["source"]},
+    "Run.notify": {"broker": "source", "event": 1},
+    "Run.sync_notify": {"broker": "source", "event": 1},
+    "Run.replace": {"stage": "sink", "args": {}},
+    "Run.unsubscribe": {"consumer": "sink", "to": "source"},
+    "DynamicSupervisor.start_child": {"name": "good", "use": Sink},
+    "DynamicSupervisor.terminate_child": {"name": "nobody"},
+    "DynamicSupervisor.subscribe": {"to": "source"},
     "Run.on_over": {"callback": lambda: None},
     "Run.start_child": {"spec": CHILD},
     "Run.cancel": {"ref": 99},
@@ -463,6 +594,7 @@ for _name, _row in TABLE.items():
 REQUIRED["Run.call"] = {"stage": "source", "request": "hello"}
 REQUIRED["Run.cast"] = REQUIRED["Run.info"] = {"stage": "source", "message": "hello"}
 
+LIVE = ("Run.", "DynamicSupervisor.")
 CONSTRUCTED = {
     "Zip": Zip,
     "Departition": Departition,
@@ -507,8 +639,8 @@ def refused(name: str, parameter: str, value: Any, act: Callable[[], Any]) -> st
 
 def target(name: str) -> Callable[..., Any]:
     """What a row is about, where it is no method of a running thing."""
-    if name == "Topology.stage":
-        return Topology("good").stage
+    if name.startswith("Topology."):
+        return getattr(Topology("good"), name.removeprefix("Topology."))  # type: ignore[no-any-return]
     if name == "testing.FakeClock.advance":
         return testing.FakeClock().advance
     if name.startswith("testing."):
@@ -517,7 +649,7 @@ def target(name: str) -> Callable[..., Any]:
 
 
 @pytest.mark.parametrize(
-    "name", [n for n in TABLE if not n.startswith("Run.") and n.partition(".")[0] not in VERBS]
+    "name", [n for n in TABLE if not n.startswith(LIVE) and n.partition(".")[0] not in VERBS]
 )
 def test_bad_arguments_are_refused_where_they_are_given(name: str) -> None:
     """The error names the parameter, what is accepted and what was given."""
@@ -547,13 +679,15 @@ def test_a_verb_refuses_bad_arguments(name: str) -> None:
 
 @pytest.mark.processes
 def test_a_run_refuses_bad_arguments() -> None:
-    """Each of its methods, and it goes on."""
+    """Each of its methods, and each of a dynamic supervisor's; and it goes on."""
     topology = Topology("run").stage("source", Source).stage("sink", Sink, subscribe_to=["source"])
-    with topology.start() as run:
+    with topology.dynamic_supervisor("jobs").start() as run:
+        owners: dict[str, Any] = {"Run": run, "DynamicSupervisor": run.dynamic("jobs")}
         problems = []
-        for name, parameter, value in cases("Run."):
+        for name, parameter, value in (case for of in LIVE for case in cases(of)):
             given = {**REQUIRED.get(name, {}), parameter: value}
-            method = getattr(run, name.removeprefix("Run."))
+            owner, _, verb = name.partition(".")
+            method = getattr(owners[owner], verb)
             problems.append(refused(name, parameter, value, lambda m=method, g=given: m(**g)))
         assert [each for each in problems if each] == []
         assert not run.over
@@ -573,8 +707,8 @@ RESULTS = {
         "StageStatistics",
     ),
     *("SupervisorInfo", "Sender", "Subscription", "HeldBatch", "Run", "Told", "UnfinishedBatch"),
-    *("Delivery", "Dispatched", "Dispatcher", "Incarnation", "StageId", "StageSpec", "Plan"),
-    *("SubscriptionSpec", "Stream", "AsyncStream"),
+    *("Delivery", "Dispatched", "Dispatcher", "Incarnation", "StageId", "StageSpec"),
+    *("Stream", "AsyncStream"),
     *("Evidence", "Handled", "Outputs", "SimulatedRun", "Witness", "Gate", "Stalled", "Endless"),
     *("Simulation", "StageHarness"),
 }
@@ -597,10 +731,12 @@ def public() -> Iterator[tuple[str, Callable[..., Any]]]:
             error = inspect.isclass(value) and issubclass(value, BaseException)
             if callable(value) and not error and not abstract and name not in RESULTS:
                 yield prefix + name, value
-    for owner in (Run, Stage, Producer, ProducerConsumer, Consumer):
+    parts = [part for part in Run.__mro__ if part is not object]
+    for owner in (*parts, actorflow.DynamicSupervisor, Stage, Producer, ProducerConsumer, Consumer):
+        label = "Run" if owner in parts else owner.__name__
         for name, value in vars(owner).items():
             if inspect.isfunction(value) and not name.startswith("_") and name not in CALLBACKS:
-                yield f"{owner.__name__}.{name}", value
+                yield f"{label}.{name}", value
 
 
 def parameters(function: Callable[..., Any]) -> set[str]:

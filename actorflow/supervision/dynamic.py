@@ -7,6 +7,7 @@ from concurrent.futures import Future
 from dataclasses import replace
 
 from actorflow.errors import AlreadyStarted, NoSuchStage, OptionError, Refused
+from actorflow.protocol.arguments import check_text
 from actorflow.protocol.demand import SubscriptionOptions
 from actorflow.protocol.identity import StageId
 from actorflow.stage.behaviour import kind_of
@@ -168,6 +169,7 @@ def subscribe_all(
 
 
 def _replicas(core: SupervisorCore, producer: str) -> list[Child]:
+    check_text("to", producer, "a stage's name, such as 'count' or 'count/1'")
     name, _, index = producer.partition("/")
     found = [
         child

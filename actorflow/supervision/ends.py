@@ -130,7 +130,7 @@ class Ends:
             now=self._state.runtime.now(),
             # What it had as its state is its result, which a successor can still give.
             wanted=not (draining and end.normal)
-            and not (child.journal.empty and self.is_needless(child)),
+            and not (child.journal.empty and self._is_alone(child) and self.is_needless(child)),
             patient=not draining,
             counted=not (end.in_hand is not None and self._suspect(child, end.in_hand)),
         )
@@ -152,7 +152,7 @@ class Ends:
         if producer is None or not producer.alive:
             return False
         self._state.tell(producer, control.Suspect(batch.ref, batch.seq, in_hand.failure))
-        alone = self._state.tree.group(child.id) == [child.id]
+        alone = self._is_alone(child)
         sends_again = producer.spec.stage.options.delivery != "at_most_once"
         return alone and sends_again and self._gives_up(child)
 
@@ -211,16 +211,22 @@ class Ends:
         """Whether all that a producer was for has come to its end.
 
         Its consumers have ended in order, so everything they took is finished; it, or a successor
-        when it died on its way out, would wait for subscriptions that nobody makes.
+        when it died on its way out, would wait for subscriptions that nobody makes. One that was
+        started again for another's sake may have had more to give to who was only stopped: it has
+        nothing to do when they had their whole input.
         """
-        if self._state.tree.group(child.id) != [child.id]:
-            return False
         consumers = self._consumers_of(child)
         if any(each.dynamic for each in consumers):
             return False  # where one has subscribed while the run goes on, another may
-        return bool(consumers) and all(
-            each.ended_for_good and each.end is not None and each.end.normal for each in consumers
-        )
+        if not consumers or not all(each.ended_for_good for each in consumers):
+            return False
+        if not self._is_alone(child):
+            return self._consumers_are_done(child)
+        return all(each.end is not None and each.end.normal for each in consumers)
+
+    def _is_alone(self, child: Child) -> bool:
+        """Whether nobody else is started again with it."""
+        return self._state.tree.group(child.id) == [child.id]
 
     def _consumers_are_done(self, producer: Child) -> bool:
         """Whether all its consumers had their whole input; none left for a reason of its own."""

@@ -7,7 +7,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import field, replace
 
 from actorflow.errors import OptionError
-from actorflow.protocol.arguments import check_instance, is_number
+from actorflow.protocol.arguments import check_instance, check_map, check_text, is_number
 from actorflow.protocol.backoff import Backoff
 from actorflow.protocol.demand import SubscriptionOptions
 from actorflow.records import dataclass
@@ -38,6 +38,7 @@ ORDERS = ("together", "one_by_one")
 AUTO_SHUTDOWNS = ("never", "any_significant", "all_significant")
 SHUTDOWNS = ("brutal_kill", "infinity")
 MAX_SHARDS = 1024
+STAGE_NAME = "a stage's name"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +78,7 @@ class ChildSpec:
             rule = "a number of seconds from 0, brutal_kill or infinity"
             raise OptionError("shutdown", rule, self.shutdown)
         _seconds("start_within", self.start_within, above=True)
-        _check_membership(self.supervisor, self.backoff)
+        _check_membership("supervisor", self.supervisor, self.backoff)
         _check_significant(self.significant, self.restart)
 
 
@@ -112,6 +113,9 @@ class SubscriptionSpec:
     shared_fate: bool | None = None
 
     def __post_init__(self) -> None:
+        check_text("consumer", self.consumer, STAGE_NAME)
+        check_text("producer", self.producer, STAGE_NAME)
+        check_instance("options", self.options, SubscriptionOptions)
         if self.shared_fate is not None and type(self.shared_fate) is not bool:
             raise OptionError("shared_fate", "true, false or null", self.shared_fate)
 
@@ -133,6 +137,11 @@ class RouterSpec:
     manager: str
     members: Sequence[str] = ()
     ends_with_members: bool = True
+
+    def __post_init__(self) -> None:
+        check_text("manager", self.manager, STAGE_NAME)
+        _all_of("members", self.members, str)
+        check_instance("ends_with_members", self.ends_with_members, bool)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,11 +202,13 @@ class SupervisorSpec:
     backoff: Backoff | None = None
 
     def __post_init__(self) -> None:
+        check_instance("name", self.name, str)
+        check_instance("intensity", self.intensity, Intensity)
         _choice("strategy", self.strategy, STRATEGIES)
         _choice("order", self.order, ORDERS)
         _choice("restart", self.restart, RESTARTS)
         _choice("auto_shutdown", self.auto_shutdown, AUTO_SHUTDOWNS)
-        _check_membership(self.parent, self.backoff)
+        _check_membership("parent", self.parent, self.backoff)
         _check_significant(self.significant, self.restart)
 
 
@@ -228,7 +239,8 @@ class DynamicSupervisorSpec(SupervisorSpec):
     def __post_init__(self) -> None:
         # The zero-argument super() does not find the class that `slots` has made anew.
         SupervisorSpec.__post_init__(self)
-        for option, only in (("strategy", "one_for_one"), ("order", "together")):
+        usual = {"strategy": "one_for_one", "order": "together", "auto_shutdown": "never"}
+        for option, only in usual.items():
             if getattr(self, option) != only:
                 hint = "its children are independent of each other"
                 rule = f"{only} for a dynamic supervisor"
@@ -284,16 +296,42 @@ class Plan:
     routers: Sequence[RouterSpec] = ()
 
     def __post_init__(self) -> None:
+        check_text("name", self.name)
+        _all_of("children", self.children, ChildSpec)
+        _all_of("subscriptions", self.subscriptions, SubscriptionSpec)
         _choice("strategy", self.strategy, STRATEGIES)
         _choice("order", self.order, ORDERS)
+        check_instance("intensity", self.intensity, Intensity)
+        _all_of("import_paths", self.import_paths, str)
+        _all_of("preload", self.preload, str)
+        check_map("partitions", self.partitions, "a map from stages' names to partitions")
+        for partitions in self.partitions.values():
+            _all_of("partitions", partitions, Hashable)
         _choice("auto_shutdown", self.auto_shutdown, AUTO_SHUTDOWNS)
+        _all_of("supervisors", self.supervisors, SupervisorSpec)
         if not isinstance(self.ends_when_idle, bool):
             raise OptionError("ends_when_idle", "true or false", self.ends_when_idle)
+        for option in ("checkpoint", "dead_letters"):
+            if getattr(self, option) is not None:
+                check_text(option, getattr(self, option), "the path of a file, or None")
+        _all_of("routers", self.routers, RouterSpec)
+        self._check_names()
+        self._check_tree()
+
+    def _check_names(self) -> None:
         _all_different("children", [str(child.stage.id) for child in self.children])
-        names = [each.name for each in self.supervisors]
-        _all_different("supervisors", [*{child.stage.id.name for child in self.children}, *names])
+        stages = {child.stage.id.name for child in self.children}
+        _all_different("supervisors", [*stages, *(each.name for each in self.supervisors)])
+        for subscription in self.subscriptions:
+            for option in ("consumer", "producer"):
+                name = getattr(subscription, option)
+                if name not in stages:
+                    raise OptionError(option, "the name of one of the plan's stages", name)
+
+    def _check_tree(self) -> None:
         shuts_down = {"": self.auto_shutdown}
         for supervisor in self.supervisors:
+            check_text("name", supervisor.name)
             if supervisor.parent not in shuts_down:
                 raise OptionError("parent", "a supervisor named before it", supervisor.parent)
             check_significance(supervisor, shuts_down[supervisor.parent])
@@ -338,6 +376,12 @@ def check_significance(child: ChildSpec | SupervisorSpec, auto_shutdown: str) ->
         raise OptionError("significant", rule, True, "its end would have no effect")
 
 
+def _all_of(option: str, values: object, kind: type) -> None:
+    listed = isinstance(values, Sequence) and not isinstance(values, str | bytes)
+    if not listed or not all(isinstance(each, kind) for each in values):  # type: ignore[attr-defined]
+        raise OptionError(option, f"a list of {kind.__name__}", values)
+
+
 def _is_count(value: object) -> bool:
     return type(value) is int and value >= 1
 
@@ -354,9 +398,9 @@ def _choice(option: str, value: object, choices: Sequence[str]) -> None:
         raise OptionError(option, "one of " + ", ".join(choices), value)
 
 
-def _check_membership(supervisor: object, backoff: object) -> None:
+def _check_membership(option: str, supervisor: object, backoff: object) -> None:
     if not isinstance(supervisor, str):
-        raise OptionError("supervisor", "a supervisor's name", supervisor)
+        raise OptionError(option, "a supervisor's name", supervisor)
     if backoff is not None and not isinstance(backoff, Backoff):
         raise OptionError("backoff", "a Backoff or None", backoff)
 

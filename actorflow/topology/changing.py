@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from actorflow.errors import OptionError, TopologyError
+from actorflow.protocol.arguments import check_map
 from actorflow.protocol.codec import encode_value
 from actorflow.stage.routing import member_names
 from actorflow.supervision import changes, operations
@@ -121,7 +122,7 @@ class RunningChanges(RunPart):
         """
         _name("stage", stage)
         _seconds("within", within)
-        chosen = dict(options or {})
+        chosen = {} if options is None else options
         _check_options(chosen)
         if args is not None:
             self._check_arguments(stage, args)
@@ -133,9 +134,7 @@ class RunningChanges(RunPart):
 
     def _check_arguments(self, stage: str, args: Mapping[str, Any]) -> None:
         """Refuse arguments that the constructor does not take."""
-        given: object = args
-        if not isinstance(given, Mapping) or not all(isinstance(name, str) for name in given):
-            raise OptionError("args", "a map from names to values", args)
+        check_map("args", args)
         behaviour = self._supervisor.act(
             lambda core: changes.named(core, stage)[0].spec.stage.behaviour, CALL_TIMEOUT
         )
@@ -242,6 +241,7 @@ class RunningChanges(RunPart):
 
 
 def _check_options(options: Mapping[str, Any]) -> None:
+    check_map("options", options)
     known = stage_option_names()
     for option in options:
         if option not in known:

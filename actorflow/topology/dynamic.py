@@ -71,7 +71,12 @@ class DynamicSupervisor:
         return tuple(DynamicSupervisor(self._supervisor, name) for name in names)
 
     def shard_of(self, name: str) -> int:
-        """The shard in which a child of this name is started; the same one each time."""
+        """The shard in which a child of this name is started; the same one each time.
+
+        Raises:
+            OptionError: it can be no child's name.
+        """
+        self.stage_name(name)
         return dynamic.shard_of(name, self._shards)
 
     def stage_name(self, name: str) -> str:

@@ -233,7 +233,7 @@ class Topology:
             >>> topology.plan().children[0].supervisor
             'sources'
         """
-        if isinstance(stages, str):
+        if isinstance(stages, str | Mapping) or not isinstance(stages, Iterable):
             raise OptionError("stages", "a list of stages", stages, "put it in a list")
         declared = SupervisorDeclaration(
             name=name,

@@ -193,6 +193,26 @@ def test_random_crashes_in_a_deep_tree_lose_nothing(seed: int) -> None:
 # --- shutting down --------------------------------------------------------------------------------
 
 
+def test_a_source_that_restarts_for_anothers_sake_ends_when_its_consumers_are_done() -> None:
+    """They are outside of its part, and had everything: its second life has nothing to do."""
+    for seed in SEEDS:
+        topology = (
+            Topology("apart")
+            .stage("a", Numbers, args={"first": 0, "count": 3})
+            .stage("b", Sink, subscribe_to=["a"])
+            .stage("c", Numbers, args={"first": 0, "count": 60})
+            .stage("d", Sink, subscribe_to=[to("c")])
+            .supervise("part", ["a", "d"], strategy="one_for_all")
+        )
+        simulation = Simulation(topology, seed=seed)
+        sink = simulation.core.children[StageId("b")]
+        simulation.run_until(lambda sink=sink: sink.ended_for_good)  # type: ignore[misc]
+        crash(simulation, "d")
+        run = simulation.finish()
+        assert lives(simulation) == {"a": 2, "b": 1, "c": 1, "d": 2}
+        assert set(run.handled("d")) == set(range(60))
+
+
 def test_a_significant_stage_ends_the_run_in_order() -> None:
     """`auto_shutdown: any_significant`: the job is done when it is; the sources need not be."""
     for seed in SEEDS:
