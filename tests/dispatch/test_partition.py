@@ -11,6 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from actorflow import OptionError, PartitionDispatcher, PartitionError, Refused, stable_hash
 from actorflow.dispatch.base import Delivery
+from actorflow.protocol.delivery import Attempt, UnfinishedBatch
 from tests.dispatch.crowd import Crowd, Member
 from tests.seeds import examples
 
@@ -94,6 +95,7 @@ class PartitionMachine(RuleBasedStateMachine):
         found = {self.crowd.members[d.ref].place: d.events for d in dispatched.deliveries}
         assert found == expected
         assert len(found) == len(dispatched.deliveries), "one message for each consumer"
+        assert all(d.position == d.events[0] for d in dispatched.deliveries), "events are places"
         assert dispatched.leftover == count - taken
         assert {name: len(self.waiting(name)) for name in NAMES} == before
         self.emitted += taken
@@ -285,6 +287,25 @@ def test_what_waits_keeps_its_place_however_it_is_taken() -> None:
     (delivery,) = dispatcher.ready()
     assert delivery == Delivery(1, [10, 12], 6)
     assert (dispatcher.first_position, dispatcher.held_events()) == (9, [14])
+
+
+def test_another_attempt_at_an_event_leaves_alone() -> None:
+    """Whatever waits before it or behind it, so that it is known what kills its consumer."""
+    dispatcher = split("hold")
+    dispatcher.dispatch([0, 2, 4, 6, 8, 10], 0)
+    dispatcher.leave(1, successor=True)
+    again = Attempt(2, alone=True, failure={})
+    given = [UnfinishedBatch(1, [0], 0), UnfinishedBatch(1, [2], 1, again)]
+    given += [UnfinishedBatch(1, [4], 2, again), UnfinishedBatch(2, [6, 8], 3)]
+    assert dispatcher.give_back(1, given) == []
+    dispatcher.subscribe(3, "0/0", {"partition": 0})
+    dispatcher.ask(3, 9)
+    assert dispatcher.ready() == [
+        Delivery(3, [0], 0),
+        Delivery(3, [2], 1, again),
+        Delivery(3, [4], 2, again),
+        Delivery(3, [6, 8, 10], 3),
+    ]
 
 
 def split(when_unassigned: str) -> PartitionDispatcher:
