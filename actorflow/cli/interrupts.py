@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM as a count, and a wait that they end."""
+"""SIGINT, SIGTERM and SIGHUP as a count, and a wait that they end."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ __all__ = ["Interrupts"]
 
 
 class Interrupts:
-    """Counts SIGINT and SIGTERM, and wakes the main thread.
+    """Counts SIGINT, SIGTERM and SIGHUP, and wakes the main thread.
+
+    A SIGHUP comes when the terminal is closed. Under `nohup` it is ignored, and stays so.
 
     The handler only counts and writes a byte. It raises nothing, and takes no lock, which the code
     that it interrupts might hold.
@@ -28,10 +30,10 @@ class Interrupts:
     @contextmanager
     def caught(self) -> Iterator[None]:
         """Handle the signals while the block runs."""
-        before = {
-            number: signal.signal(number, self._handle)
-            for number in (signal.SIGINT, signal.SIGTERM)
-        }
+        numbers = [signal.SIGINT, signal.SIGTERM]
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+            numbers.append(signal.SIGHUP)
+        before = {number: signal.signal(number, self._handle) for number in numbers}
         try:
             yield
         finally:

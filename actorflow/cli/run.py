@@ -101,9 +101,11 @@ def _started(
         # The original exception, once, with the traceback of the stage's process as its cause.
         console.errors.write("".join(traceback.format_exception(outcome.root_cause)))
     printed = print_out(report.as_json() if options.json else report.as_text(), console.output)
-    if outcome.status == "failed" or not printed:
+    if outcome.status == "failed":
         return FAILED
-    return INTERRUPTED if interrupts.count else DONE
+    if interrupts.count:
+        return INTERRUPTED
+    return DONE if printed else FAILED
 
 
 def _watch(

@@ -273,6 +273,9 @@ class Batcher:
             self.shut_down("close", deadline=self._shutdown)
         try:
             self.wait_for_shutdown()
+        except BatchError:
+            if error is None:  # what was raised in the block says more than that it has ended
+                raise
         finally:
             if self._run is not None:
                 self._run.stop()
@@ -316,9 +319,22 @@ class Batcher:
             raise self._typed(error)
         return future.result()
 
+    def _failure(self) -> BaseException | None:
+        """What ended the batcher's own run, as far as it is known; None when it did not fail."""
+        if self._run is None or not self._run.over:
+            return None
+        outcome = self._run.outcome(0)
+        return outcome.root_cause if outcome.status == "failed" else None
+
     def _typed(self, error: BaseException) -> BaseException:
         """The error as a caller knows it: the batcher's own, not the words of the call."""
         if isinstance(error, StageDown | NoSuchStage | Closed):
+            failure = self._failure()
+            if failure is not None:
+                summary = f"{type(failure).__name__}: {failure}"
+                gone = BatcherGone(f"the batcher has ended: {summary}")
+                gone.__cause__ = failure
+                return gone
             if self._closing:
                 return BatcherClosed(f"the batcher has shut down: {error}")
             return BatcherGone(f"the batcher has ended: {error}")

@@ -13,6 +13,7 @@ from typing import Any
 import psutil
 import pytest
 
+from actorflow.cli.interrupts import Interrupts
 from tests.end_to_end.helpers import alive, finish, numbers_in, start_actorflow, wait_until
 
 pytestmark = pytest.mark.processes
@@ -78,6 +79,21 @@ def test_an_interrupt_drains(number: signal.Signals, tmp_path: Path) -> None:
     assert numbers_in(running.path) == list(range(report["results"]["numbers"]))
     assert report["results"]["sink"] == report["results"]["numbers"]
     assert not alive(running.family)
+
+
+def test_a_closed_terminal_is_an_interrupt_unless_nohup_says_no() -> None:
+    """SIGHUP counts as the others do, and is ignored where it was."""
+    before = signal.getsignal(signal.SIGHUP)
+    try:
+        for handler, counted in ((signal.SIG_DFL, 1), (signal.SIG_IGN, 0)):
+            signal.signal(signal.SIGHUP, handler)
+            interrupts = Interrupts()
+            with interrupts.caught():
+                os.kill(os.getpid(), signal.SIGHUP)
+                assert interrupts.count == counted
+            assert signal.getsignal(signal.SIGHUP) is handler
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_stages_do_not_hear_the_interrupt(tmp_path: Path) -> None:

@@ -67,3 +67,14 @@ class Diary(Held):
     def release_resources(self, key: str, resources: str, outcome: Outcome) -> None:
         with self.diary.open("a") as diary:
             diary.write(f"{resources} {outcome.value}\n")
+
+
+class Unmade:
+    """Cannot be constructed."""
+
+    def __init__(self) -> None:
+        raise FileNotFoundError("no such weights")
+
+    def process(self, key: Any, inputs: list[Any], resources: Any) -> list[Any]:
+        """Never gets so far."""
+        return inputs

@@ -28,7 +28,7 @@ from actorflow import (
 from actorflow.stages.batcher import BatcherServer, Immediate, Limits, Size
 from actorflow.testing import Gate
 from tests.seeds import size
-from tests.systems.batcher_processors import Diary, Held, die_or_echo, echo
+from tests.systems.batcher_processors import Diary, Held, Unmade, die_or_echo, echo
 
 WITHIN = 30.0
 """Seconds in which everything here is over, also on a busy machine."""
@@ -39,6 +39,24 @@ def outcome_of(future: Future[Any]) -> BatchError | None:
     error = future.exception(WITHIN)
     assert error is None or isinstance(error, BatchError)
     return error
+
+
+def ask_one_that_is_gone() -> None:
+    """Ask a batcher that could not start, and raise something else within its block."""
+    with Batcher.start(Unmade, policy=Immediate()) as batcher:
+        assert batcher.run is not None
+        assert batcher.run.outcome(WITHIN).status == "failed"
+        with pytest.raises(BatcherGone, match="FileNotFoundError: no such weights") as gone:
+            batcher.add("key", "item", timeout=WITHIN)
+        assert isinstance(gone.value.__cause__, FileNotFoundError)
+        raise LookupError("in the block")
+
+
+@pytest.mark.processes
+def test_what_ended_a_batcher_is_told_to_those_who_find_it_gone() -> None:
+    """And what is raised in its block is not hidden by that."""
+    with pytest.raises(LookupError, match="in the block"):
+        ask_one_that_is_gone()
 
 
 @pytest.mark.processes
