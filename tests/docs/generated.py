@@ -3,6 +3,7 @@
 * The help of each command, in docs/cli.md.
 * Messages as bytes, and the table of control records, in docs/protocol.md. A comment
   ``<!-- frame: Ask(ref=3, count=10) -->`` is followed by the dump of that message's frame.
+* The public names of a room, in docs/reference.md, behind ``<!-- names: actorflow.stage -->``.
 
 What stands between the marks is replaced, and nothing else. `tests.docs.test_generated` fails when
 a page is not what this writes.
@@ -12,14 +13,17 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import inspect
 import io
 import os
 import re
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import actorflow
 from actorflow.cli import main as command_line
 from actorflow.protocol import control, messages, wire
 from actorflow.protocol.codec import Encoder
@@ -31,6 +35,7 @@ _FRAME = re.compile(r"(<!-- frame: (.*?) -->\n```text\n).*?(^```$)", re.DOTALL |
 _HELP = re.compile(
     r"(```console\n\$ actorflow ([^\n]*)--help\n).*?(^```$)", re.DOTALL | re.MULTILINE
 )
+_NAMES = re.compile(r"(<!-- names: (.*?) -->\n).*?(<!-- end of names -->\n)", re.DOTALL)
 _RECORDS = re.compile(
     r"(<!-- control records -->\n).*?(<!-- end of control records -->\n)", re.DOTALL
 )
@@ -40,6 +45,7 @@ def rewritten(page: str) -> str:
     """A page's text with its generated parts written anew."""
     page = _FRAME.sub(lambda found: found[1] + dump(frame(found[2])) + found[3], page)
     page = _HELP.sub(lambda found: found[1] + help_of(found[2].split()) + found[3], page)
+    page = _NAMES.sub(lambda found: found[1] + names(found[2]) + found[3], page)
     return _RECORDS.sub(lambda found: found[1] + records() + found[2], page)
 
 
@@ -104,6 +110,26 @@ def _field(field: dataclasses.Field[Any]) -> str:
     if field.default is not dataclasses.MISSING:
         return f"`{field.name}` = {'nil' if field.default is None else repr(field.default)}"
     return f"`{field.name}`"
+
+
+# --- public names ---------------------------------------------------------------------------------
+
+
+def names(room: str) -> str:
+    """A table of the public names of a room: those of the package, or those of one module.
+
+    Example:
+        >>> "| `Consumer` |" in names("actorflow.stage"), "`Zip`" in names("actorflow.stages.zip")
+        (True, True)
+    """
+    exported = [name for name, home in actorflow._HOME_OF.items() if home.startswith(f"{room}.")]
+    module = actorflow if exported else import_module(room)
+    lines = ["| name | what it is |\n", "| --- | --- |\n"]
+    for name in sorted(exported or module.__all__, key=str.lower):
+        paragraph = inspect.cleandoc(getattr(module, name).__doc__ or "").partition("\n\n")[0]
+        text = " ".join(paragraph.split()).replace("|", "\\|")
+        lines.append(f"| `{name}` | {text} |\n")
+    return "".join(lines)
 
 
 # --- the command line -----------------------------------------------------------------------------

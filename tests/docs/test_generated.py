@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import doctest
+import re
 from pathlib import Path
 
 import pytest
 
+import actorflow
+from actorflow import testing
 from actorflow.protocol import control, wire
 from tests.docs import generated
 from tests.docs.pages import ROOT
@@ -54,6 +57,13 @@ def test_every_reason_for_a_refusal_is_explained() -> None:
     }
     assert len(reasons) > 10
     assert {reason for reason in reasons if f"`{reason}`" not in text} == set()
+
+
+def test_every_public_name_is_in_the_reference() -> None:
+    """docs/reference.md has a row for each, with a sentence."""
+    text = (DOCS / "reference.md").read_text(encoding="utf-8")
+    rows = set(re.findall(r"^\| `(\w+)` \| \S", text, re.MULTILINE))
+    assert {*actorflow.__all__, *testing.__all__} - rows == set()
 
 
 def test_every_control_record_is_in_the_table() -> None:
