@@ -1,10 +1,14 @@
-"""The batcher with real processes: callers in threads and event loops, kills, shutdowns."""
+"""The batcher with real processes: callers in threads and event loops, kills, shutdowns.
+
+C-22 by night: ``python -m tests.systems.test_batcher_runs 10000`` shuts so many batchers down.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import random
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -32,6 +36,9 @@ from tests.systems.batcher_processors import Diary, Held, Unmade, die_or_echo, e
 
 WITHIN = 30.0
 """Seconds in which everything here is over, also on a busy machine."""
+
+AT_A_TIME = 25
+"""How many batchers are in one run when they are shut down."""
 
 
 def outcome_of(future: Future[Any]) -> BatchError | None:
@@ -116,9 +123,14 @@ def test_c_22_every_item_has_one_outcome_whenever_the_shutdown_comes() -> None:
 
     200 in a thorough run, 25 in a run of their own at a time; else 5.
     """
-    count = size(25, 5)
-    for first in range(0, size(200, 5), count):
-        _shut_down_many(range(first, first + count))
+    for seeds in _runs_of(size(200, 5)):
+        _shut_down_many(seeds)
+
+
+def _runs_of(batchers: int) -> list[range]:
+    """Which batchers are in a run together."""
+    firsts = range(0, batchers, AT_A_TIME)
+    return [range(first, min(first + AT_A_TIME, batchers)) for first in firsts]
 
 
 def _shut_down_many(of: range) -> None:
@@ -198,3 +210,8 @@ def test_start_refuses_bad_arguments(option: str, given: dict[str, Any]) -> None
     with pytest.raises(OptionError) as caught:
         Batcher.start(**{"processor": echo, "policy": Immediate(), **given})
     assert caught.value.option == option
+
+
+if __name__ == "__main__":
+    for together in _runs_of(int(sys.argv[1])):
+        _shut_down_many(together)
