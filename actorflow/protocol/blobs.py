@@ -3,7 +3,7 @@
 A *space* is that memory, one for each producer. A *blob* is one buffer in it, at a *place*: its
 distance from the space's beginning. It is lent to every consumer that its batch is sent to, and the
 room is free again when each has returned it or is gone. Pure: who has what, and where there is
-room; the memory itself is the driver's (`runtime/local/blobs.py`).
+room; the memory itself is the driver's (`runtime/local/space.py`).
 """
 
 from __future__ import annotations

@@ -7,18 +7,31 @@ shares with the stage. When its link is over, it goes with it.
 
 from __future__ import annotations
 
+import fcntl
 from collections.abc import Callable, MutableSequence
 from functools import partial
+from struct import Struct
 from typing import TYPE_CHECKING, Any, Protocol
 
 from actorflow.runtime.local.descriptors import close_all, keep_from_forks
 from actorflow.runtime.local.links import CAN_SHARE
 
 if TYPE_CHECKING:
-    from actorflow.runtime.local.blobs import SharedBlobs, SharedSpace
+    from actorflow.runtime.local.blobs import SharedBlobs
+    from actorflow.runtime.local.space import SharedSpace
     from actorflow.stage.machine import StageMachine
 
-__all__ = ["Driver", "Lanes"]
+__all__ = ["ACCEPTED", "NUMBER", "SEALS", "Driver", "Lanes"]
+
+NUMBER = Struct("<Q")
+"""What is said on a lane: the size of the memory with the offer, then what its consumer says."""
+
+ACCEPTED = (1 << 64) - 1
+"""What a consumer says when it has mapped the space; any other number is the place of a blob that
+it returns."""
+
+SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW if CAN_SHARE else 0
+"""What the file of a space has: nobody can make it shorter under those who have it mapped."""
 
 
 class Driver(Protocol):
@@ -59,7 +72,7 @@ class Lanes:
     def space(self, size: int) -> SharedSpace | None:
         """Memory that the stage shares with its consumers; None when there is no use for it."""
         if size and CAN_SHARE:
-            from actorflow.runtime.local.blobs import SharedSpace  # the zygote has it
+            from actorflow.runtime.local.space import SharedSpace  # the zygote has it
 
             self._space = SharedSpace(size, self._take, self._counters, self._refuse, self._log)
         return self._space

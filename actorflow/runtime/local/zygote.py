@@ -34,7 +34,8 @@ import time
 import traceback
 from collections.abc import Callable
 
-import actorflow.runtime.local.blobs  # noqa: F401  (for the stages: imported once for all)
+import actorflow.runtime.local.blobs
+import actorflow.runtime.local.space  # noqa: F401  (both for the stages: imported once for all)
 from actorflow.runtime.local.child import (
     FAILED,
     REHEARSALS,

@@ -14,10 +14,11 @@ import pytest
 from actorflow.errors import Undecodable
 from actorflow.protocol.blobs import PAGE
 from actorflow.protocol.framing import LARGE
-from actorflow.runtime.local import blobs, links
-from actorflow.runtime.local.blobs import MOST_LENT, SharedBlobs, SharedSpace
+from actorflow.runtime.local import lanes, links, space
+from actorflow.runtime.local.blobs import SharedBlobs
 from actorflow.runtime.local.descriptors import _is_open, close_all
 from actorflow.runtime.local.links import make_link
+from actorflow.runtime.local.space import MOST_LENT, SharedSpace
 from actorflow.stage.counters import SLOT_SIZE, Counter
 from actorflow.stage.options import StageOptions
 
@@ -293,9 +294,9 @@ def test_a_consumer_that_returns_what_it_has_not_is_told_of(make: Callable[..., 
     place = pair.send(bytes(LARGE), A)
     pair.space.lend(B, [])
     lane = pair.consumers[A].fileno()
-    os.write(lane, blobs._NUMBER.pack(5 * PAGE)[:3])
+    os.write(lane, lanes.NUMBER.pack(5 * PAGE)[:3])
     assert pair.taken == PAGE
-    os.write(lane, blobs._NUMBER.pack(5 * PAGE)[3:])
+    os.write(lane, lanes.NUMBER.pack(5 * PAGE)[3:])
     view = pair.receive(A, place)
     assert pair.taken == PAGE
     assert pair.refused == [A]
@@ -369,7 +370,7 @@ def test_a_space_that_is_not_sealed_is_turned_down(
     make: Callable[..., Pair], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Made shorter, it would end who reads it."""
-    monkeypatch.setattr(blobs.fcntl, "F_ADD_SEALS", blobs.fcntl.F_GET_SEALS)
+    monkeypatch.setattr(space.fcntl, "F_ADD_SEALS", space.fcntl.F_GET_SEALS)
     pair = make()
     assert not pair.space.reaches(A)
     assert not pair.consumers[A].take_offer()
