@@ -103,6 +103,14 @@ class Dispatcher(ABC):
         """The place of the oldest event that waits inside, or None."""
         return None
 
+    @property
+    def stranded(self) -> bool:
+        """Whether events wait inside for somebody who is not there, and whom nobody expects.
+
+        The stage warns of it once, until somebody subscribes: without one the events wait for ever.
+        """
+        return False
+
     def held_events(self) -> list[Any]:
         """The events that wait inside, in the order of emission, for a snapshot.
 

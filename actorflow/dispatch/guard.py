@@ -88,6 +88,11 @@ class GuardedDispatcher(Dispatcher):
             self._break(rule, f"it is {brief(first)}, and {self.queued} wait")
         return None if first is None else int(first)
 
+    @property
+    def stranded(self) -> bool:
+        """What the dispatcher says; it is only for a line in the log."""
+        return bool(self._ask("stranded", lambda: self._inner.stranded))
+
     def held_events(self) -> list[Any]:
         """What waits inside, all of it: a snapshot is made of it."""
         held = self._ask("held_events", self._inner.held_events)

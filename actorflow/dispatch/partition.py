@@ -71,7 +71,7 @@ class PartitionDispatcher(Dispatcher):
         self._discarded: list[Any] = []
         self._stale: dict[Hashable, Partition] = {}
         """Those whose queue may have something that can leave."""
-        self._changed = False
+        self._changed = self._stranded = False
 
     @property
     def names(self) -> tuple[Hashable, ...]:
@@ -88,6 +88,11 @@ class PartitionDispatcher(Dispatcher):
     def queued(self) -> int:
         """How many events wait for their partition's consumer."""
         return self._queued
+
+    @property
+    def stranded(self) -> bool:
+        """Whether events wait in a partition that nobody has, and nobody is about to take."""
+        return self._stranded
 
     def held_events(self) -> list[Any]:
         """What is queued for any partition, in the order of emission."""
@@ -142,6 +147,8 @@ class PartitionDispatcher(Dispatcher):
         self._of_ref[ref] = name
         self._stale[name] = part
         self._changed = True
+        if self._stranded:
+            self._stranded = any(each.vacant and each.events for each in self._partitions.values())
         self._expect_less(consumer)
 
     def ask(self, ref: int, count: int) -> None:
@@ -194,6 +201,8 @@ class PartitionDispatcher(Dispatcher):
             part.put(events, rest, position)
             self._queued += len(rest)
             self._changed = True
+            if part.ref is None:
+                self._settle_vacant([part])
         if dropped:
             self._discarded += [events[at] for at in sorted(dropped)]
         return Dispatched(deliveries, len(events) - taken)
@@ -222,7 +231,7 @@ class PartitionDispatcher(Dispatcher):
             part.awaited = ref if successor else None
         elif part.awaited == ref and not successor:
             part.awaited = None
-        self._discard_vacant([part])
+        self._settle_vacant([part])
 
     def give_back(self, ref: int, batches: list[UnfinishedBatch]) -> list[UnfinishedBatch]:
         """Put it first in line in its partition, unless nobody is to get it there."""
@@ -236,6 +245,7 @@ class PartitionDispatcher(Dispatcher):
             self._queued += part.events - before
             self._stale[name] = part
             self._changed = True
+            self._settle_vacant([part])
         return []
 
     def forget(self, ref: int) -> None:
@@ -346,15 +356,19 @@ class PartitionDispatcher(Dispatcher):
         if consumer in self._expected:
             self._expected.discard(consumer)
             if not self._expected:
-                self._discard_vacant(self._partitions.values())
+                self._settle_vacant(self._partitions.values())
 
-    def _discard_vacant(self, parts: Iterable[Partition]) -> None:
-        """Drop what waits in those of these partitions that nobody will take."""
+    def _settle_vacant(self, parts: Iterable[Partition]) -> None:
+        """What waits in those of these partitions that nobody will take is dropped, or stranded."""
         for part in parts:
-            if part.queue and self._is_unassigned(part):
+            if not part.queue or not part.vacant or self._expected:
+                continue
+            if self.discards:
                 self._queued -= part.events
                 self._discarded += part.clear(self._pass)
                 self._changed = True
+            elif part.events:
+                self._stranded = True
 
     def _drop_credit(self, part: Partition) -> None:
         self._credit -= part.credit

@@ -1,4 +1,4 @@
-"""Events that were dropped: the behaviour is told, and the log."""
+"""Events that were dropped, or may wait for ever: the behaviour is told, and the log."""
 
 from __future__ import annotations
 
@@ -42,6 +42,10 @@ class Discarding:
         """Their partition is nobody's: one line until somebody comes."""
         text = "nobody has their partition, events are discarded"
         self._callbacks.discarded(events, lambda: self._say_once("warning", text))
+
+    def stranded(self) -> None:
+        """They wait for a partition's next consumer, and there may be none: one line as well."""
+        self._say_once("warning", "nobody has the partition of events that wait")
 
     def too_late(self, count: int) -> None:
         """They were emitted after every consumer was told the end; the behaviour is over."""

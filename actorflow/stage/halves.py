@@ -98,6 +98,7 @@ class Halves:
             discarded=self._discarding.full,
             unheard=self._discarding.unheard,
             unassigned=self._discarding.unassigned,
+            stranded=self._discarding.stranded,
             too_late=self._discarding.too_late,
             info=self.callbacks.info,
             progressed=self._progressed,

@@ -58,6 +58,7 @@ class Owner:
         discarded: have the behaviour told of events that the buffer dropped.
         unheard: have it told of events that were dropped because there was no consumer.
         unassigned: have it told of events that were dropped because nobody has their partition.
+        stranded: say that events wait for somebody whom nobody expects.
         too_late: say that so many events were emitted after the end.
         info: have the behaviour's `handle_info` called, its turn having come.
         progressed: something was acknowledged or delivered.
@@ -68,6 +69,7 @@ class Owner:
     discarded: Callable[[list[Any]], None]
     unheard: Callable[[list[Any]], None]
     unassigned: Callable[[list[Any]], None]
+    stranded: Callable[[], None]
     too_late: Callable[[int], None]
     info: Callable[[Any], None]
     progressed: Callable[[], None]
@@ -339,6 +341,8 @@ class ProducingHalf:
             self._counters[_QUEUED] = self.dispatcher.queued
             for outgoing in self.subscriptions.values():
                 outgoing.meter.waiting(self.dispatcher.waiting_for(outgoing.ref))
+        if self.dispatcher.stranded:
+            self._owner.stranded()
 
     def watch_finished(self, observe: Callable[[], None]) -> None:
         """Have `observe` called too when events are finished, or a consumer has left."""

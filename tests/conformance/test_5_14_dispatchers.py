@@ -97,6 +97,9 @@ def test_s103_a_partitions_successor_receives_the_queue(left: str) -> None:
         producer.down("zero", restarting=left == "restarting")
     producer.cast([12, 7])
     assert flat(producer.events(2)) == [1, 4, 7]
+    warned = ("warning", "nobody has the partition of events that wait")
+    expected = [] if left == "restarting" else [warned]
+    assert [(line.level, line.event) for line in producer.log if line.level != "debug"] == expected
     producer.subscribe(3, "zero/0#2", partition=0)
     producer.ask(3, 20)
     assert flat(producer.events(3)) == [0, 3, 6, 9, 12]

@@ -330,6 +330,28 @@ def test_by_default_the_events_of_a_consumer_that_left_are_held() -> None:
     assert dispatcher.take_discarded() == []
 
 
+def test_events_are_stranded_when_nobody_has_their_partition_or_is_expected() -> None:
+    """Not while the declared or a successor are to come, nor when somebody has taken it."""
+    dispatcher = PartitionDispatcher(partitions=3, by="builtins:int")
+    dispatcher.expect("0/0")
+    dispatcher.expect("1/0")
+    dispatcher.subscribe(1, "0/0", {"partition": 0})
+    dispatcher.ask(1, 5)
+    dispatcher.dispatch([1, 0], 0)
+    assert not dispatcher.stranded
+    dispatcher.expect_no_more("1/0")
+    assert dispatcher.stranded
+    dispatcher.subscribe(2, "1/0", {"partition": 1})
+    assert not dispatcher.stranded
+    dispatcher.dispatch([0, 2], 2)
+    assert dispatcher.stranded
+    dispatcher.leave(2, successor=True)
+    dispatcher.subscribe(3, "2/0", {"partition": 2})
+    assert not dispatcher.stranded
+    dispatcher.leave(2)
+    assert dispatcher.stranded
+
+
 def test_dropped_are_the_events_of_a_consumer_that_left_for_good() -> None:
     """What waits and what comes; the others never notice."""
     dispatcher = split("drop")
