@@ -63,8 +63,11 @@ class ConsumerSupervisorHandle(StageHandle):
     def start_child(self, *arguments: Any, timeout: float = 5.0) -> ConsumerChildInfo:
         """Start a child outside any demand; the arguments follow the template's own.
 
+        It is on its way when this returns. A fresh process that turns out not to be had is asked
+        for again a moment later, as any child's is.
+
         Raises:
-            OSError: there is no process to be had.
+            OSError: there is no thread to be had, or nothing that forks.
         """
         found: ConsumerChildInfo = self._ask(StartChild(arguments), timeout)
         return found

@@ -128,6 +128,16 @@ def unsendable(event: Any) -> Any:
     return open(os.devnull)
 
 
+def break_stdout(event: int) -> None:
+    """Leave something behind for standard output that cannot be flushed."""
+
+    class Broken:
+        def flush(self) -> None:
+            raise RuntimeError("it cannot be flushed")
+
+    sys.stdout = Broken()  # type: ignore[assignment]
+
+
 def open_descriptors(event: Any) -> list[str]:
     """What this process has open, standard input, output and error left out."""
     found = []

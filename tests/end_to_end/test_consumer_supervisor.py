@@ -143,6 +143,16 @@ def test_s084_children_for_which_there_is_no_descriptor_are_started_later(tmp_pa
     assert sorted(results["sink"]) == [2 * number for number in range(8)]
 
 
+def test_a_child_whose_output_cannot_be_flushed_ends_in_good_order() -> None:
+    """It does not return into the process that forked it, to fork and report there."""
+    run, _ = started(fed(template(children.break_stdout, "process", restart="temporary")))
+    with run:
+        jobs = run.consumer_supervisor("jobs")
+        run.cast("source", [1, 2])
+        counts = wait_until(lambda: _when_idle(jobs), "both to end")
+        assert (counts.finished, counts.failed) == (2, 0)
+
+
 def test_an_event_that_cannot_be_passed_on_is_its_own_bad_end() -> None:
     """Into the program's source, from there to the stage, and then to no child."""
     run, events = started(fed(template(children.large, "process", restart="temporary")))
@@ -286,7 +296,7 @@ def test_an_event_that_kills_whoever_reads_it_is_its_own_end() -> None:
 
 def _when_idle(jobs: Any) -> Any:
     counts = jobs.count_children()
-    return counts if not counts.workers else None
+    return counts if counts.started and not counts.workers else None
 
 
 def test_an_idle_worker_that_is_killed_is_replaced(tmp_path: Path) -> None:

@@ -219,8 +219,10 @@ class ForkServer:
             except BaseException:  # noqa: BLE001  (a child must not return into this loop)
                 traceback.print_exc()
             finally:
-                flush_stdio()
-                exit_now(status)
+                try:
+                    flush_stdio()
+                finally:
+                    exit_now(status)
         self._table[place] = pid
         watch = watch_process(pid)
         child = self._children[life] = _Child(life, pid, file, watch)

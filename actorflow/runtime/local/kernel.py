@@ -57,7 +57,10 @@ def rehearse_kernel_calls() -> None:
 
 def exit_now(status: int) -> None:
     """`os._exit`, of which the first call in a process looks a symbol up, on a dozen pages."""
-    _exit(status)
+    try:
+        _exit(status)
+    finally:
+        os._exit(1)  # there was no memory for the other way
 
 
 def adopt_orphans() -> bool:

@@ -198,8 +198,10 @@ class Parenthood:
             except BaseException:  # noqa: BLE001  (a child must not return into its parent's loop)
                 traceback.print_exc()
             finally:
-                flush_stdio()
-                os._exit(status)
+                try:
+                    flush_stdio()
+                finally:
+                    os._exit(status)
         return Offspring(pid, CAN_DIE_WITH_PARENT, self._loop, gone)
 
     def _settle(self, parent: int, keep: Sequence[int]) -> None:
