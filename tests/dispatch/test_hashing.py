@@ -103,7 +103,14 @@ EQUAL: list[list[Any]] = [
     ],
 ]
 
-DIFFERENT: list[Any] = ["a", b"a", ["a"], {"a"}, {"a": 1}, None, 1, 2, 0.1, Decimal("0.1"), "", []]
+DIFFERENT: list[Any] = [
+    *("a", b"a", ["a"], {"a"}, {"a": 1}, None, 1, 2, 0.1, Decimal("0.1"), "", []),
+    *("\ud800", "\ud801", b"\xed\xa0\x80"),
+    *(Key("ann", (1, 2)), Key("bob", (1, 2)), Key("ann", (1, 3)), Pair("ann", (1, 2))),
+    *(date(2026, 1, 2), datetime(2026, 1, 2), datetime(2026, 1, 2, tzinfo=UTC)),
+    *(datetime(2026, 1, 3, tzinfo=UTC), datetime(2026, 1, 2, microsecond=1, tzinfo=UTC)),
+    *(timedelta(days=1), timedelta(days=1, microseconds=1)),
+]
 
 
 @pytest.mark.parametrize("values", EQUAL, ids=lambda values: repr(values[0])[:20])
@@ -131,6 +138,8 @@ def test_the_numbers_never_change() -> None:
         *(3429944985, 2768625435, 1246332673, 1231433021, 3622288468),
         1645318576,
     ]
+    moment, key = datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=UTC), Key("ann", (1, 2))
+    assert [stable_hash(value) for value in (moment, key)] == [4003716178, 2317916206]
 
 
 @given(
