@@ -10,6 +10,8 @@ import pytest
 
 from actorflow import OptionError
 from actorflow.stages.pool import MemoryBudget, Pipeline, TaskPool
+from actorflow.stages.pool.memory import MemoryLedger
+from actorflow.stages.pool.slices import Chunk
 from tests.systems import pool_tasks
 from tests.systems.pool_player import PoolPlayer
 from tests.systems.pool_tasks import RAN, chain, query
@@ -34,6 +36,19 @@ def settled(pool: PoolPlayer) -> None:
 
 
 # --- the memory budget ----------------------------------------------------------------------------
+
+
+def test_b_20_a_query_that_is_over_takes_its_own_waiting_tasks_along() -> None:
+    """They are given back to be counted; another query's go on waiting, and are served."""
+    ledger = MemoryLedger(MemoryBudget(limit=10))
+    mine, other = (Chunk(number, 1, 0, "msgpack", b"") for number in (1, 2))
+    ledger.take(3, 10)
+    for chunk in (mine, other):
+        ledger.wait(5, chunk, now=0.0)
+    assert ledger.drop(1) == [mine]
+    ledger.take(3, -10)
+    assert ledger.served() == [other]
+    assert ledger.held == {2: 5}
 
 
 @pytest.mark.parametrize("first", ["hog", "modest"])
