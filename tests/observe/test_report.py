@@ -1,13 +1,18 @@
-"""What the closing report says of events that were not done."""
+"""What the closing report says, to people and to programs."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import fields
+from math import nan
+from textwrap import dedent
+from typing import Any
 
 import pytest
 
 from actorflow.observe.report import Report
-from actorflow.observe.statistics import RunStatistics
+from actorflow.observe.statistics import RunStatistics, StageStatistics
+from actorflow.protocol.identity import Incarnation
 from actorflow.stages.scans import ScanStageReport
 from actorflow.supervision.events import Outcome
 from actorflow.supervision.remains import Remains
@@ -54,3 +59,58 @@ def test_a_record_among_the_results_is_an_object_of_its_fields() -> None:
     assert json.loads(report.as_json())["results"] == {
         "scans": {"elements": 3, "discarded": 0, "values": 4, "scans": [], "killed": []}
     }
+
+
+def stage(name: str, **counted: Any) -> StageStatistics:
+    """A stage's counters, all 0 but these."""
+    zeros = {each.name: 0 for each in fields(StageStatistics)}
+    return StageStatistics(**{**zeros, "state": "ended", **counted, "stage": name})  # type: ignore[arg-type]
+
+
+def test_the_report_as_a_person_reads_it() -> None:
+    """Results line by line, pairs as a table, stages in columns, what was given up, and the end."""
+    results = {"count": {"words": 12345, "top": [("a", 1200), ("bb", 3)], "mean": 0.5}, "one": [1]}
+    stages = (
+        stage("a/0", events_out=1500, busy=1.0, starved=2.0, blocked=1.0),
+        stage("b/0", events_in=1500, events_out=3, skipped=1, lost=2000),
+    )
+    report = Report(RunStatistics("r", 1.5, stages), Outcome("done", None, results))
+    assert report.as_text() == dedent(
+        """\
+        count:
+          words: 12,345
+          top:
+            a   1,200
+            bb      3
+          mean: 0.5
+
+        one: [1]
+
+        stage     in    out  per second  busy  starved  blocked  restarts  redelivered  discarded
+        a/0        0  1,500       1,000   25%      50%      25%         0            0          0
+        b/0    1,500      3       1,000    0%       0%       0%         0            0          0
+
+        b/0: 1 event given up, and skipped as on_error says
+        b/0: 2,000 events lost with a consumer that is gone for good
+
+        r: done in 1.50 s"""
+    )
+
+
+def test_the_report_as_a_program_reads_it() -> None:
+    """The error's own words, rates and shares; a value that JSON has no word for is its repr."""
+    results = {"s": {1: nan, "é": {"x"}}, "t": (1, 2.5, Incarnation), "u": None}
+    stages = (stage("a/0", events_in=3, busy=1.0, starved=2.0),)
+    outcome = Outcome("failed", ValueError("no"), results)
+    text = Report(RunStatistics("r", 2.0, stages), outcome).as_json()
+    assert '"é"' in text
+    found = json.loads(text)
+    assert (found["status"], found["error"], found["gave_up"]) == ("failed", "ValueError: no", None)
+    assert found["results"] == {
+        "s": {"1": "nan", "é": ["x"]},
+        "t": [1, 2.5, repr(Incarnation)],
+        "u": None,
+    }
+    (row,) = found["stages"]
+    assert (row["rate_in"], row["rate_out"]) == (1.5, 0.0)
+    assert (row["busy_share"], row["starved_share"], row["blocked_share"]) == (0.3333, 0.6667, 0.0)
