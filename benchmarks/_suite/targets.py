@@ -165,8 +165,10 @@ TARGETS: tuple[Target, ...] = (
         benchmark="wordcount",
         source=DESIGN,
         reason=(
-            "two cores have 1.22 to 1.35 s of work where one process has 0.96 to 1.00: "
-            "the maps that each batch of files makes are pickled, sent, read and merged"
+            "two cores have 1.22 to 1.35 s of work where one process has 0.96 to 1.00: to count "
+            "takes as long in two processes as in one; to send 56 maps of 3 100 words 0.08 s, to "
+            "read and merge them 0.17 s; and the result is kept in snapshots, which may take a "
+            "twentieth of the time of the process that merges"
         ),
     ),
     Target(
