@@ -25,10 +25,13 @@ JOBS ?= $(shell expr $(CPUS) + 2)
 SEEDS ?= 1000
 SEED ?= 0
 MINUTES ?= 1
+COMPILED := build/compiled
+# What tests look at besides the package, to be copied beside a compiled one.
+BESIDE := CHANGELOG.md LICENSE Makefile README.md benchmarks configs docs examples hatch_build.py pyproject.toml tests
 
 .PHONY: help
 help:  ## Show this list.
-	@awk -F ':.*  ## ' '/^[a-z][a-z-]*:.*  ## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*  ## ' '/^[a-z][a-z-]*:.*  ## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: $(VENV)/run.stamp  ## Run a topology: CONFIG=configs/wordcount.yaml, ARGS='--set …'.
@@ -48,6 +51,18 @@ check: $(VENV)/dev.stamp  ## Lint, formatting, types, and who may import whom.
 .PHONY: bench
 bench: $(VENV)/bench.stamp  ## Run the benchmarks, with a report in build/bench: ARGS='--quick …'.
 	$(BIN)/actorflow bench --output build/bench $(ARGS)
+
+.PHONY: compiled
+compiled: $(VENV)/dev.stamp  ## Build a wheel whose hot modules are compiled, into build/compiled; needs a C compiler.
+	rm -rf $(COMPILED)
+	ACTORFLOW_COMPILED=1 $(PIP) wheel --no-deps --wheel-dir $(COMPILED) .
+	mkdir $(COMPILED)/tree
+	$(BIN)/python -m zipfile -e $(COMPILED)/*.whl $(COMPILED)/tree
+	cp -R $(BESIDE) $(COMPILED)/tree
+
+.PHONY: test-compiled
+test-compiled: compiled  ## Run the tests with what `make compiled` has built: TESTS=tests/…, ARGS='-k …'.
+	cd $(COMPILED)/tree && PYTHONPATH="$$PWD" $(CURDIR)/$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS) $(TESTS)
 
 .PHONY: simulate
 simulate: $(VENV)/dev.stamp  ## Run whole topologies under the simulator: SEEDS=1000.

@@ -13,6 +13,7 @@ know its classes. They always have slots.
 
 from __future__ import annotations
 
+import copyreg
 from dataclasses import MISSING, FrozenInstanceError, fields
 from functools import cache
 from operator import attrgetter, ge, gt, le, lt
@@ -78,10 +79,14 @@ else:
             if "__eq__" in own and cls.__dict__.get("__hash__") is None:
                 own -= {"__hash__"}
             members = {name: method for name, method in methods.items() if name not in own}
-            made = _with_slots(cls, members, [each.name for each in known])
+            compiled = "__mypyc_attrs__" in own
+            made = (_completed if compiled else _with_slots)(cls, members, [e.name for e in known])
             made.__dataclass_params__.frozen = frozen  # type: ignore[attr-defined]
             late["_class"] = made
-            late |= {f"_set{place}": getattr(made, e.name).__set__ for place, e in enumerate(known)}
+            setter = _setter_by_name if compiled else _setter_of_slot
+            late |= {f"_set{place}": setter(made, e.name) for place, e in enumerate(known)}
+            if compiled and frozen:
+                copyreg.pickle(made, _reduced)
             return made
 
         return make
@@ -117,6 +122,35 @@ def _with_slots(cls: type, members: dict[str, Any], names: Sequence[str]) -> typ
     made = type(cls)(cls.__name__, cls.__bases__, body)
     made.__qualname__ = cls.__qualname__
     return made
+
+
+def _completed(cls: type, members: dict[str, Any], names: Sequence[str]) -> type:
+    """A class that mypyc has compiled, with these members; it has places for its fields already."""
+    for name, member in members.items():
+        setattr(cls, name, member)
+    return cls
+
+
+def _setter_of_slot(cls: type, name: str) -> Callable[[Any, Any], None]:
+    setter: Callable[[Any, Any], None] = getattr(cls, name).__set__
+    return setter
+
+
+def _setter_by_name(cls: type, name: str) -> Callable[[Any, Any], None]:
+    """As mypyc lets a class be decorated, its fields cannot be reached before that is over."""
+    return lambda record, value: object.__setattr__(record, name, value)
+
+
+def _reduced(record: Any) -> tuple[Any, ...]:
+    """How a frozen object is pickled whose class is compiled: mypyc's own way would assign."""
+    return _remade, (type(record), [getattr(record, each.name) for each in fields(record)])
+
+
+def _remade(cls: Any, values: Sequence[Any]) -> Any:
+    record = cls.__new__(cls)
+    for each, value in zip(fields(cls), values, strict=True):
+        object.__setattr__(record, each.name, value)
+    return record
 
 
 def _slots_of(cls: type) -> Sequence[str]:

@@ -245,6 +245,8 @@ class _Version(argparse.Action):
 
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
         import actorflow
+        from actorflow.compiled import core
 
-        print(f"actorflow {actorflow.__version__}")
+        compiled = " (compiled)" if core() == "compiled" else ""
+        print(f"actorflow {actorflow.__version__}{compiled}")
         parser.exit()

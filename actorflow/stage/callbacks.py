@@ -91,9 +91,10 @@ class Callbacks:
         """Construct the behaviour and call `on_start`, then `started`."""
 
         def construct() -> Any:
-            behaviour = spec.behaviour.__new__(spec.behaviour)
+            # Any: `done` says what its callbacks may return, also where this module is compiled.
+            behaviour: Any = spec.behaviour.__new__(spec.behaviour)
             behaviour._context = context
-            behaviour.__init__(**spec.arguments)  # type: ignore[misc]
+            behaviour.__init__(**spec.arguments)
             if self._closed:
                 return None  # it has stopped itself before it began
             self.behaviour = behaviour

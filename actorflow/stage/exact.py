@@ -11,6 +11,7 @@ import pickle
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from actorflow.compiled import mypyc_attr
 from actorflow.dispatch.base import Delivery
 from actorflow.errors import ProtocolError
 from actorflow.protocol.codec import dump
@@ -140,6 +141,7 @@ class HeldPort:
         self._port.drain(link)
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class ExactProducingHalf(ProducingHalf):
     """A producing half whose events are numbered over restarts, and held until they are kept.
 

@@ -14,6 +14,7 @@ from dataclasses import field, replace
 from math import inf
 from typing import Any
 
+from actorflow.compiled import mypyc_attr
 from actorflow.dispatch.base import Dispatched, Told
 from actorflow.dispatch.build import build_dispatcher
 from actorflow.dispatch.guard import guarded
@@ -87,6 +88,7 @@ class _Held:
     asks: list[int] = field(default_factory=list)
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class ProducingHalf:
     """Everything a producer or producer-consumer does towards its consumers.
 

@@ -9,6 +9,7 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from actorflow.compiled import core
 from benchmarks._suite.records import Machine, Package
 
 __all__ = ["load", "machine"]
@@ -56,8 +57,9 @@ def _cpu() -> str:
 def _packages() -> list[Package]:
     found = []
     for name in PACKAGES:
+        kind = " (compiled)" if name == "actorflow" and core() == "compiled" else ""
         try:
-            found.append(Package(name=name, version=version(name)))
+            found.append(Package(name=name, version=version(name) + kind))
         except PackageNotFoundError:
             continue
     return found

@@ -9,6 +9,7 @@ import sys
 import pytest
 
 import actorflow
+from actorflow.compiled import core
 from tests.cli.conftest import Command
 
 
@@ -33,8 +34,10 @@ def test_the_help_of_run_shows_examples(command: Command) -> None:
 
 
 def test_the_version_is_the_package_s(command: Command) -> None:
-    """`--version` prints one line."""
-    assert command("--version") == (0, f"actorflow {actorflow.__version__}\n", "")
+    """`--version` prints one line, which says when the hot modules are compiled."""
+    compiled = " (compiled)" if core() == "compiled" else ""
+    said = f"actorflow {actorflow.__version__}{compiled}\n"
+    assert command("--version") == (0, said, "")
 
 
 @pytest.mark.parametrize(

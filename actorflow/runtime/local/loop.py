@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, MutableSequence
 from typing import TYPE_CHECKING, Any
 
+from actorflow.compiled import mypyc_attr
 from actorflow.errors import ProtocolError
 from actorflow.protocol.identity import Incarnation
 from actorflow.runtime.local.control import ControlSocket
@@ -51,6 +52,7 @@ _REF = int(Counter.CALLBACK_REF)
 _MESSAGE = int(Counter.CALLBACK_MESSAGE)
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class StageLoop:
     """The driver and the port of one stage machine.
 
