@@ -123,9 +123,15 @@ class Run(RunningChildren, RunningSubscriptions, RunningMessages, RunningChanges
         try:
             return self._outcome.result(timeout)
         except FutureTimeout:
-            raise TimeoutError(
-                f"the run {self.plan.name!r} is not over after {timeout} s"
-            ) from None
+            raise self._not_over(timeout) from None
+
+    def _not_over(self, timeout: float | None) -> TimeoutError:
+        """What whoever waits is told, with a cause that can be seen from outside."""
+        from actorflow.topology.untaken import untaken
+
+        idle = " and ".join(map(repr, untaken(self.plan)))
+        hint = f"; no stage of the topology takes the events of {idle}" if idle else ""
+        return TimeoutError(f"the run {self.plan.name!r} is not over after {timeout} s{hint}")
 
     async def wait_async(self, timeout: float | None = None) -> dict[str, Any]:
         """As `wait`, for an event loop, which is not blocked."""
@@ -140,7 +146,8 @@ class Run(RunningChildren, RunningSubscriptions, RunningMessages, RunningChanges
 
         check_timeout(timeout)
         self._supervisor.check_home()
-        await is_done(self._outcome, timeout)
+        if not await is_done(self._outcome, timeout):
+            raise self._not_over(timeout)
         return self.outcome(0)
 
     @property
