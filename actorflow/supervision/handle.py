@@ -165,13 +165,23 @@ class SupervisorHandle:
         raise CallTimeout(f"no answer within {timeout} s")
 
     def close(self, timeout: float) -> None:
-        """Stop the actor, and kill whatever still runs. May be repeated; nothing in a fork."""
-        if not self.elsewhere and self.reference.is_alive():
-            # A listener or monitor is called by the actor itself, which ends when it returns.
-            within = is_own_thread(self.reference.actor_urn)
+        """Stop the actor, and kill whatever still runs. May be repeated; nothing in a fork.
+
+        When the actor has been stopped by somebody else, its end is waited for.
+
+        Args:
+            timeout: seconds to wait at most.
+        """
+        if self.elsewhere:
+            return
+        # A listener or monitor is called by the actor itself, which ends when it returns.
+        within = is_own_thread(self.reference.actor_urn)
+        if self.reference.is_alive():
             with suppress(pykka.ActorDeadError):  # it has been stopped since
                 self.reference.tell(AtOnce())
             self.reference.stop(block=not within, timeout=timeout)
+        if not within:
+            wait_for((self._gone,), timeout)
 
 
 def _finish(either: Future[None]) -> None:

@@ -22,7 +22,7 @@ from actorflow import (
     TopologyError,
     from_iterable,
 )
-from tests.end_to_end.helpers import alive, wait_until
+from tests.end_to_end.helpers import Events, alive, wait_until
 from tests.end_to_end.stages import Count, Sink
 from tests.end_to_end.stages_of_lives import Noted
 
@@ -123,6 +123,21 @@ def test_the_hosts_registry_stops_it_and_its_processes(tmp_path: Path) -> None:
     outcome = told.get(timeout=LIMIT).outcome
     assert (outcome.status, outcome.error) == ("stopped", None)
     assert path.read_text().split()[6:] == ["-c", "-b", "-b.", "-a", "-a."]
+
+
+def test_closing_a_run_waits_for_the_stop_that_is_under_way(tmp_path: Path) -> None:
+    """The host's registry has begun it, and the stage takes its time; nothing is left after it."""
+    path = tmp_path / "noted"
+    topology = Topology("slow").stage("a", Noted, args={"path": str(path), "end": 0.5})
+    run = topology.start(Events())
+    wait_until(lambda: run.which_children()[0].state == "running", "the child to run")
+    pid = run.which_children()[0].pid
+    run.supervisor.stop(block=False)
+    wait_until(lambda: "-a" in path.read_text(), "its end to begin")
+    run.close()
+    assert not alive({pid})
+    assert path.read_text().split()[2:] == ["-a", "-a."]
+    assert run.outcome(0).status == "stopped"
 
 
 def test_an_owner_that_was_stopped_first_does_not_hold_anything_up(
