@@ -263,6 +263,21 @@ def test_who_is_in_a_back_off_holds_up_nobody_that_has_waited_for_it_once() -> N
     assert run.states()["a"] == "restarting"
 
 
+@pytest.mark.parametrize("backoff", [None, Backoff(initial=5)])
+def test_one_that_is_killed_in_its_first_start_is_waited_for(backoff: Backoff | None) -> None:
+    """Those behind it may need what it was to set up; it is started again, after its back-off."""
+    topology = (
+        Topology("killed", supervisor=ONE_BY_ONE)
+        .stage("a", Staged, backoff=backoff)
+        .stage("b", Staged)
+    )
+    run = Watched(topology)
+    run.until(lambda: run.child("a").state is ChildState.STARTING)
+    run.kill("a")
+    run.until_all_run()
+    assert run.take() == "+a -a +a a +b b"
+
+
 def test_messages_to_one_that_waits_for_its_turn_wait_too() -> None:
     """A call is answered when it is ready; one that never comes to it fails at once."""
     run = Watched(staged("abc", a={"start": 0.5}))
