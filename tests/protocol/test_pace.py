@@ -85,3 +85,12 @@ def test_large_events_have_a_narrow_window() -> None:
         assert run(pace, 1, CHEAP, 1000) == most
     assert pace.weigh(500, 500) == MAX_AUTO
     assert run(pace, 1, CHEAP, 1000) == MAX_AUTO
+
+
+def test_the_numbers_are_those_that_are_promised() -> None:
+    """docs/demand.md names them: events, bytes, seconds, the part of what is known, the mean."""
+    assert (MAX_AUTO, MAX_BYTES, HORIZON, SHARE) == (10_000, 16 * 1024**2, 0.005, 16)
+    pace = Pace()
+    assert pace.wider(4, 100_000, 1.0) == 8, "at most twice as wide"
+    # 0.95 of 100,000 events that took 1 s, and 100,000 that took 0.1 s.
+    assert pace.wider(2000, 100_000, 0.1) == int(HORIZON / (1.05 / 195_000)) == 928
