@@ -91,6 +91,10 @@ class PhaseEnd:
     failure: Failure | None = None
     panic: bool = False
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # It travels once for each batch, while the worker keeps the next one waiting.
+        return PhaseEnd, (self.value, self.failure, self.panic)
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
