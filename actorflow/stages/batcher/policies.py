@@ -357,8 +357,8 @@ def policy_of(given: object) -> Policy:
     if kind is None or not isinstance(arguments, Mapping):
         raise OptionError("policy", rule, given)
     known = [each.name for each in fields(kind)]
-    takes = f"what {name} takes: {', '.join(known) or 'nothing'}"
-    check_fields(str(name), arguments, known, takes)
+    takes = f"with what {name} takes: {', '.join(known) or 'nothing'}"
+    check_fields("policy", arguments, known, takes)
     try:
         return kind(**arguments)
     except TypeError as error:
