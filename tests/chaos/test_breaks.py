@@ -161,7 +161,7 @@ BREAKS: dict[str, Break] = {
     broken.by.__name__: broken
     for broken in (
         Break(ConsumingHalf, "route", acknowledged_on_arrival, (EARLY,), 10),
-        Break(ProducingHalf, "lowest_unfinished", finished_when_handled, (EARLY,)),
+        Break(ProducingHalf, "lowest_unfinished", finished_when_handled, (EARLY,), 107),
         Break(Unfinished, "give_back", unfinished_batches_forgotten, (LOST, NOT_COUNTED, HANGS), 6),
         Break(ProducingHalf, "new_store", redelivered_at_most_once, (REPEATED, "out of order"), 15),
         Break(EdgeStore, "take_owed", sent_again_twice, (TWICE, HANGS, FAILS), 6),

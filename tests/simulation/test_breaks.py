@@ -189,22 +189,29 @@ BREAKS: dict[str, Break] = {
             first=340,
         ),
         Break(Subscribers, "link_closed", buffer_lost_with_the_link, LOST),
-        Break(Unfinished, "give_back", unfinished_batches_forgotten, LOST),
+        Break(Unfinished, "give_back", unfinished_batches_forgotten, LOST, first=30),
         Break(ProducingHalf, "flushed", end_without_waiting, ("the end comes last",)),
-        Break(Channel, "write", end_overtakes_events, ("first in, first out", "Misdelivered")),
+        Break(
+            Channel,
+            "write",
+            end_overtakes_events,
+            ("first in, first out", "Misdelivered"),
+            first=43,
+        ),
         Break(DemandDispatcher, "dispatch", one_more_than_credit, OVERDRAWN),
         Break(
             BroadcastDispatcher,
             "dispatch",
             last_place_left_out,
             ("Misdelivered", "credit is conserved"),
+            first=29,
         ),
         Break(PartitionDispatcher, "_route", wrong_partition, ("Misdelivered",)),
         Break(Window, "split", batches_one_too_long, ("the window holds",)),
         Break(Channel, "_take", a_byte_lost_at_a_cut, ("first in, first out", "Misdelivered")),
         Break(ProducingHalf, "release", demand_not_passed_on, ("demand is released",)),
         Break(Asking, "acknowledge", acknowledgements_kept_back, HANGS),
-        Break(Buffer, "put", newest_first, ("Misdelivered",)),
+        Break(Buffer, "put", newest_first, ("Misdelivered",), first=13),
     )
 }
 
