@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from actorflow import ActorflowError, SubscribeTo, SupervisorOptions, Topology
+from actorflow.compiled import core
 from actorflow.protocol.control import Snapshot
 from actorflow.protocol.edges import EdgeStore
 from actorflow.runtime.simulated.stall import Stalled
@@ -25,6 +26,10 @@ from tests.simulation.test_snapshots import (
     made,
     topology,
     two_between,
+)
+
+pytestmark = pytest.mark.skipif(
+    core() == "compiled", reason="breaks methods from outside, which compiled callers do not see"
 )
 
 SEEDS = range(1, 400)
