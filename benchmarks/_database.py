@@ -28,7 +28,11 @@ class LoopbackServer(ABC):
         server = await asyncio.start_server(self.client, "127.0.0.1", 0)
         async with server:
             host, port = server.sockets[0].getsockname()[:2]
-            ready((host, port), lambda: loop.call_soon_threadsafe(over.set) and None)
+
+            def stop() -> None:
+                loop.call_soon_threadsafe(over.set)
+
+            ready((host, port), stop)
             await over.wait()
 
     @abstractmethod

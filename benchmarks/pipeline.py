@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import actorflow
 from actorflow import SubscribeTo, Topology
@@ -42,7 +42,7 @@ QUICK = (1, 10, 1_000, 10_000)
 # --- actorflow ------------------------------------------------------------------------------------
 
 
-def run_actorflow(events: int, max_demand: int | str, delivery: str) -> list[Any]:
+def run_actorflow(events: int, max_demand: int | Literal["auto"], delivery: str) -> list[Any]:
     """One run; returns the total and the seconds."""
     topology = (
         Topology("pipeline", defaults=actorflow.Defaults(delivery=delivery))
