@@ -261,7 +261,7 @@ class StageMachine:
             self._keeping.changed()
         self.begin_finish(DONE)
 
-    def set_demand(self, mode: str) -> None:
+    def set_demand(self, mode: Any) -> None:
         """Let a producer accumulate or forward.
 
         Raises:
