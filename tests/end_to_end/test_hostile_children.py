@@ -179,7 +179,10 @@ def goes_on(run: Run, finished: int) -> None:
     """Good events are still done."""
     jobs = run.consumer_supervisor("jobs")
     run.cast("source", ["good", "good", "good"])
-    wait_until(lambda: jobs.count_children().finished >= finished + 3, "good events to be done")
+    try:
+        wait_until(lambda: jobs.count_children().finished >= finished + 3, "good events to be done")
+    except AssertionError as error:
+        raise AssertionError(f"{error}; {jobs.count_children()}, {run.statistics()}") from None
 
 
 @pytest.mark.parametrize("kind", FORKED)
