@@ -33,6 +33,10 @@ from tests.end_to_end.stages_of_hostile_children import ExitsInConstructor, Host
 pytestmark = pytest.mark.processes
 
 FORKED = ["process", "worker"]
+LIMIT = 1.5
+"""Seconds that a child may take: good ones have to manage it on a machine that stands still for a
+second, as shared ones do."""
+
 LATE = 8.0
 """Seconds by which a deadline may be missed on a machine that is busy with other things; what it is
 about would take a thousand."""
@@ -190,7 +194,7 @@ def goes_on(run: Run, finished: int) -> None:
 def test_a_child_that_hangs_is_ended_by_its_timeout(kind: str, event: str, tmp_path: Path) -> None:
     """In C code, holding the lock, deaf to SIGTERM, without descriptors: its time ends it."""
     journal = tmp_path / "journal"
-    run, _ = started(with_children(journal, kind, timeout=0.5, restart="temporary"))
+    run, _ = started(with_children(journal, kind, timeout=LIMIT, restart="temporary"))
     with run:
         jobs = run.consumer_supervisor("jobs")
         began = time.monotonic()
@@ -198,7 +202,7 @@ def test_a_child_that_hangs_is_ended_by_its_timeout(kind: str, event: str, tmp_p
         wait_until(lambda: lines(journal), "it to misbehave")
         assert jobs.count_children().started == 1
         counts = wait_until(lambda: _failed(jobs), "its end")
-        assert time.monotonic() - began < 0.5 + LATE
+        assert time.monotonic() - began < LIMIT + LATE
         assert (counts.failed, counts.workers) == (1, 0)
         assert not alive({int(lines(journal)[0][0])})
         goes_on(run, 0)
