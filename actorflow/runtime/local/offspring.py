@@ -1,7 +1,7 @@
-"""Processes that a stage forks itself: the common part of fresh children and warm workers.
+"""Processes that a stage forks itself: warm workers, and the fork server of its fresh children.
 
-A stage's process has one thread and holds no lock, so it is its own fork server: what it has
-imported is shared, and a child is there in less than a millisecond.
+A stage's process has one thread and holds no lock, so it may fork at any moment: what it has
+imported is shared, and a process is there in less than a millisecond.
 """
 
 from __future__ import annotations
