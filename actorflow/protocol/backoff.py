@@ -1,12 +1,14 @@
-"""How long to wait before the next attempt: after a failed life, or a failed batch."""
+"""How long to wait before the next attempt: after a failed life, batch or call."""
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 from actorflow.errors import OptionError
-from actorflow.protocol.arguments import is_number
+from actorflow.protocol.arguments import check_fields, is_number
 from actorflow.records import dataclass
 
-__all__ = ["Backoff"]
+__all__ = ["Backoff", "backoff_of"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,3 +74,20 @@ class Backoff:
         # A checksum would not do: those of names that differ in a digit are close to each other.
         digest = blake2b(f"{who} {failures}".encode(), digest_size=4).digest()
         return pause * (1 - self.jitter * int.from_bytes(digest) / 2**32)
+
+
+def backoff_of(value: object) -> Backoff | None:
+    """A back-off from a map of its options, a `Backoff`, or None.
+
+    Raises:
+        OptionError: it is none of them, has an unknown key, or an option breaks its rule.
+
+    Example:
+        >>> backoff_of({"initial": 0.5, "max": 8}).factor
+        2.0
+    """
+    if value is None or isinstance(value, Backoff):
+        return value
+    known = [each.name for each in fields(Backoff)]
+    rule = "a Backoff or a map with " + ", ".join(known)
+    return Backoff(**check_fields("backoff", value, known, rule))

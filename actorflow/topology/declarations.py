@@ -40,7 +40,6 @@ __all__ = [
     "SubscribeTo",
     "SupervisorDeclaration",
     "SupervisorOptions",
-    "backoff_of",
     "refuse_unless",
     "refuse_unless_all",
 ]
@@ -369,24 +368,6 @@ class StageKeywords(TypedDict, total=False):
     shared_memory: int | str
     on_error: str | Mapping[str, Any] | OnError
     max_deliveries: int | None
-
-
-def backoff_of(value: object) -> Backoff | None:
-    """A back-off from a map of its options, a `Backoff`, or None.
-
-    Raises:
-        OptionError: it is none of them, has an unknown key, or an option breaks its rule.
-
-    Example:
-        >>> backoff_of({"initial": 0.5, "max": 8}).factor
-        2.0
-    """
-    if value is None or isinstance(value, Backoff):
-        return value
-    known = [each.name for each in fields(Backoff)]
-    if not isinstance(value, Mapping) or not all(name in known for name in value):
-        raise OptionError("backoff", "a Backoff or a map with " + ", ".join(known), value)
-    return Backoff(**value)
 
 
 def refuse_unless(option: str, value: object, kind: type) -> None:

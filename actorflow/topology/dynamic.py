@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Unpack
 
 from actorflow.errors import OptionError, Refused
+from actorflow.protocol.backoff import backoff_of
 from actorflow.protocol.demand import SubscriptionOptions
 from actorflow.protocol.identity import StageId
 from actorflow.stage.behaviour import Stage
@@ -18,7 +19,6 @@ from actorflow.topology.declarations import (
     Defaults,
     StageDeclaration,
     StageKeywords,
-    backoff_of,
 )
 from actorflow.topology.planning import stage_options
 

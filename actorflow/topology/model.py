@@ -23,10 +23,11 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from actorflow.errors import OptionError, Problem, TopologyError
 from actorflow.protocol.arguments import check_permits
+from actorflow.protocol.backoff import Backoff, backoff_of
 from actorflow.records import dataclass
 from actorflow.stage.behaviour import Stage
 from actorflow.stage.place import ProgramSource
-from actorflow.supervision.specs import Backoff, Plan
+from actorflow.supervision.specs import Plan
 from actorflow.topology.declarations import (
     Defaults,
     StageDeclaration,
@@ -34,7 +35,6 @@ from actorflow.topology.declarations import (
     SubscribeTo,
     SupervisorDeclaration,
     SupervisorOptions,
-    backoff_of,
     refuse_unless,
     refuse_unless_all,
 )

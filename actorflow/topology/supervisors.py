@@ -7,9 +7,9 @@ from dataclasses import field
 from typing import Any
 
 from actorflow.errors import OptionError
+from actorflow.protocol.backoff import Backoff, backoff_of
 from actorflow.records import dataclass
-from actorflow.supervision.specs import Backoff
-from actorflow.topology.declarations import SupervisorDeclaration, backoff_of
+from actorflow.topology.declarations import SupervisorDeclaration
 from actorflow.topology.report import Path, Report, did_you_mean, explain
 from actorflow.topology.rules import BAD
 

@@ -16,8 +16,8 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from actorflow.errors import OptionError, Problem, TopologyError
+from actorflow.protocol.backoff import backoff_of
 from actorflow.topology.check import check
-from actorflow.topology.declarations import backoff_of
 from actorflow.topology.drafts import Draft
 from actorflow.topology.imports import on_import_path
 from actorflow.topology.keys import TOPOLOGY, stage_option_names

@@ -16,11 +16,12 @@ from typing import Any
 
 import pytest
 
-from actorflow import ItemFailed
+from actorflow import Backoff, ItemFailed
 from actorflow.stage.children import ChildEnd, ChildEnded
 from actorflow.stages.buffered.claims import Claims
+from actorflow.stages.buffered.items import Item
 from actorflow.stages.buffered.options import CallOptions
-from actorflow.stages.buffered.window import CallWindow, Item, Owner
+from actorflow.stages.buffered.window import CallWindow, Owner
 from actorflow.supervision.permits import PermitTable
 from tests.seeds import seeds, size
 from tests.systems.buffered_rig import select
@@ -80,6 +81,7 @@ class Machine:
                 now=lambda: self.now,
                 after=lambda seconds, act: self.timers.append((self.now + seconds, act)),
                 log=self._log,
+                who="select/0",
             ),
         )
         self.sources = list(SOURCES)
@@ -105,7 +107,7 @@ class Machine:
             found.append(self.deliver)
         if self._with_permit("body"):
             found.append(self.body_ends)
-        if self.options.timeout is not None:
+        if self.timers:
             found.append(self.time_passes)
         return found
 
@@ -173,7 +175,8 @@ class Machine:
         limit, counts = self.options.concurrency, self.window.counts
         assert limit is not None
         assert counts.in_flight == len(self.calls) <= limit
-        assert not counts.waiting or counts.in_flight == limit or self.stopped
+        assert counts.pausing == counts.waiting or counts.in_flight == limit or self.stopped
+        assert not (counts.pausing and self.stopped)
         assert len(self.in_body) <= self.bodies
         beside = len(self.in_body) if self.options.claim == "window" else 0
         unfinished = self.taken - sum(self._fates().values())
@@ -264,6 +267,7 @@ def machine(seed: int) -> Machine:
         claim=choose.choice(["total", "window"]),  # type: ignore[arg-type]
         timeout=choose.choice([None, 1.0]),
         retries=choose.randint(0, 2),
+        backoff=choose.choice([None, Backoff(initial=0.5, jitter=0.5)]),
         on_error=choose.choice(["emit", "skip"]),  # type: ignore[arg-type]
         on_stop=mode,  # type: ignore[arg-type]
         requeue=put_back if mode == "requeue" else None,
@@ -309,6 +313,7 @@ def calls_of(items: int) -> int:
         now=lambda: 0.0,
         after=lambda seconds, act: None,
         log=lambda level, event, values: None,
+        who="select/0",
     )
     window = CallWindow(CallOptions(run=select, concurrency=256, ordered=True), nothing)
     window.open()

@@ -135,7 +135,7 @@ stages:
     args: {items: [1, 2, 3]}
   select:
     use: actorflow.stages.buffered:AsyncStage
-    args: {run: "%s:double", concurrency: 5, on_error: skip}
+    args: {run: "%s:double", concurrency: 5, on_error: skip, backoff: {initial: 0.5}}
     subscribe_to: [items]
   process:
     use: actorflow.stages.buffered:ForEach
@@ -161,6 +161,7 @@ def test_a_topology_in_yaml(tmp_path: Path) -> None:
     [
         ("concurrency: 0", "stages.select.args.concurrency: must be an integer of at least 1"),
         ("on_error: cry", "stages.select.args.on_error: must be one of fail, emit, skip, retry"),
+        ("initial: 0", "stages.select.args.backoff.initial: must be a number of seconds above 0"),
         ("run: builtins:abs", "stages.select.args.run: must be a coroutine function"),
         ("connections: 0", "permits.connections: must be an integer of at least 1"),
     ],
@@ -170,6 +171,7 @@ def test_a_mistake_in_yaml_is_shown_with_its_line(tmp_path: Path, wrong: str, sa
     good = {
         "concurrency: 0": "concurrency: 5",
         "on_error: cry": "on_error: skip",
+        "initial: 0": "initial: 0.5",
         "run: builtins:abs": f'run: "{__name__}:double"',
         "connections: 0": "connections: 2",
     }[wrong]

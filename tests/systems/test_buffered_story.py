@@ -39,6 +39,7 @@ class Apart:
         self._ready: list[Any] = []
         self._in_body: Running | None = None
         owner = Owner(
+            who="select/0",
             start=self._start,
             cancel=lambda life: None,
             emit=self._ready.extend,

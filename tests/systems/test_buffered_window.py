@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 
-from actorflow import ItemFailed, OptionError
+from actorflow import Backoff, ItemFailed, OptionError
 from actorflow.stages.buffered import AsyncStage, ForEach
 from actorflow.testing import StageHarness
 from tests.systems.buffered_rig import SOURCE, Rig, select
@@ -176,7 +177,7 @@ def test_d_16_skip_counts_and_logs_and_goes_on() -> None:
 
 def test_d_16_retry_tries_again_up_to_so_many_times() -> None:
     """Twice more; then it is as with `fail`."""
-    rig = Rig(5, items=20, on_error="retry", retries=2)
+    rig = Rig(5, items=20, on_error="retry", retries=2, backoff=None)
     rig.raises(3)
     rig.raises(3)
     said = [(line.event, line.values["value"]) for line in rig.harness.log]
@@ -189,6 +190,67 @@ def test_d_16_retry_tries_again_up_to_so_many_times() -> None:
         rig.raises(4)
     assert isinstance(rig.harness.error, ItemFailed)
     assert rig.harness.error.tries == 3
+
+
+def test_d_16_a_pause_before_each_retry_grows_and_keeps_the_place() -> None:
+    """0.5 s, then 1 s: the item is in no call meanwhile, and nothing is claimed in its stead."""
+    rig = Rig(3, retries=3, backoff={"initial": 0.5, "max": 1})
+    for pause in (0.5, 1.0, 1.0):
+        rig.raises(2)
+        assert (rig.in_flight, rig.counts.pausing, rig.counts.waiting) == ([1, 3], 1, 1)
+        assert rig.harness.log[-1].values["pause"] == pause
+        rig.harness.advance(pause - 0.01)
+        assert (rig.in_flight, rig.takes) == ([1, 3], 3)
+        rig.harness.advance(0.01)
+        assert rig.in_flight == [1, 3, 2]
+    assert (rig.counts.retried, rig.counts.pausing) == (3, 0)
+    rig.returns(2)
+    assert rig.in_body == rows(2)
+
+
+def test_d_16_an_item_that_pauses_leaves_its_call_to_another() -> None:
+    """Two claimed, of two producers, and one call at a time: the other one's turn has come."""
+    harness = StageHarness(AsyncStage, {"run": select, "concurrency": 1, "retries": 1})
+    harness.link_to_producer(1, "left")
+    harness.link_to_producer(3, "right")
+    harness.route(1, ["first"])
+    harness.route(3, ["second"])
+    assert harness.offspring is not None
+    harness.offspring.raises(1)
+    ((other, call),) = harness.offspring.running.items()
+    assert call.arguments == ("second",)
+    harness.advance(1)
+    assert list(harness.offspring.running) == [other]
+    harness.offspring.returns(other)
+    assert [each.arguments for each in harness.offspring.running.values()] == [("first",)]
+
+
+def test_d_16_by_default_a_retry_waits_a_tenth_of_a_second_and_then_longer() -> None:
+    """A service that is down is not asked again at once by everybody."""
+    rig = Rig(1, retries=2)
+    for pause in (0.1, 0.2):
+        rig.raises(1)
+        rig.harness.advance(pause - 0.01)
+        assert rig.in_flight == []
+        rig.harness.advance(0.01)
+        assert rig.in_flight == [1]
+
+
+@pytest.mark.parametrize(
+    ("backoff", "said"),
+    [
+        ("slowly", "backoff must be a Backoff or a map with initial, factor, max"),
+        ({"inital": 1}, "it has no 'inital'; did you mean 'initial'?"),
+        ({"initial": 0}, "initial must be a number of seconds above 0, got 0"),
+        ({"attempts": 3}, "attempts must be left out here, got 3; retries says how often"),
+        (Backoff(attempts=3), "attempts must be left out here, got 3; retries says how often"),
+    ],
+)
+def test_d_16_a_bad_pause_is_refused_at_once(backoff: Any, said: str) -> None:
+    """Where it is passed, and where it is declared."""
+    for refuse in (AsyncStage, lambda **args: AsyncStage.check_arguments(args)):
+        with pytest.raises(OptionError, match=re.escape(said)):
+            refuse(run=select, concurrency=1, retries=1, backoff=backoff)
 
 
 @pytest.mark.parametrize("options", [{"retries": 0}, {"retries": -1}, {"retries": True}])
@@ -294,6 +356,52 @@ def test_d_20_cancel_reports_each_item() -> None:
     assert rig.harness.acked(SOURCE) == 2  # two messages, of five items and of one
 
 
+def pausing(mode: str, **arguments: Any) -> Rig:
+    """Item 2 of three pauses for 30 s, the others are done with; the stage is told to stop."""
+    rig = Rig(3, items=3, bodies=3, on_stop=mode, retries=5, backoff={"initial": 30}, **arguments)
+    rig.raises(2)
+    rig.returns(1, 3)
+    rig.body_ends()
+    rig.body_ends()
+    assert (rig.in_flight, rig.counts.pausing) == ([], 1)
+    rig.harness.stop()
+    return rig
+
+
+def test_d_18_finish_tries_again_at_once_what_pauses() -> None:
+    """Every try that is left follows without a pause; then the stage ends."""
+    rig = pausing("finish")
+    rig.harness.advance(0)
+    assert rig.in_flight == [2]
+    rig.raises(2)
+    assert rig.in_flight == [2]
+    rig.returns(2)
+    assert not rig.ended
+    rig.body_ends()
+    assert rig.ended
+    assert rig.acknowledged() == 1
+
+
+def test_d_19_requeue_puts_back_at_once_what_pauses() -> None:
+    """It is in no call: nothing is waited for but the function that puts back."""
+    rig = pausing("requeue", requeue=put_back)
+    rig.harness.advance(0)
+    assert rig.harness.offspring is not None
+    ((life, call),) = rig.harness.offspring.running.items()
+    assert call.arguments[-1] == [2]
+    rig.harness.offspring.returns(life)
+    assert rig.ended
+    assert rig.acknowledged() == 1
+
+
+def test_d_20_cancel_reports_at_once_what_pauses() -> None:
+    """No time passes."""
+    rig = pausing("cancel")
+    assert rig.ended
+    assert "a call was cancelled by the stop" in str(rig.harness.log)
+    assert rig.acknowledged() == 1
+
+
 def test_d_23_a_call_that_takes_too_long_gives_its_place_back() -> None:
     """100 ms: the call of item 2 hangs; the others do not notice."""
     rig = Rig(3, items=9, timeout=0.1, on_error="skip")
@@ -311,7 +419,7 @@ def test_d_23_a_call_that_takes_too_long_gives_its_place_back() -> None:
 
 def test_d_23_a_call_that_took_too_long_is_tried_again() -> None:
     """Its next try has all of the time."""
-    rig = Rig(3, items=3, timeout=0.1, retries=1)
+    rig = Rig(3, items=3, timeout=0.1, retries=1, backoff=None)
     rig.harness.advance(0.1)
     for item in (1, 2, 3):
         rig.raises(item, KeyboardInterrupt("cancelled"))

@@ -12,7 +12,8 @@ class CallCounts:
     """Where an asynchronous stage's items are, and what became of those before.
 
     Args:
-        waiting: claimed, and no call has begun, or it is to be tried again.
+        waiting: claimed, and no call has begun, or it is to be tried again; `pausing` are among
+            them.
         in_flight: in a call.
         ready: their result waits for its turn.
         handed_over: their result is emitted, and their place not free yet.
@@ -20,6 +21,7 @@ class CallCounts:
         retried: how often a call was tried again.
         failed: how many failed for good and were skipped, or became an `ItemFailed`.
         cancelled: how many a stop has cancelled.
+        pausing: how many wait for the end of the pause before they are tried again.
     """
 
     waiting: int
@@ -30,6 +32,7 @@ class CallCounts:
     retried: int = 0
     failed: int = 0
     cancelled: int = 0
+    pausing: int = 0
 
     @property
     def claimed(self) -> int:

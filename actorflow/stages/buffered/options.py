@@ -10,6 +10,7 @@ from typing import Any, Literal
 from actorflow.dispatch.functions import function_of
 from actorflow.errors import OptionError
 from actorflow.protocol.arguments import check_integer, check_seconds
+from actorflow.protocol.backoff import Backoff, backoff_of
 from actorflow.records import dataclass
 
 __all__ = ["CallOptions", "coroutine_function", "function_of"]
@@ -33,6 +34,8 @@ class CallOptions:
         teardown: called with that after the last call.
         timeout: seconds that a try may take, above 0; None for no limit.
         retries: how often a failed call is tried again, from 0.
+        backoff: the pause before each retry: a `Backoff`, or a map of its options but `attempts`;
+            None for none.
         on_error: what follows when it failed for good: ``"fail"``, ``"emit"``, ``"skip"``; or
             ``"retry"``, which is ``"fail"`` with at least one retry.
         on_stop: what becomes of calls in flight when the stage is stopped: ``"finish"``,
@@ -59,6 +62,7 @@ limit, got 0
     teardown: Callable[..., Any] | str | None = None
     timeout: float | None = None
     retries: int = 0
+    backoff: Backoff | None = Backoff()
     on_error: Literal["fail", "emit", "skip", "retry"] = "fail"
     on_stop: Literal["finish", "requeue", "cancel"] = "finish"
     requeue: Callable[..., Any] | str | None = None
@@ -80,6 +84,7 @@ limit, got 0
         check_integer("retries", self.retries)
         if self.on_error == "retry" and not self.retries:
             raise OptionError("retries", "at least 1 when on_error is retry", self.retries)
+        self._take_backoff()
         for option in ("setup", "teardown", "requeue"):
             if getattr(self, option) is not None:
                 function_of(option, getattr(self, option))
@@ -88,6 +93,14 @@ limit, got 0
             raise OptionError("teardown", "left out without a setup", self.teardown, hint)
         if self.requeue is not None and self.on_stop != "requeue":
             raise OptionError("requeue", "left out unless on_stop is requeue", self.requeue)
+
+    def _take_backoff(self) -> None:
+        """A map of options, as YAML has it, stands for the object."""
+        backoff = backoff_of(self.backoff)
+        if backoff is not None and backoff.attempts is not None:
+            hint = "retries says how often a call is tried again"
+            raise OptionError("attempts", "left out here", backoff.attempts, hint)
+        object.__setattr__(self, "backoff", backoff)
 
     @classmethod
     def of(cls, arguments: Mapping[str, Any]) -> CallOptions | None:

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
+from actorflow.protocol.backoff import Backoff, backoff_of
 from actorflow.records import dataclass
 from actorflow.stage.behaviour import ProducerConsumer, Subscription
 from actorflow.stage.calls import LATER
@@ -18,8 +19,9 @@ from actorflow.stage.children import (
 )
 from actorflow.stage.held import HeldBatch
 from actorflow.stages.buffered.claims import Claims
+from actorflow.stages.buffered.items import Item
 from actorflow.stages.buffered.options import CallOptions, coroutine_function, function_of
-from actorflow.stages.buffered.window import CallWindow, Item, Owner
+from actorflow.stages.buffered.window import CallWindow, Owner
 
 __all__ = ["AsyncStage"]
 
@@ -55,7 +57,7 @@ class AsyncStage(ProducerConsumer):
     * ``"retry"``: as ``"fail"``, with at least one retry.
 
     When the stage is told to stop it claims nothing more, waits until what it has handed over is
-    finished, and with `on_stop`
+    finished, ends the pauses between tries, and with `on_stop`
 
     * ``"finish"``: lets the calls in flight end, and hands over their results;
     * ``"requeue"``: cancels them; their items, and those that wait, go to `requeue`. Without that
@@ -78,6 +80,8 @@ class AsyncStage(ProducerConsumer):
         teardown: called with that when the stage ends in an orderly way.
         timeout: seconds that a try may take, above 0; None for no limit.
         retries: how often a failed call is tried again, from 0.
+        backoff: the pause before each retry, longer with each: a `Backoff`, or a map of its options
+            but `attempts`; None for none. An item that pauses keeps its place and is in no call.
         on_error: ``"fail"``, ``"emit"``, ``"skip"`` or ``"retry"``.
         on_stop: ``"finish"``, ``"requeue"`` or ``"cancel"``.
         requeue: called with the list of unfinished items, after what `setup` returned.
@@ -119,6 +123,7 @@ class AsyncStage(ProducerConsumer):
         teardown: Callable[..., Any] | str | None = None,
         timeout: float | None = None,
         retries: int = 0,
+        backoff: Backoff | Mapping[str, Any] | None = Backoff(),  # noqa: B008
         on_error: Literal["fail", "emit", "skip", "retry"] = "fail",
         on_stop: Literal["finish", "requeue", "cancel"] = "finish",
         requeue: Callable[..., Any] | str | None = None,
@@ -132,6 +137,7 @@ class AsyncStage(ProducerConsumer):
             teardown=teardown,
             timeout=timeout,
             retries=retries,
+            backoff=backoff_of(backoff),
             on_error=on_error,
             on_stop=on_stop,
             requeue=requeue,
@@ -165,6 +171,7 @@ class AsyncStage(ProducerConsumer):
             now=running.now,
             after=running.after,
             log=running.log_record,
+            who=f"{self.name}/{self.index}",
         )
         self._window = CallWindow(options, owner)
         if options.concurrency is not None:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import field
 from typing import Any, Literal
 
 from actorflow.errors import ItemFailed, RunError
@@ -20,35 +19,15 @@ from actorflow.protocol.reasons import brief
 from actorflow.records import dataclass
 from actorflow.stage.children import ChildEnd, ChildEnded
 from actorflow.stages.buffered.counts import CallCounts
+from actorflow.stages.buffered.items import Item
 from actorflow.stages.buffered.options import CallOptions
+from actorflow.stages.buffered.pauses import Pauses
 
-__all__ = ["CallWindow", "Item", "Owner"]
+__all__ = ["CallWindow", "Owner"]
 
 GONE_WITHIN = 5.0
 """Seconds in which a call that was cancelled must end. One that goes on all the same, or blocks
 the event loop, ends with the stage's process."""
-
-
-@dataclass(slots=True, eq=False)
-class Item:
-    """One claimed item.
-
-    Args:
-        number: its place in the order in which items came, from 1.
-        event: the item.
-        origin: what the owner gave with it.
-    """
-
-    number: int
-    event: Any
-    origin: Any
-    tries: int = 0
-    settled: bool = False
-    """Whether its result is there, or it will have none."""
-    given_back: bool = False
-    """Whether a stop has left it unfinished, for somebody else."""
-    outputs: list[Any] = field(default_factory=list)
-    seconds: float = 0.0
 
 
 @dataclass(slots=True, eq=False)
@@ -71,6 +50,7 @@ class Owner:
         now: the clock, seconds.
         after: have something called in so many seconds.
         log: write a log line.
+        who: whose window it is, for the random part of pauses.
     """
 
     start: Callable[[int, Any], None]
@@ -82,6 +62,7 @@ class Owner:
     now: Callable[[], float]
     after: Callable[[float, Callable[[], None]], None]
     log: Callable[[str, str, dict[str, Any]], None]
+    who: str
 
 
 class CallWindow:
@@ -96,6 +77,7 @@ class CallWindow:
         self._options = options
         self._owner = owner
         self._waiting: deque[Item] = deque()
+        self._pauses = Pauses(options.backoff, owner.who, owner.after, self._pause_over)
         self._calls: dict[int, _Call] = {}
         self._order: deque[Item] = deque()
         """With `ordered`: the items whose turn has not come, oldest first."""
@@ -125,7 +107,7 @@ class CallWindow:
     def counts(self) -> CallCounts:
         """Where the items are, and what became of those before."""
         return CallCounts(
-            waiting=len(self._waiting),
+            waiting=len(self._waiting) + len(self._pauses),
             in_flight=len(self._calls),
             ready=sum(item.settled for item in self._order),
             handed_over=len(self._handed_over),
@@ -133,6 +115,7 @@ class CallWindow:
             retried=self._retried,
             failed=self._failed,
             cancelled=self._cancelled,
+            pausing=len(self._pauses),
         )
 
     # --- what comes -------------------------------------------------------------------------------
@@ -171,8 +154,7 @@ class CallWindow:
         finally:
             # Also when one of them ends the stage: what is done is done.
             self._flush()
-        self._fill()
-        self._check_emptied()
+        self._go_on()
 
     def handed_over(self, total: int) -> None:
         """So many results, counted from the beginning, have left for somebody."""
@@ -197,6 +179,7 @@ class CallWindow:
             self._stopping = self._options.on_stop
             if not self._open:
                 self._waiting.clear()  # nothing was begun: all of it goes to somebody else
+            self._waiting.extendleft(reversed(self._pauses.end()))
             if self._stopping != "finish":
                 for item in self._waiting:
                     self._give_up(item)
@@ -206,7 +189,7 @@ class CallWindow:
                 self._flush()
         self._takers = takers
         # In a turn of its own: the caller has not returned yet.
-        self._owner.after(0.0, self._check_emptied)
+        self._owner.after(0.0, self._go_on)
 
     def nobody_left(self) -> None:
         """Nobody will finish what is handed over; what was made from it is not acknowledged."""
@@ -233,12 +216,22 @@ class CallWindow:
             item = self._waiting.popleft()
             item.tries += 1
             self._lives += 1
+            self._retried += item.tries > 1
             self._calls[self._lives] = _Call(item)
             self._owner.start(self._lives, item.event)
             if self._options.timeout is not None:
                 # All have the same limit, so the first to begin is the first to be due.
                 self._due.append((self._owner.now() + self._options.timeout, self._lives))
                 self._arm()
+
+    def _pause_over(self, item: Item) -> None:
+        """An item is to be tried again, before those that have not been tried."""
+        self._waiting.appendleft(item)
+        self._fill()
+
+    def _go_on(self) -> None:
+        self._fill()
+        self._check_emptied()
 
     def _call_ended(self, call: _Call, end: ChildEnd) -> None:
         item = call.item
@@ -255,9 +248,8 @@ class CallWindow:
         error = _error_of(call, end, options.timeout)
         words = {**_naming(item), "tries": item.tries, "error": error.summary}
         if item.tries <= options.retries:
-            self._retried += 1
-            self._owner.log("warning", "a call is tried again", words)
-            self._waiting.appendleft(item)
+            pause = self._pauses.begin(item)
+            self._owner.log("warning", "a call is tried again", {**words, "pause": pause})
         elif options.on_error == "emit":
             self._failed += 1
             self._settle(item, [error])
