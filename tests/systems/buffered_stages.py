@@ -9,12 +9,13 @@ import os
 import select as select_module
 import socket
 import time
-from pathlib import Path
 from typing import Any
 
 import actorflow
 from actorflow import Consumer, Producer, Subscription
+from actorflow.stages.buffered import AsyncStage
 from tests.end_to_end.stages import append, wait_for_file
+from tests.stopwatch import Stopwatch, waited_for_a_processor
 
 WORD = b"!"
 
@@ -38,14 +39,16 @@ class Shelf(Producer):
 
 
 class Keep(Consumer):
-    """Keeps what it gets, its result, once a file is there."""
+    """Keeps what it gets, its result; with a folder it says there that it waits for a gate."""
 
-    def __init__(self, gate: str = "/") -> None:
+    def __init__(self, folder: str | None = None) -> None:
         self.events: list[Any] = []
-        self.gate = gate
+        self.folder = folder
 
     def handle_events(self, events: list[Any], subscription: Subscription) -> None:
-        wait_for_file(self.gate)
+        if self.folder is not None:
+            append(os.path.join(self.folder, "waits"))
+            wait_for_file(os.path.join(self.folder, "gate"))
         self.events += events
 
     def on_stop(self, reason: Any) -> None:
@@ -173,30 +176,40 @@ def noted_body(folder: str, item: int) -> None:
 
 # --- D-14, D-24: the loop is served ---------------------------------------------------------------
 
-
-def waited_for_a_processor() -> float:
-    """Seconds for which this process was ready to run, and others ran; 0 where nobody says."""
-    with contextlib.suppress(OSError):
-        return int(Path("/proc/self/schedstat").read_text().split()[1]) * 1e-9
-    return 0.0
+TICK = 0.01
+"""Seconds between two ticks."""
 
 
 class Ticker:
     """Ticks every 10 ms in the event loop, and keeps how late the latest tick was.
 
-    What it waited for a processor is not the loop's fault, and does not count.
+    What the machine owes to this process, or a processor to the loop's thread, does not count.
     """
+
+    ticks = 0
+    """Of this process; it has one ticker."""
 
     def __init__(self) -> None:
         self.latest = 0.0
+        self.watch = Stopwatch()
         self.task = asyncio.create_task(self._tick())
 
     async def _tick(self) -> None:
-        while True:
-            due, waited = time.monotonic() + 0.01, waited_for_a_processor()
-            await asyncio.sleep(0.01)
-            late = time.monotonic() - due - (waited_for_a_processor() - waited)
-            self.latest = max(self.latest, late)
+        with self.watch:
+            while True:
+                began, waited = self.watch.seconds, waited_for_a_processor()
+                await asyncio.sleep(TICK)
+                waited = waited_for_a_processor() - waited
+                self.latest = max(self.latest, self.watch.seconds - began - TICK - waited)
+                Ticker.ticks += 1
+
+
+class Ticking(AsyncStage):
+    """It says how often its loop has ticked, too."""
+
+    def handle_call(self, request: Any, sender: Any) -> Any:
+        """Answer ``"ticks"``."""
+        return Ticker.ticks if request == "ticks" else super().handle_call(request, sender)
 
 
 async def ticker() -> Ticker:
@@ -204,12 +217,21 @@ async def ticker() -> Ticker:
     return Ticker()
 
 
-async def ready_at_once(ticker: Ticker, item: int) -> float:
-    """How late ticks have been so far."""
-    return ticker.latest
+async def note_latest(path: str, ticker: Ticker) -> None:
+    """What `teardown` does: after two more ticks, write down how late the latest of all was."""
+    last = ticker.ticks + 2
+    while ticker.ticks < last:
+        await asyncio.sleep(TICK)
+    append(path, ticker.latest)
 
 
-async def large(ticker: Ticker, item: int) -> bytes:
-    """A result of 1 MiB; the last one says how late ticks were."""
-    await asyncio.sleep(0)
-    return b"%f " % ticker.latest + bytes(1 << 20)
+async def ready_at_once(ticker: Ticker, item: int) -> int:
+    """Nothing to wait for."""
+    return item
+
+
+async def large(folder: str, ticker: Ticker, item: int) -> bytes:
+    """A result of 1 MiB; all but the first are there when nobody reads them."""
+    while item > 1 and not os.path.exists(os.path.join(folder, "waits")):
+        await asyncio.sleep(TICK)
+    return bytes(1 << 20)

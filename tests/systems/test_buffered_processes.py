@@ -123,28 +123,31 @@ def test_d_21_d_22_kills_lose_nothing(tmp_path: Path) -> None:
     assert done == set(range(1, 13))
 
 
-def test_d_14_d_24_the_event_loop_is_served(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """D-14: 1 000 calls that are ready at once. D-24: results of 1 MiB, and a body that reads none.
+def ticks_are_late_by(folder: Path) -> float:
+    """Run D-14 and D-24 together; returns seconds by which the latest tick of both loops was late.
 
-    All links are pipes of 4 KiB.
-    The stage answers while its link is full: it waits in no write. And no tick of the loop is late
-    by 50 ms, but for what it waited for a processor; one that waits for a write or a body would be.
+    While its link is full the loop ticks and the stage answers, and has claimed no more: neither
+    waits in a write.
     """
-    monkeypatch.setattr(links, "WIDE", 4096)
-    gate = tmp_path / "gate"
+    latest, large = folder / "latest", functools.partial(stages.large, str(folder))
     topology = Topology("served")
     for name, run, items, concurrency, keep in (
         ("ready", stages.ready_at_once, 1_000, 1_000, {}),
-        ("large", stages.large, 12, 4, {"gate": str(gate)}),
+        ("large", large, 12, 4, {"folder": str(folder)}),
     ):
+        calls = {
+            "run": run,
+            "concurrency": concurrency,
+            "setup": stages.ticker,
+            "teardown": functools.partial(stages.note_latest, str(latest)),
+        }
         topology = (
             topology.stage(f"{name}_shelf", stages.Shelf, args={"items": items})
             .stage(
                 name,
-                AsyncStage,
-                args={"run": run, "concurrency": concurrency, "setup": stages.ticker},
+                stages.Ticking,
+                args=calls,
+                shared_memory=0,  # a result passes through the pipe
                 subscribe_to=[f"{name}_shelf"],
             )
             .stage(
@@ -158,11 +161,32 @@ def test_d_14_d_24_the_event_loop_is_served(
     with topology.start(events) as run:
         events.started("large")
         wait_until(lambda: run.call("large", "counts").handed_over >= 4, "a full link")
+        enough = run.call("large", "ticks") + 5
+        wait_until(lambda: run.call("large", "ticks") >= enough, "ticks beside a full link")
         assert run.call("large", "counts").claimed == 4
-        gate.touch()
+        (folder / "gate").touch()
         results = run.wait(timeout=30)
-    assert len(results["ready_kept"]) == 1_000
-    late = [max(results["ready_kept"])]
-    late += [float(row.partition(b" ")[0]) for row in results["large_kept"]]
-    assert len(late) == 13
-    assert max(late) < 0.05
+    assert sorted(results["ready_kept"]) == list(range(1, 1_001))
+    assert results["large_kept"] == [bytes(1 << 20)] * 12
+    both = [float(words[0]) for words in lines(latest)]
+    assert len(both) == 2
+    return max(both)
+
+
+def test_d_14_d_24_the_event_loop_is_served(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """D-14: 1 000 calls that are ready at once. D-24: results of 1 MiB, and a body that reads none.
+
+    All links are pipes of 4 KiB.
+    No tick of the loop is late by 50 ms, but for what the machine owes it; one that waits for a
+    write or a body would be, and in every run. What a machine does to a single processor the ticker
+    does not see: that can happen in one run, so there may be three.
+    """
+    monkeypatch.setattr(links, "WIDE", 4096)
+    late = []
+    while not late or (min(late) >= 0.05 and len(late) < 3):
+        folder = tmp_path / str(len(late))
+        folder.mkdir()
+        late.append(ticks_are_late_by(folder))
+    assert min(late) < 0.05, late
