@@ -100,6 +100,22 @@ def test_c_27_a_killed_worker_costs_its_batch_alone(tmp_path: Path) -> None:
     assert sorted(outcomes) == ["done", "done", "done", "failed", "failed"]
 
 
+def in_thread(key: str, inputs: list[Any]) -> list[Any]:
+    """Where each input was processed."""
+    return [threading.get_native_id()] * len(inputs)
+
+
+@pytest.mark.processes
+def test_batches_share_as_many_threads_as_may_work_at_the_same_time() -> None:
+    """A hundred batches of two keys with one place each: no thread is started for a batch."""
+    limits = {"max_batch_size": 1, "max_key_concurrency": 1, "max_batch_queue_size": 50}
+    with Batcher.start(in_thread, policy=Immediate(), limits=limits, workers="thread") as batcher:
+        submitted = [batcher.submit("left" if item % 2 else "right", item) for item in range(100)]
+        threads = {future.result(WITHIN) for future in submitted}
+        assert batcher.stats().answered == 100
+    assert 1 <= len(threads) <= 2
+
+
 def fed(batcher: Batcher, seed: int) -> Callable[[], list[Future[Any]]]:
     """Feed a batcher from a thread; returns what waits for it and gives what was submitted."""
     submitted: list[Future[Any]] = []

@@ -209,12 +209,14 @@ def test_d_16_a_pause_before_each_retry_grows_and_keeps_the_place() -> None:
 
 
 def test_d_16_an_item_that_pauses_leaves_its_call_to_another() -> None:
-    """Two claimed, of two producers, and one call at a time: the other one's turn has come."""
+    """Three claimed, of three producers, and one call at a time: the next one's turn has come."""
     harness = StageHarness(AsyncStage, {"run": select, "concurrency": 1, "retries": 1})
     harness.link_to_producer(1, "left")
     harness.link_to_producer(3, "right")
     harness.route(1, ["first"])
+    harness.link_to_producer(5, "third")
     harness.route(3, ["second"])
+    harness.route(5, ["third"])
     assert harness.offspring is not None
     harness.offspring.raises(1)
     ((other, call),) = harness.offspring.running.items()
