@@ -133,6 +133,7 @@ TABLE: dict[str, Row] = {
         "on_error": ("ignore", None, 5, {"retry": 3}),
         "max_deliveries": (0, -1, 1.5, "5"),
         "shared_memory": NO_SIZE[1:],
+        "busy_poll": (-1, 0.011, NAN, "5"),
         "backoff": (5, "text"),
     },
     "Topology.supervise": {
@@ -371,6 +372,7 @@ TABLE: dict[str, Row] = {
         "max_deliveries": (0, -1, 1.5, "5", True),
         "codec": ("json", None, 5, {}, {"json": "a:B"}, {"msgspec": "B"}),
         "shared_memory": NO_SIZE,
+        "busy_poll": (-1, 0.011, NAN, INF, None, "5", True),
     },
     "SubscribeTo": {
         "to": NO_TEXT,  # whether there is such a stage is seen when the topology is complete

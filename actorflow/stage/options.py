@@ -36,6 +36,8 @@ SUBSCRIPTION_MODES = ("automatic", "manual")
 KEEP_MODES = ("first", "last")
 NO_CONSUMERS = ("buffer", "discard")
 MOST_SHARED = 1 << 40
+LONGEST_BUSY_POLL = 0.01
+"""Seconds; what a process waits for this long is better slept for."""
 
 _UNITS = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 _SIZE = re.compile(r"([0-9]{1,15}) ?(" + "|".join(_UNITS) + ")")
@@ -45,8 +47,8 @@ _SIZE = re.compile(r"([0-9]{1,15}) ?(" + "|".join(_UNITS) + ")")
 class StageOptions:
     """How a stage produces.
 
-    Each is an option of the topology; all but `delivery`, `codec` and `shared_memory` may be class
-    attributes of the stage, too.
+    Each is an option of the topology; all but `delivery`, `codec`, `shared_memory` and
+    `busy_poll` may be class attributes of the stage, too.
 
     Args:
         buffer_size: how many emitted events may wait for demand, from 0; None for no limit. The
@@ -69,6 +71,9 @@ class StageOptions:
         shared_memory: how much memory a stage may share with its consumers, for buffers of 64 KiB
             and more in what it emits: bytes, or a text such as ``"64 MiB"``; from 64 KiB to 1024
             GiB, or 0 for none. Only what is used of it takes memory.
+        busy_poll: for how many seconds the stage's process looks again for messages before it
+            sleeps, while they come one soon after the other; from 0, which sleeps at once, to 0.01.
+            A process that waits for longer sleeps without looking again.
         on_error: what becomes of an event for which `handle_events` raises: ``"restart"``,
             ``"retry"``, ``"skip"``, ``"dead_letter"``, or a map from ``retry`` to the options of a
             `Retry`.
@@ -94,6 +99,7 @@ class StageOptions:
     max_unfinished: int | None = 100_000
     codec: CodecOption = "auto"
     shared_memory: int | str = "64 MiB"
+    busy_poll: float = 0.0002
     on_error: str | Mapping[str, Any] | OnError = "restart"
     max_deliveries: int | None = None
 
@@ -116,6 +122,10 @@ class StageOptions:
         if shared is None or (shared and not LARGE <= shared <= MOST_SHARED):
             rule = 'a number of bytes or a text like "64 MiB", from 64 KiB to 1024 GiB, or 0'
             raise OptionError("shared_memory", rule, self.shared_memory)
+        busy = self.busy_poll
+        if type(busy) not in (int, float) or not 0 <= busy <= LONGEST_BUSY_POLL:
+            rule = f"a number of seconds from 0 to {LONGEST_BUSY_POLL:g}"
+            raise OptionError("busy_poll", rule, busy)
         OnError.of(self.on_error)
         _one_of("buffer_keep", self.buffer_keep, KEEP_MODES)
         _one_of("when_no_consumers", self.when_no_consumers, NO_CONSUMERS)

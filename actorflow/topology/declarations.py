@@ -158,6 +158,7 @@ class Defaults:
         delivery: of the stages; it goes before what their classes say.
         codec: of the stages that emit.
         shared_memory: of the stages that emit: bytes, or a text such as ``"64 MiB"``; 0 for none.
+        busy_poll: of the stages: seconds from 0 to 0.01.
         restart: of the stages.
         shutdown: of the stages, seconds from 0, ``"brutal_kill"`` or ``"infinity"``.
         start_within: of the stages, seconds above 0.
@@ -175,6 +176,7 @@ class Defaults:
     delivery: str | None = None
     codec: CodecOption | None = None
     shared_memory: int | str | None = None
+    busy_poll: float | None = None
     restart: str | None = None
     shutdown: float | str | None = None
     start_within: float | None = None
@@ -366,6 +368,7 @@ class StageKeywords(TypedDict, total=False):
     delivery: str
     codec: CodecOption
     shared_memory: int | str
+    busy_poll: float
     on_error: str | Mapping[str, Any] | OnError
     max_deliveries: int | None
 

@@ -121,6 +121,7 @@ BACKOFF = Table(
 _DELIVERY = Owned(StageOptions, "delivery")
 _CODEC = Owned(StageOptions, "codec")
 _SHARED_MEMORY = Owned(StageOptions, "shared_memory")
+_BUSY_POLL = Owned(StageOptions, "busy_poll")
 _RESTART = Owned(ChildSpec, "restart", _CHILD)
 _SHUTDOWN = Owned(ChildSpec, "shutdown", _CHILD)
 _START_WITHIN = Owned(ChildSpec, "start_within", _CHILD)
@@ -197,6 +198,7 @@ DEFAULTS = Table(
         Key("delivery", _DELIVERY, "The stages' `delivery`."),
         Key("codec", _CODEC, "The stages' `codec`."),
         Key("shared_memory", _SHARED_MEMORY, "The stages' `shared_memory`."),
+        Key("busy_poll", _BUSY_POLL, "The stages' `busy_poll`."),
         Key("restart", _RESTART, "The stages' `restart`."),
         Key("shutdown", _SHUTDOWN, "The stages' `shutdown`."),
         Key("start_within", _START_WITHIN, "The stages' `start_within`."),
@@ -320,6 +322,11 @@ STAGE = Table(
             _SHARED_MEMORY,
             "How much memory it may share with its consumers, for [large buffers](payloads.md).",
             kinds=_EMITTING,
+        ),
+        Key(
+            "busy_poll",
+            _BUSY_POLL,
+            "Seconds for which it looks again for messages before it sleeps, while they come soon.",
         ),
         Key(
             "dispatcher",

@@ -45,6 +45,12 @@ HANDLE = Subscription(1, "producer", Incarnation(StageId("peer")), {})
         ("shared_memory", 65535),
         ("shared_memory", "64 MB"),
         ("shared_memory", None),
+        ("busy_poll", -0.001),
+        ("busy_poll", 0.02),
+        ("busy_poll", float("nan")),
+        ("busy_poll", "fast"),
+        ("busy_poll", True),
+        ("busy_poll", None),
     ],
 )
 def test_a_bad_option_is_refused(option: str, value: Any) -> None:

@@ -111,6 +111,7 @@ def test_the_defaults_shown_are_those_that_hold() -> None:
         "delivery",
         "codec",
         "shared_memory",
+        "busy_poll",
         "dispatcher",
         "max_unfinished",
         "buffer_size",

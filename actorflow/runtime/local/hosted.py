@@ -26,7 +26,7 @@ from actorflow.runtime.local.control import ControlSocket
 from actorflow.runtime.local.descriptors import keep_from_forks
 from actorflow.runtime.local.loop import LOOK_AFTER, StageLoop, begin_counting
 from actorflow.runtime.local.pipes import PipeLink
-from actorflow.runtime.local.poller import READABLE, WRITABLE, new_poller
+from actorflow.runtime.local.poller import READABLE, WRITABLE, Poller, new_poller
 from actorflow.stage.counters import Counter
 from actorflow.stage.link_counters import LinkSlot
 from actorflow.stage.place import Pending, Place
@@ -80,6 +80,10 @@ class HostedLoop(StageLoop):
         self._in_hand: _InHand | None = None
         self._slots: list[memoryview] = []
         self._poller.register(self._bell, READABLE)
+
+    def _new_poller(self, spec: StageSpec) -> Poller:
+        # Whoever looks again and again in the program's own process keeps its threads from running.
+        return new_poller()
 
     # --- from any thread --------------------------------------------------------------------------
 

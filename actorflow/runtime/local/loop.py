@@ -18,7 +18,7 @@ from actorflow.runtime.local.control import ControlSocket
 from actorflow.runtime.local.lanes import Lanes
 from actorflow.runtime.local.linkboard import half_view
 from actorflow.runtime.local.pipes import CHUNK, PipeLink
-from actorflow.runtime.local.poller import READABLE, WRITABLE, new_poller
+from actorflow.runtime.local.poller import READABLE, WRITABLE, Poller, busy_poller, new_poller
 from actorflow.runtime.local.posting import Mailbox
 from actorflow.stage.children import ChildKind, ChildRuntime, Observer
 from actorflow.stage.companions import CompanionObserver, CompanionRuntime
@@ -75,7 +75,7 @@ class StageLoop:
         self._links: dict[int, PipeLink] = {}
         self._by_descriptor: dict[int, PipeLink] = {}
         self._dirty: list[PipeLink] = []
-        self._poller = new_poller()
+        self._poller = self._new_poller(spec)
         self._control_descriptor = control.fileno()
         self._control_waits = False
         self._poller.register(self._control_descriptor, READABLE)
@@ -117,6 +117,9 @@ class StageLoop:
                 self._advance()
         self._last_words()
         return machine.exit_status
+
+    def _new_poller(self, spec: StageSpec) -> Poller:
+        return busy_poller(spec.options.busy_poll)
 
     # --- the machine's port -----------------------------------------------------------------------
 

@@ -1,18 +1,30 @@
 """Waiting for descriptors: epoll where the system has it, poll elsewhere, behind one interface.
 
 `selectors` would do, at three times the cost per wait; a stage waits once per batch.
+
+To be woken from a sleep costs more than a small batch: the writer calls the sleeper's core, which
+has gone idle, and the sleeper comes back to cold caches. So a `BusyPoller` looks again for a moment
+before it sleeps, as long as what it waits for comes soon; adaptive mutexes do the same, and so does
+Linux with `net.core.busy_poll`.
 """
 
 from __future__ import annotations
 
+import os
 import select
+import time
+from collections.abc import Callable
 from math import ceil
 from typing import Any, Protocol
 
-__all__ = ["READABLE", "WRITABLE", "Poller", "new_poller"]
+__all__ = ["READABLE", "WRITABLE", "BusyPoller", "Poller", "busy_poller", "new_poller"]
 
 READABLE = select.POLLIN
 WRITABLE = select.POLLOUT
+
+SOON = 2
+"""After so many short waits in a row the next one is expected to be short, too. A consumer that
+gets a batch now and then has one: its producer's answer to the demand of the batch before."""
 
 
 class Poller(Protocol):
@@ -58,6 +70,66 @@ class _Poll:
 
     def close(self) -> None:
         """It has no descriptor."""
+
+
+class BusyPoller:
+    """A poller that looks again before it sleeps, while waits have been short of late.
+
+    A wait that lasts longer than `seconds` ends this; it begins again after `SOON` short ones. So
+    a process whose messages come rarely sleeps, and one that hears nothing more looks again for
+    `seconds` once. Between two looks it lets others have the processor.
+
+    Args:
+        poller: what to wait with.
+        seconds: how long it looks again, and how long a short wait is.
+        clock: the time in nanoseconds.
+        pause: what to do between two looks.
+    """
+
+    def __init__(
+        self,
+        poller: Poller,
+        seconds: float,
+        clock: Callable[[], int],
+        pause: Callable[[], None],
+    ) -> None:
+        self._look = poller.wait
+        self._limit = int(seconds * 1e9)
+        self._clock = clock
+        self._pause = pause
+        self._short = 0
+        self.register = poller.register
+        self.modify = poller.modify
+        self.unregister = poller.unregister
+        self.close = poller.close
+
+    def wait(self, seconds: float | None) -> list[tuple[int, int]]:
+        """The descriptors that are ready and for what; empty when the time is up."""
+        if seconds == 0.0:
+            return self._look(0.0)
+        clock = self._clock
+        began = clock()
+        if self._short < SOON:
+            ready = self._look(seconds)
+            self._short = self._short + 1 if clock() - began <= self._limit else 0
+            return ready
+        limit = self._limit if seconds is None else min(self._limit, seconds * 1e9)
+        while not (ready := self._look(0.0)):
+            looked = clock() - began
+            if looked >= limit:
+                self._short = 0
+                return self._look(None if seconds is None else max(0.0, seconds - looked * 1e-9))
+            self._pause()
+        return ready
+
+
+def busy_poller(seconds: float) -> Poller:
+    """The best poller of this system, which looks again for `seconds` before it sleeps."""
+    poller = new_poller()
+    # Where nobody can be let go first, looking again would keep the writer from its processor.
+    if seconds and hasattr(os, "sched_yield"):
+        return BusyPoller(poller, seconds, time.monotonic_ns, os.sched_yield)
+    return poller
 
 
 def new_poller() -> Poller:

@@ -232,12 +232,12 @@ def run_in_turns(
     baton = _Baton([player.name for player in players], clock)
     threads = {threading.Thread(target=each.live, args=(baton,)): each for each in players}
 
-    def poller() -> _Turns:
+    def poller(busy: float) -> _Turns:
         player = threads[threading.current_thread()]
         return _Turns(player.name, baton, clock, player.calls)
 
     patch.setattr(loop, "time", clock)
-    patch.setattr(loop, "new_poller", poller)
+    patch.setattr(loop, "busy_poller", poller)
     for ref, (above, below) in enumerate(pairwise(players), start=1):
         _link(ref, above, below, options)
     calls.update((player.name, player.calls) for player in players)
