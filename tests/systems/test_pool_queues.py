@@ -240,6 +240,23 @@ def test_a_busy_worker_has_a_little_more_while_tasks_are_short() -> None:
     assert sorted(item for _, item in RAN if isinstance(item, int)) == list(range(1, 60))
 
 
+@pytest.mark.parametrize(
+    ("seconds", "tasks", "slices"), [(0.000_01, 400, [100] * 4), (0.001, 16, [2] * 8)]
+)
+def test_what_comes_in_is_divided_among_idle_workers_as_far_as_it_is_worth_a_message(
+    seconds: float, tasks: int, slices: list[int]
+) -> None:
+    """Eight are idle: of tasks of 10 µs a hundred are a slice, of those of 1 ms each has two."""
+    pool = PoolPlayer(workers=8, seconds=seconds)
+    run = with_known_tasks(pool)
+    run.each = seconds
+    pool.core.admit(run, 0, list(range(tasks)), lambda how, count: None)
+    assert [slice_.count for _, slice_ in pool.in_hand.values()] == slices
+    assert pool.ahead == {}
+    pool.run()
+    assert sorted(item for _, item in RAN if isinstance(item, int)) == list(range(tasks))
+
+
 def test_nothing_waits_behind_what_may_take_long() -> None:
     """Neither behind tasks that are long or unknown, nor behind a start or a stop."""
     for seconds, known in ((0.02, True), (0.001, False)):

@@ -23,6 +23,10 @@ SLICE = 0.01
 SHARING = 0.002
 """The same while other workers have nothing to do."""
 
+WORTHWHILE = 0.001
+"""Seconds of work that are not divided among workers, where tasks are known to be short: a slice
+costs all processes together about a third of that, however little is in it."""
+
 AHEAD = 0.01
 """Seconds of work that wait at a worker while it has a slice in hand, so that it is not idle while
 what it has made of that is counted. They cannot be taken back."""
@@ -248,7 +252,8 @@ class Scheduler:
     def _from_outside(self, run: QueryRun, most: int) -> list[Chunk]:
         waiting = self._admission.count_of(run.number)
         fair = -(-waiting // max(1, len(self.idle)))
-        tasks = self._admission.take(run.number, min(most, fair))
+        worth = self._fitting(run, WORTHWHILE)
+        tasks = self._admission.take(run.number, min(most, max(fair, worth)))
         while (submission := self._admission.next_waiting(run.number)) is not None:
             self._owner.admitted(run, submission)
         if not tasks:
