@@ -9,23 +9,28 @@ measures it. Where producer and consumer share memory, pickles leave their large
 
 from __future__ import annotations
 
-import _thread
 import io
 import pickle
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import cache
-from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import msgpack
 
 from actorflow.errors import EventNotEncodable, OptionError, Undecodable
 from actorflow.protocol.framing import LARGE
+from actorflow.protocol.plain import (
+    CHANGED,
+    has_long_text,
+    has_no_bytearray,
+    may_hold_bytes,
+    new_packer,
+    of_this_thread,
+)
 from actorflow.records import dataclass
 
 __all__ = [
-    "CHANGED",
     "CODECS",
     "CodecOption",
     "Encoded",
@@ -35,7 +40,6 @@ __all__ = [
     "decode_value",
     "dump",
     "encode_value",
-    "plain_packer",
     "weight_of",
 ]
 
@@ -53,44 +57,6 @@ class Encoded:
     codec: str
     body: bytes
     places: tuple[int, ...] = ()
-
-
-class _NotPlain(Exception):
-    """Internal: msgpack would change this value's type."""
-
-
-CHANGED = (_NotPlain, OverflowError, UnicodeEncodeError, ValueError, TypeError)
-"""What packing raises for a value that it would change."""
-
-
-def _refuse(value: object) -> Any:
-    raise _NotPlain(type(value).__qualname__)
-
-
-def _new_packer() -> Callable[[Any], bytes]:
-    """What packs plain data and refuses the rest.
-
-    strict_types sends tuples and every subclass of a plain type to `default`, which refuses them. A
-    packer has one buffer, and `default` is Python code, in which another thread may get its turn:
-    so a packer belongs to one thread.
-    """
-    pack: Callable[[Any], bytes] = msgpack.Packer(
-        strict_types=True, default=_refuse, autoreset=True
-    ).pack
-    return pack
-
-
-class _PerThread(_thread._local):  # `threading.local`, without the module: see `Guard`
-    def __init__(self) -> None:
-        self.pack = _new_packer()
-
-
-_mine = _PerThread()
-
-
-def plain_packer() -> Callable[[Any], bytes]:
-    """What packs plain data, for the thread that calls this; else it raises one of `CHANGED`."""
-    return _mine.pack
 
 
 if TYPE_CHECKING:
@@ -154,7 +120,7 @@ class Encoder:
         self._large: set[int] = set()
         """The subscriptions on which a large pickle was sent; on others no large buffer is looked
         for."""
-        self._pack = _new_packer()
+        self._pack = new_packer()
 
     def encode(self, ref: int, events: list[Any]) -> Encoded:
         """Encode a batch for the subscription `ref`.
@@ -193,8 +159,8 @@ class Encoder:
         try:
             body = self._pack(events)
             large = self._space is not None and len(body) > LARGE
-            if not (large and _has_long_text(body, len(events))) and (
-                not _may_hold_bytes(body) or _has_no_bytearray(events, nor_large=large)
+            if not (large and has_long_text(body, len(events))) and (
+                not may_hold_bytes(body) or has_no_bytearray(events, nor_large=large)
             ):
                 return Encoded("msgpack", body)
         except CHANGED:
@@ -305,8 +271,8 @@ def encode_value(value: Any) -> Encoded:
         TypeError: it cannot be pickled.
     """
     try:
-        body = _mine.pack(value)
-        if not _may_hold_bytes(body) or _has_no_bytearray([value]):
+        body = of_this_thread.pack(value)
+        if not may_hold_bytes(body) or has_no_bytearray([value]):
             return Encoded("msgpack", body)
     except CHANGED:
         pass  # not plain data, so the other codec's turn
@@ -399,58 +365,3 @@ def _works(attempt: Callable[[Any], Any], event: Any) -> bool:
 def _qualified(kind: type) -> str:
     module = kind.__module__
     return kind.__qualname__ if module == "builtins" else f"{module}.{kind.__qualname__}"
-
-
-def _may_hold_bytes(body: bytes) -> bool:
-    """Whether what msgpack made has a marker of bytes in it, or anything that looks like one."""
-    return b"\xc4" in body or b"\xc5" in body or b"\xc6" in body
-
-
-def _has_long_text(body: bytes, count: int) -> bool:
-    """Whether what msgpack made of so many events has a text of `LARGE` and more in it.
-
-    Such a text has a marker and a length of four bytes, of which the first is 0 below 16 MiB; the
-    two together are not UTF-8, so that they hardly occur otherwise. A longer text is noticed when
-    it is not one of many.
-    """
-    return b"\xdb\0" in body or len(body) > LARGE * count
-
-
-def _has_no_bytearray(events: list[Any], *, nor_large: bool = False) -> bool:
-    """Whether a batch that msgpack took holds no bytearray or memoryview, which become bytes.
-
-    With `nor_large` it is to hold no bytes of `LARGE` and more either.
-
-    One pass in C tells for the common batches (`sum` fails on anything but numbers, `join` on
-    anything but text), and a walk by levels, still in C, for the rest.
-    """
-    first = events[0]
-    try:
-        if type(first) is int:
-            sum(events)
-            return True
-        if type(first) is str:
-            "".join(events)
-            return True
-    except TypeError:
-        pass  # a mixed batch: look at every value
-    return _walk_has_no_bytearray(events, nor_large)
-
-
-def _walk_has_no_bytearray(values: Iterable[Any], nor_large: bool) -> bool:
-    level = list(values)
-    while level:
-        kinds = set(map(type, level))
-        if bytearray in kinds or memoryview in kinds:
-            return False
-        if nor_large and any(type(item) is bytes and len(item) >= LARGE for item in level):
-            return False
-        deeper: list[Any] = []
-        if list in kinds:
-            deeper.extend(chain.from_iterable(item for item in level if type(item) is list))
-        if dict in kinds:
-            maps = [item for item in level if type(item) is dict]
-            deeper.extend(chain.from_iterable(maps))
-            deeper.extend(chain.from_iterable(map(dict.values, maps)))
-        level = deeper
-    return True
