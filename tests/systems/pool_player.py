@@ -103,7 +103,7 @@ class PoolPlayer:
             ),
             said,
         )
-        self.core.submit(run, asked.submission, wait=wait)
+        self.core.entrance.submit(run, asked.submission, wait=wait)
         return asked
 
     # --- workers ----------------------------------------------------------------------------------

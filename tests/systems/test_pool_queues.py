@@ -108,9 +108,9 @@ def test_b_02_who_waits_too_long_is_refused_and_not_admitted_later() -> None:
     for number in range(2):
         pool.submit(run, number)
     late = pool.submit(run, "late")
-    pool.core.give_up(late.submission)
+    pool.core.entrance.give_up(late.submission)
     assert late.said == ["AdmissionFull"]
-    pool.core.give_up(late.submission)
+    pool.core.entrance.give_up(late.submission)
     pool.run()
     assert (late.said, len(RAN)) == (["AdmissionFull"], 2)
 
@@ -143,7 +143,7 @@ def test_b_17_a_flood_does_not_keep_another_query_waiting() -> None:
     calm = pool.start(query("Q", a=pool_tasks.note))
     waits = []
     for second in range(10):
-        while pool.core.room(flood):
+        while pool.core.entrance.room(flood):
             pool.submit(flood, [second, 20])
         asked = pool.submit(calm, f"q{second}")
         began = pool.clock()
@@ -250,7 +250,7 @@ def test_what_comes_in_is_divided_among_idle_workers_as_far_as_it_is_worth_a_mes
     pool = PoolPlayer(workers=8, seconds=seconds)
     run = with_known_tasks(pool)
     run.each = seconds
-    pool.core.admit(run, 0, list(range(tasks)), lambda how, count: None)
+    pool.core.entrance.admit(run, 0, list(range(tasks)), lambda how, count: None)
     assert [slice_.count for _, slice_ in pool.in_hand.values()] == slices
     assert pool.ahead == {}
     pool.run()

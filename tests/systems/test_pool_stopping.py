@@ -348,7 +348,7 @@ def test_b_16_a_stop_does_not_queue_behind_data() -> None:
     pool = PoolPlayer(workers=1, admission_size=1000)
     flood = pool.start(chain(pool_tasks.fan, pool_tasks.note, name="flood"))
     empty = pool.start(query("empty", a=pool_tasks.note))
-    while pool.core.room(flood):
+    while pool.core.entrance.room(flood):
         pool.submit(flood, [0, 100])
     pool.step()
     began = pool.clock()
@@ -365,7 +365,7 @@ def test_b_16_a_start_does_not_either() -> None:
     """A query that is started in a flood runs its starts next."""
     pool = PoolPlayer(workers=1)
     flood = pool.start(chain(pool_tasks.fan, pool_tasks.note, name="flood"))
-    while pool.core.room(flood):
+    while pool.core.entrance.room(flood):
         pool.submit(flood, [0, 100])
     late = pool.start(query("late", a=Pipeline(run=pool_tasks.note, start=pool_tasks.started)))
     pool.step()

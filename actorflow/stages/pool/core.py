@@ -11,18 +11,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from actorflow.errors import AdmissionFull, Broken, PoolClosed, QueryShed
+from actorflow.errors import Broken, QueryShed
 from actorflow.protocol.codec import decode_value
 from actorflow.protocol.failure import Failure
 from actorflow.records import dataclass
-from actorflow.stages.pool.admission import Admission, Admitted, Submission
+from actorflow.stages.pool.admission import Admission
+from actorflow.stages.pool.entrance import Entrance
 from actorflow.stages.pool.lifecycle import Job, QueryResult, QueryRun, QueryState
 from actorflow.stages.pool.options import PoolOptions
 from actorflow.stages.pool.overflow import Overflow, Spill
 from actorflow.stages.pool.parked import Parked
 from actorflow.stages.pool.query import Query
 from actorflow.stages.pool.queues import WorkQueues
-from actorflow.stages.pool.roots import Done
 from actorflow.stages.pool.scheduling import InHand, Scheduler, SchedulerOwner, Stores
 from actorflow.stages.pool.slices import Chunk, Slice, SliceReport
 from actorflow.stages.pool.stats import PoolStats
@@ -76,6 +76,8 @@ class PoolCore:
         self._owner = owner
         self._workers = workers
         self._admission = Admission(options.admission_size)
+        self.entrance = Entrance(self._admission, self.queries, self._deal, owner.log)
+        """Where tasks from outside come in."""
         self._queues = WorkQueues(workers, options)
         self._parked = Parked(
             options.memory, owner.now, owner.after, self._unparked, self._check_memory
@@ -85,9 +87,9 @@ class PoolCore:
             workers,
             options,
             Stores(self._queues, self._admission, self._parked, self._overflow),
-            SchedulerOwner(run=owner.run, admitted=self._admitted, fail=self.fail),
+            SchedulerOwner(run=owner.run, admitted=self.entrance.admitted, fail=self.fail),
         )
-        self._numbers = self._executed = self._late = 0
+        self._numbers = self._executed = 0
 
     # --- queries ----------------------------------------------------------------------------------
 
@@ -145,76 +147,6 @@ class PoolCore:
         words = {"query": run.query.name, "reason": run.failure.summary}
         self._owner.log("error", "a query failed", {**words, "traceback": run.failure.traceback})
         self._drop(run, "failed")
-
-    # --- work from outside ------------------------------------------------------------------------
-
-    def admit(self, run: QueryRun, pipeline: int, items: Sequence[Any], done: Done) -> None:
-        """Take tasks that were asked for: there is room. When it takes no more they are late.
-
-        Args:
-            run: the query.
-            pipeline: for which of its pipelines.
-            items: what they are about.
-            done: is told of each, of several at a time, when what descends from it is done.
-        """
-        if not run.takes(pipeline):
-            self.too_late(len(items))
-            done("expired", len(items))
-            return
-        self._admission.add(run.number, _admitted(run, pipeline, list(items), done))
-        self._after_change(run, run.changed({pipeline: len(items)}))
-        self._deal()
-
-    def too_late(self, count: int) -> None:
-        """So many events have come that no query takes any more: they are counted, and that is all.
-
-        Args:
-            count: how many, from 1.
-        """
-        self._late += count
-        said = "events came that no query takes any more"
-        self._owner.log("warning", said, {"events": count, "in_all": self._late})
-
-    def submit(self, run: QueryRun, submission: Submission, *, wait: bool) -> bool:
-        """Take a task that nobody asked for: at once, when there is room, or not.
-
-        Returns:
-            whether it is admitted already.
-
-        Raises:
-            PoolClosed: the query takes no more.
-            AdmissionFull: there is no room, and it is not to wait.
-        """
-        if not run.takes(submission.pipeline):
-            raise PoolClosed(f"query {run.query.name!r} takes no more tasks")
-        if self._admission.room(run.number):
-            self._admitted(run, submission)
-            self._deal()
-            return True
-        if not wait:
-            raise AdmissionFull(run.query.name, self._admission.count_of(run.number))
-        self._admission.wait(submission)
-        return False
-
-    def give_up(self, submission: Submission) -> None:
-        """Who submitted this waits no more; it is refused unless it was admitted before."""
-        if self._admission.leave(submission):
-            run = self.queries[submission.query]
-            count = self._admission.count_of(run.number)
-            submission.refused(AdmissionFull(run.query.name, count))
-
-    def room(self, run: QueryRun) -> int:
-        """How many more tasks of a query may be admitted now; more may be asked for."""
-        return 0 if run.number not in self.queries else self._admission.room(run.number)
-
-    @property
-    def share(self) -> int:
-        """How many tasks of each query may wait for a worker."""
-        return self._admission.share
-
-    def waiting(self, run: QueryRun) -> int:
-        """How many tasks of a query are admitted and wait for a worker."""
-        return self._admission.count_of(run.number)
 
     def outputs_left(self, run: QueryRun, count: int) -> None:
         """So many events of a query have been taken by consumers."""
@@ -281,7 +213,7 @@ class PoolCore:
             memory_waiting=self._parked.wanting,
             slices=self._scheduler.slices,
             executed=self._executed,
-            late=self._late,
+            late=self.entrance.late,
             queries=tuple(run.result() for run in self.queries.values()),
         )
 
@@ -360,13 +292,13 @@ class PoolCore:
 
     def _after_change(self, run: QueryRun, jobs: list[Job]) -> None:
         self._scheduler.control.extend(jobs)
-        self._refuse_waiting(run)
+        self.entrance.refuse(run)
         self._finish_query(run)
 
     def _drop(self, run: QueryRun, how: str) -> None:
         """Everything of a query that is in no worker's hand is gone; each root is told."""
         run.stop_wanted = True
-        self._refuse_waiting(run)
+        self.entrance.refuse(run)
         for chunk in (*self._queues.drop(run.number), *self._parked.drop(run.number)):
             self._parked.release(run, chunk.held + chunk.granted)
             self._overflow.forget(chunk)
@@ -396,10 +328,6 @@ class PoolCore:
         result = run.result()
         for each in ended:
             each(result)
-
-    def _refuse_waiting(self, run: QueryRun) -> None:
-        for submission in self._admission.close(run.number, run.takes):
-            submission.refused(PoolClosed(f"query {run.query.name!r} takes no more tasks"))
 
     def _overdue(self, run: QueryRun, mode: str, deadline: float) -> None:
         if run.over:
@@ -441,23 +369,6 @@ class PoolCore:
 
     # --- within -----------------------------------------------------------------------------------
 
-    def _admitted(self, run: QueryRun, submission: Submission) -> None:
-        tasks = _admitted(
-            run,
-            submission.pipeline,
-            [submission.item],
-            lambda how, count: submission.done(how),
-        )
-        self._admission.add(run.number, tasks)
-        run.changed({submission.pipeline: 1})
-        submission.admitted()
-
     def _deal(self) -> None:
         self._scheduler.deal()
         self._check_memory()
-
-
-def _admitted(run: QueryRun, pipeline: int, items: list[Any], done: Done) -> Admitted:
-    """Tasks of a query from outside, each the root of what it will make."""
-    run.admitted += len(items)
-    return Admitted(pipeline, run.roots.add(len(items), done), items)

@@ -7,7 +7,7 @@ from typing import Any
 
 from actorflow.stage.behaviour import Subscription
 from actorflow.stage.held import HeldBatch
-from actorflow.stages.pool.core import PoolCore
+from actorflow.stages.pool.entrance import Entrance
 from actorflow.stages.pool.lifecycle import QueryRun
 from actorflow.stages.pool.options import InFlight
 from actorflow.stages.pool.query import Query
@@ -35,7 +35,7 @@ class Intake:
     """What a pool has asked its producers for, and what of it is not finished.
 
     Args:
-        core: the pool.
+        entrance: the way into the pool.
         running: its queries that have not ended, by name.
         in_flight: how many events of a producer may be unfinished, when nobody says.
         ask: asks a producer for more.
@@ -44,13 +44,13 @@ class Intake:
 
     def __init__(
         self,
-        core: PoolCore,
+        entrance: Entrance,
         running: Mapping[str, QueryRun],
         in_flight: InFlight,
         ask: Callable[[Subscription, int], None],
         after: Callable[[float, Callable[[], None]], None],
     ) -> None:
-        self._core = core
+        self._entrance = entrance
         self._running = running
         self._in_flight = in_flight
         self._ask = ask
@@ -78,15 +78,15 @@ class Intake:
         takers = self._takers(subscription)
         if len(takers) == 1:
             run, pipeline = takers[0]
-            self._core.admit(run, pipeline, events, taken.some)
+            self._entrance.admit(run, pipeline, events, taken.some)
             return
         if not takers:
-            self._core.too_late(len(events))
+            self._entrance.too_late(len(events))
             taken.some("expired", len(events))
         for event in events:
             last = _Last(len(takers), taken.some)
             for run, pipeline in takers:
-                self._core.admit(run, pipeline, [event], last.one)
+                self._entrance.admit(run, pipeline, [event], last.one)
 
     def settle(self) -> None:
         """Return credit for what is finished, and ask for what there is room for."""
@@ -95,12 +95,12 @@ class Intake:
             window = self._windows.get(taken.subscription)
             if window is not None:
                 takers = self._takers(taken.subscription)
-                window.finished(count, not any(self._core.waiting(run) for run, _ in takers))
+                window.finished(count, not any(self._entrance.waiting(run) for run, _ in takers))
             taken.batch.finished(count)
         self._touched.clear()
         for subscription, window in list(self._windows.items()):
-            rooms = [self._core.room(run) for run, _ in self._takers(subscription)]
-            count = window.room(min(rooms, default=0), self._core.share)
+            rooms = [self._entrance.room(run) for run, _ in self._takers(subscription)]
+            count = window.room(min(rooms, default=0), self._entrance.share)
             if count:
                 self._ask(subscription, window.ask(count))
         self._look_later()

@@ -111,7 +111,7 @@ class _Pool(Consumer):
         )
         self._core = PoolCore(workers, self.options, owner)
         self._intake = Intake(
-            self._core, self._queries, self.options.in_flight, self.ask, running.after
+            self._core.entrance, self._queries, self.options.in_flight, self.ask, running.after
         )
         for query in self.queries:
             self._start(query)
@@ -203,9 +203,9 @@ class _Pool(Consumer):
             refused=sender.fail,
             done=lambda how: sender.reply(Ticket(request.query, how)),
         )
-        admitted = self._core.submit(run, submission, wait=request.timeout != 0)
+        admitted = self._core.entrance.submit(run, submission, wait=request.timeout != 0)
         if request.timeout and not admitted:
-            self._after(request.timeout, partial(self._core.give_up, submission))
+            self._after(request.timeout, partial(self._core.entrance.give_up, submission))
         return LATER
 
     def _start_query(self, request: StartQuery, sender: Sender) -> QueryResult:
