@@ -10,7 +10,7 @@ from benchmarks._suite.markup import Markup, element, joined
 from benchmarks._suite.plot import legend, plot
 from benchmarks._suite.records import Chart, Failure, Finding, Machine, Point, Report, SuiteReport
 from benchmarks._suite.targets import target
-from benchmarks._suite.text import number
+from benchmarks._suite.text import bounds_of, number
 from benchmarks._suite.verdicts import Verdict, verdicts
 
 __all__ = ["page"]
@@ -115,7 +115,7 @@ def _target_rows(verdict: Verdict) -> list[Markup]:
     bound, worst = verdict.target, verdict.worst
     measured = spread = ""
     if worst is not None:
-        measured = f"{number(worst.median)} {worst.unit}"
+        measured = f"{number(worst.median, [bound.bound])} {worst.unit}"
         spread = f"{number(worst.lowest)}–{number(worst.highest)}"
     what: str = bound.what
     if worst is not None:
@@ -233,7 +233,7 @@ def _findings(findings: Sequence[Finding]) -> Markup:
             element(
                 "tr",
                 _cell(each.name),
-                _cell(f"{number(each.median)} {each.unit}", "number"),
+                _cell(f"{number(each.median, bounds_of(each))} {each.unit}", "number"),
                 _cell(f"{number(each.lowest)}–{number(each.highest)}", "number"),
                 _cell(verdict),
             )

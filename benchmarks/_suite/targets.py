@@ -43,17 +43,21 @@ class Target:
         if (self.at_least is None) == (self.at_most is None):
             raise ValueError(f"target {self.key!r}: give either at_least or at_most")
 
+    @property
+    def bound(self) -> float:
+        """The least, or the most, that is wanted."""
+        bound = self.at_most if self.at_least is None else self.at_least
+        assert bound is not None
+        return bound
+
     def met_by(self, value: float) -> bool:
         """Whether a measured value is within it."""
-        if self.at_least is not None:
-            return value >= self.at_least
-        assert self.at_most is not None
-        return value <= self.at_most
+        return value <= self.bound if self.at_least is None else value >= self.bound
 
     def __str__(self) -> str:
         """The bound, as a person reads it."""
-        sign, bound = ("≤", self.at_most) if self.at_least is None else ("≥", self.at_least)
-        return f"{sign} {bound:,g} {self.unit}"
+        sign = "≤" if self.at_least is None else "≥"
+        return f"{sign} {self.bound:,g} {self.unit}"
 
 
 DESIGN = "the design"

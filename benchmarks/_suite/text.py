@@ -10,6 +10,7 @@ from benchmarks._suite.targets import target
 from benchmarks._suite.verdicts import Verdict
 
 __all__ = [
+    "bounds_of",
     "number",
     "render",
     "render_comparison",
@@ -22,16 +23,34 @@ WIDE = 4
 """With more sides than these a table has a line for each side instead of a column."""
 
 
-def number(value: float) -> str:
+def number(value: float, bounds: Iterable[float] = ()) -> str:
     """Three digits that count, and commas where it is long.
+
+    Args:
+        value: the number.
+        bounds: what is shown beside it; so many more digits are shown that the reader sees on which
+            side of them it is.
 
     Example:
         >>> number(1234567.8), number(12.345), number(0.01234), number(0)
         ('1,234,568', '12.3', '0.0123', '0')
+        >>> number(1.497, [1.5]), number(1.5, [1.5]), number(0.014997, [0.015])
+        ('1.497', '1.5', '0.014997')
+        >>> number(779.996, [780]), number(1200.4, [1200]), number(0.704, [0.8])
+        ('779.996', '1,200.4', '0.704')
     """
-    if abs(value) >= 100 or value == int(value):
-        return f"{value:,.0f}"
-    return f"{value:.3g}"
+    whole = abs(value) >= 100 or value == int(value)
+    text = f"{value:,.0f}" if whole else f"{value:.3g}"
+    sides = [(bound, _side(value, bound)) for bound in bounds]
+    digits = max(3, len(f"{abs(value):.0f}"))
+    while any(_side(float(text.replace(",", "")), bound) != side for bound, side in sides):
+        digits += 1
+        text = f"{value:,.{digits}g}"
+    return text
+
+
+def _side(value: float, bound: float) -> int:
+    return (value > bound) - (value < bound)
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -110,10 +129,16 @@ def _findings(findings: Sequence[Finding]) -> str:
     rows = []
     for each in findings:
         spread = f"{number(each.lowest)}–{number(each.highest)}"
-        rows.append([each.name, f"{number(each.median)} {each.unit}", spread, _verdicts(each)])
+        median = f"{number(each.median, bounds_of(each))} {each.unit}"
+        rows.append([each.name, median, spread, _verdicts(each)])
     lines = [table(["", "median", "spread", "wanted"], rows)]
     lines += [f"{each.name}: {each.why}" for each in findings if each.why and not _met(each)]
     return "\n".join(lines)
+
+
+def bounds_of(finding: Finding) -> list[float]:
+    """What is wanted of a finding, as numbers."""
+    return [target(key).bound for key in finding.targets]
 
 
 def _met(finding: Finding) -> bool:
@@ -138,7 +163,9 @@ def render_verdicts(verdicts: Iterable[Verdict]) -> str:
         if each.state == "not run":
             not_run += 1
             continue
-        measured = f"{number(each.worst.median)} {each.worst.unit}" if each.worst else ""
+        measured = ""
+        if each.worst:
+            measured = f"{number(each.worst.median, [each.target.bound])} {each.worst.unit}"
         against = f", against {each.target.against}" if each.target.against else ""
         name = f"{each.target.what}{against}"
         rows.append([each.state.upper(), str(each.target), measured, name])

@@ -185,6 +185,20 @@ def test_the_terminal_has_all_of_it_too() -> None:
     assert "of bare pipes, max_demand 1,000: measured: two copies & one wake-up" in lines
 
 
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [(0.7996, "0.7996 × 0.8–0.8 ≥ 0.8 × NOT MET"), (0.8, "0.8 × 0.8–0.8 ≥ 0.8 × met")],
+)
+def test_a_number_beside_its_target_shows_on_which_side_it_is(value: float, said: str) -> None:
+    """0.7996 is not shown as 0.8: with three digits it would read 0.8, not met, at least 0.8."""
+    finding = Finding(name="near", rounds=(value,), targets=("pipeline_batches",))
+    found = report(result(findings=[finding]))
+    shown = render(found)
+    assert said in " ".join(shown.split())
+    page = text_of(parsed(SuiteReport(reports=(found,))))
+    assert page.count(f"{value:g} ×") >= 2
+
+
 def test_a_reason_is_not_told_of_what_is_met() -> None:
     """It would be read as an excuse."""
     met = Finding(name="fast", rounds=(0.99,), targets=("pipeline_fast",), why="two copies")
