@@ -40,7 +40,7 @@ MUTATIONS = [
         (
             *_idle_below("self._options.admission_size"),
             Edit(
-                f"{POOL}/core.py",
+                f"{POOL}/entrance.py",
                 "        if self._admission.room(run.number):\n",
                 "        if self._admission.room(run.number) > self._queues.count:\n",
             ),
