@@ -13,16 +13,17 @@ import itertools
 import os
 import stat
 import threading
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
 from actorflow.runtime.local.descriptors import _private
+from tests.stopwatch import looks
 
 GRACE = 2.0
-"""Seconds until what is new counts as left behind."""
+"""Seconds until what is new counts as left behind, without those in which the machine stands still.
+"""
 
 MARK = "ACTORFLOW_TEST"
 """The environment variable by which the orphans of a test are known, wherever they ended up."""
@@ -125,23 +126,22 @@ def shared_memory() -> set[str]:
     return set(os.listdir(SHARED_MEMORY)) if SHARED_MEMORY.is_dir() else set()
 
 
-def left_behind(before: Census, grace: float = GRACE) -> list[str]:
+def left_behind(before: Census, grace: float | None = None) -> list[str]:
     """Name what this process has and had not, after a moment in which it may still go.
 
     Args:
         before: the census to compare with.
-        grace: seconds until what is new counts.
+        grace: seconds until what is new counts; `GRACE` when None.
     """
     shared = shared_memory()
     left = _news(before, shared)
     if not left:
         return []
     gc.collect()  # what only waits for the collector is garbage, and its own warning tells of it
-    deadline = time.monotonic() + grace
-    pause = 0.001
-    while (left := _news(before, shared)) and time.monotonic() < deadline:
-        time.sleep(pause)
-        pause = min(2 * pause, 0.05)
+    for _ in looks(GRACE if grace is None else grace, longest=0.05):
+        left = _news(before, shared)
+        if not left:
+            break
     return left
 
 
@@ -151,9 +151,9 @@ def end_processes(before: Census) -> None:
     for process in found:
         with contextlib.suppress(psutil.Error):
             process.kill()
-    deadline = time.monotonic() + GRACE
-    while any(_lives(process) for process in found) and time.monotonic() < deadline:
-        time.sleep(0.002)
+    for _ in looks(GRACE):
+        if not any(_lives(process) for process in found):
+            break
     for process in found:
         # Ours become zombies that nobody else waits for; an orphan is for its new parent to reap.
         with contextlib.suppress(psutil.Error):

@@ -10,11 +10,12 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
 
-__all__ = ["Stopwatch", "waited_for_a_processor"]
+__all__ = ["Stopwatch", "looks", "waited_for_a_processor", "within"]
 
 PAUSE = 0.002
 """Seconds between two looks of the witness."""
@@ -22,11 +23,15 @@ PAUSE = 0.002
 SERVED = 0.01
 """Seconds between two looks that need no explanation: a pause, and a thread that had its turn."""
 
+LOOK = 0.1
+"""Seconds that one look of a test at something may take, besides its pause."""
+
 
 class _Look(NamedTuple):
-    """What the witness saw last: seconds served so far, the clock, and this process's work."""
+    """What the witness saw last: seconds served so far and not, the clock, this process's work."""
 
     served: float
+    lost: float
     clock: float
     work: float
 
@@ -48,7 +53,7 @@ class Stopwatch:
     """
 
     def __init__(self) -> None:
-        self._look = _Look(0.0, time.monotonic(), time.process_time())
+        self._look = _Look(0.0, 0.0, time.monotonic(), time.process_time())
         self._ended = threading.Event()
         self._witness = threading.Thread(target=self._watch, name="witness", daemon=True)
 
@@ -70,14 +75,62 @@ class Stopwatch:
         """How many seconds it has counted."""
         return self._now().served
 
+    @property
+    def stood_still(self) -> float:
+        """How many seconds it has not counted."""
+        return self._now().lost
+
     def _now(self) -> _Look:
         last, clock, work = self._look, time.monotonic(), time.process_time()
-        served = min(clock - last.clock, SERVED + work - last.work)
-        return _Look(last.served + max(0.0, served), clock, work)
+        passed = clock - last.clock
+        served = min(passed, SERVED + work - last.work)
+        return _Look(last.served + served, last.lost + passed - served, clock, work)
 
     def _watch(self) -> None:
         while not self._ended.wait(PAUSE):
             self._look = self._now()
+
+
+@contextlib.contextmanager
+def within(seconds: float) -> Iterator[None]:
+    """Assert that a block takes less than so many seconds in which the machine serves this process.
+
+    Example:
+        >>> with within(0.001):
+        ...     time.sleep(0.01)
+        Traceback (most recent call last):
+        ...
+        AssertionError: it took longer than 0.001 s, though the machine was there: 0.01... s
+    """
+    with Stopwatch() as watch:
+        yield
+        took = watch.seconds
+    assert took < seconds, (
+        f"it took longer than {seconds:g} s, though the machine was there: {took:.3f} s"
+    )
+
+
+def looks(seconds: float, longest: float = 0.01) -> Iterator[None]:
+    """Let a loop look again and again, with pauses, until that has taken so many seconds.
+
+    A look that the machine interrupts counts as `LOOK` at most. There are two looks at least.
+
+    Args:
+        seconds: how long.
+        longest: seconds of the longest pause; the first is half a millisecond.
+
+    Example:
+        >>> sum(1 for look in looks(0.0))
+        2
+    """
+    pause, spent, last = 0.0005, 0.0, time.monotonic()
+    yield
+    while spent <= seconds:
+        time.sleep(pause)
+        now = time.monotonic()
+        spent, last = spent + min(now - last, pause + LOOK), now
+        pause = min(2 * pause, longest)
+        yield
 
 
 def waited_for_a_processor() -> float:

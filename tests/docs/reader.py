@@ -35,7 +35,7 @@ from tests.docs.pages import ROOT, Block, blocks
 
 __all__ = ["main"]
 
-WITHIN = 25
+WITHIN = 45
 """Seconds that a block may take."""
 
 _NEXT = "--- the next command ---"
@@ -44,7 +44,7 @@ _TOOL = """\
 import sys, time, psutil
 
 def named(name):
-    found, until = [], time.monotonic() + 10
+    found, until = [], time.monotonic() + 25
     while not found and time.monotonic() < until:
         for each in psutil.Process({reader}).children(recursive=True):
             try:

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,6 +16,7 @@ import psutil
 from actorflow import Run, SubscribeTo, Topology
 from actorflow.supervision.events import ChildReady, ChildRestarting, SupervisorEvent
 from tests.end_to_end.stages import Numbers, Sleep
+from tests.stopwatch import looks
 
 DEADLINE = 20.0
 """Seconds that a test waits at most for anything; a loaded machine is slow, not broken."""
@@ -29,17 +29,15 @@ Found = TypeVar("Found")
 def wait_until(condition: Callable[[], Found], what: str, seconds: float = DEADLINE) -> Found:
     """Look again and again until a condition holds; returns what it said.
 
+    A time in which the machine stands still does not count.
+
     Raises:
         AssertionError: it does not hold in time; the message says what was waited for.
     """
-    deadline = time.monotonic() + seconds
-    pause = 0.0005
-    while not (found := condition()):
-        if time.monotonic() > deadline:
-            raise AssertionError(f"waited {seconds:g} s in vain for: {what}")
-        time.sleep(pause)
-        pause = min(2 * pause, 0.01)
-    return found
+    for _ in looks(seconds):
+        if found := condition():
+            return found
+    raise AssertionError(f"waited {seconds:g} s in vain for: {what}")
 
 
 class Events:

@@ -139,7 +139,7 @@ def test_a_declared_child_that_does_not_start_again_is_kept(tmp_path: Path) -> N
     gate = tmp_path / "gate"
     gate.touch()
     topology = pair().stage(
-        "gated", StartsWhenAllowed, args={"path": str(gate)}, start_within=1.0, subscribe_to=[]
+        "gated", StartsWhenAllowed, args={"path": str(gate)}, start_within=3.0, subscribe_to=[]
     )
     run, _ = start(topology)
     with run:
@@ -147,7 +147,7 @@ def test_a_declared_child_that_does_not_start_again_is_kept(tmp_path: Path) -> N
         gate.unlink()
         with pytest.raises(StartFailed, match="gated/0 did not start") as caught:
             run.restart_child("gated")
-        assert "start_within=1 s" in str(caught.value.__cause__)
+        assert "start_within=3 s" in str(caught.value.__cause__)
         assert states(run)["gated/0"] == "ended"
         gate.touch()
         assert run.restart_child("gated").state == "running"
@@ -190,7 +190,7 @@ def sleeping_group(told: Path) -> Topology:
             "sleep",
             Sleep,
             args={"seconds": 20.0, "path": str(told)},
-            shutdown=1.0,
+            shutdown=3.0,
             subscribe_to=["numbers"],
         )
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import psutil
@@ -53,9 +52,7 @@ def assert_nothing_survives(host: subprocess.Popen[str], family: set[int], numbe
     """Signal the host, and see everything gone within a second of its own end."""
     os.kill(host.pid, number)
     host.wait(10)
-    died = time.monotonic()
     wait_until(lambda: not alive(family), f"{family} to be gone", seconds=1.0)
-    assert time.monotonic() - died < 1.0
     code, _, errors = finish(host)
     assert code == -number
     assert errors == ""

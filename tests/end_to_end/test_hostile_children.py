@@ -6,6 +6,7 @@ that no process is, is looked for after every test.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from pathlib import Path
@@ -18,6 +19,7 @@ from actorflow import (
     ConsumerSupervisor,
     IntensityExceeded,
     Run,
+    StageDown,
     StageKilled,
     StartFailed,
     SupervisorOptions,
@@ -29,13 +31,13 @@ from tests.end_to_end import children
 from tests.end_to_end.helpers import Events, alive, pids, wait_until
 from tests.end_to_end.stages import Idle, append
 from tests.end_to_end.stages_of_hostile_children import ExitsInConstructor, Hostile
+from tests.stopwatch import within
 
 pytestmark = pytest.mark.processes
 
 FORKED = ["process", "worker"]
-LIMIT = 1.5
-"""Seconds that a child may take: good ones have to manage it on a machine that stands still for a
-second, as shared ones do."""
+LIMIT = 0.5
+"""Seconds that a child may take. When the machine stands still for so long, good ones fail, too."""
 
 LATE = 8.0
 """Seconds by which a deadline may be missed on a machine that is busy with other things; what it is
@@ -85,9 +87,8 @@ def test_a_stage_that_does_not_end_is_killed_in_time(event: str, tmp_path: Path)
         run.cast("source", [event])
         wait_until(lambda: lines(journal), "it to misbehave")
         assert [child.state for child in run.which_children()][:1] == ["running"]
-        began = time.monotonic()
-        run.terminate_child("hostile", timeout=30)
-        assert time.monotonic() - began < 0.4 + LATE
+        with within(0.4 + LATE):
+            run.terminate_child("hostile", timeout=30)
         assert not alive({pid})
         assert run.count_children().specs == 2
 
@@ -100,9 +101,8 @@ def test_a_run_with_a_stage_that_does_not_end_stops_in_time(event: str, tmp_path
     with run:
         run.cast("source", [event])
         wait_until(lambda: lines(journal), "it to misbehave")
-        began = time.monotonic()
-        outcome = run.stop()
-        assert time.monotonic() - began < 0.4 + LATE
+        with within(0.4 + LATE):
+            outcome = run.stop()
     assert outcome.status == "stopped"
 
 
@@ -150,10 +150,12 @@ def test_a_stage_that_exits_in_its_constructor_ends_the_run_with_the_reason(
             subscribe_to=["source"],
         )
     )
-    began = time.monotonic()
-    with topology.start() as run, pytest.raises((StartFailed, StageKilled)) as caught:
+    with (
+        within(LATE),
+        topology.start() as run,
+        pytest.raises((StartFailed, StageKilled)) as caught,
+    ):
         run.wait(timeout=30)
-    assert time.monotonic() - began < LATE
     assert "exit status" in f"{caught.value} {caught.value.__cause__}"
     assert not alive({int(words[0]) for words in lines(journal)})
 
@@ -179,12 +181,29 @@ def with_children(path: Path, kind: str, run: Any = children.hostile, **template
     )
 
 
-def goes_on(run: Run, finished: int) -> None:
-    """Good events are still done."""
+def goes_on(run: Run, finished: int, spare: int = 0) -> None:
+    """Three good events are still done.
+
+    Args:
+        run: the run.
+        finished: how many were before.
+        spare: for so many that fail there are others; their time may be up on a machine that
+            stands still.
+    """
     jobs = run.consumer_supervisor("jobs")
-    run.cast("source", ["good", "good", "good"])
+    lost = jobs.count_children().failed
+    run.cast("source", ["good"] * 3)
+
+    def done() -> bool:
+        nonlocal lost, spare
+        counts = jobs.count_children()
+        again = min(counts.failed - lost, spare)
+        run.cast("source", ["good"] * again)
+        lost, spare = lost + again, spare - again
+        return counts.finished >= finished + 3
+
     try:
-        wait_until(lambda: jobs.count_children().finished >= finished + 3, "good events to be done")
+        wait_until(done, "good events to be done")
     except AssertionError as error:
         raise AssertionError(f"{error}; {jobs.count_children()}, {run.statistics()}") from None
 
@@ -197,15 +216,14 @@ def test_a_child_that_hangs_is_ended_by_its_timeout(kind: str, event: str, tmp_p
     run, _ = started(with_children(journal, kind, timeout=LIMIT, restart="temporary"))
     with run:
         jobs = run.consumer_supervisor("jobs")
-        began = time.monotonic()
-        run.cast("source", [event])
-        wait_until(lambda: lines(journal), "it to misbehave")
-        assert jobs.count_children().started == 1
-        counts = wait_until(lambda: _failed(jobs), "its end")
-        assert time.monotonic() - began < LIMIT + LATE
+        with within(LIMIT + LATE):
+            run.cast("source", [event])
+            wait_until(lambda: lines(journal), "it to misbehave")
+            assert jobs.count_children().started == 1
+            counts = wait_until(lambda: _failed(jobs), "its end")
         assert (counts.failed, counts.workers) == (1, 0)
         assert not alive({int(lines(journal)[0][0])})
-        goes_on(run, 0)
+        goes_on(run, 0, spare=6)
 
 
 @pytest.mark.parametrize("kind", FORKED)
@@ -221,8 +239,9 @@ def test_a_child_that_ignores_sigterm_is_killed_when_its_time_is_up(
         wait_until(lambda: lines(journal), "it to misbehave")
         (row,) = jobs.which_children()
         began = time.monotonic()
-        jobs.terminate_child(row.id, timeout=30)
-        assert 0.5 <= time.monotonic() - began < 0.5 + LATE
+        with within(0.5 + LATE):
+            jobs.terminate_child(row.id, timeout=30)
+        assert time.monotonic() - began >= 0.5
         assert not alive({int(lines(journal)[0][0])})
         goes_on(run, 0)
 
@@ -238,9 +257,8 @@ def test_a_stop_with_such_children_keeps_its_deadline(
     with run:
         run.cast("source", [event, event])
         wait_until(lambda: len(lines(journal)) == 2, "both to misbehave")
-        began = time.monotonic()
-        outcome = run.stop()
-        assert time.monotonic() - began < 0.3 + LATE
+        with within(0.3 + LATE):
+            outcome = run.stop()
     assert outcome.status == "stopped"
     assert not alive({int(words[0]) for words in lines(journal)})
 
@@ -257,9 +275,8 @@ def test_a_child_behind_one_that_hangs_is_terminated_in_time(tmp_path: Path) -> 
         run.cast("source", ["hang", "good"])
         wait_until(lambda: lines(journal)[-1][1] == "hang", "it to hang")
         hanging, behind = wait_until(lambda: _pair(jobs), "both to be there")
-        began = time.monotonic()
-        jobs.terminate_child(behind.id, timeout=30)
-        assert time.monotonic() - began < 0.3 + LATE
+        with within(0.3 + LATE):
+            jobs.terminate_child(behind.id, timeout=30)
         assert [row.id for row in jobs.which_children()] == [hanging.id]
         assert alive({hanging.pid})
         jobs.terminate_child(hanging.id, timeout=30)
@@ -368,12 +385,15 @@ def test_a_child_that_exits_in_its_constructor_is_its_own_end(
 def test_a_thread_that_hangs_in_c_ends_with_the_stage(tmp_path: Path) -> None:
     """No signal ends a thread: its stage's process ends, and the stage answers until then."""
     journal = tmp_path / "journal"
-    topology = with_children(journal, "thread", _hangs_once, timeout=0.2)
+    topology = with_children(journal, "thread", _hangs_once, timeout=0.2, shutdown=0.5)
     run, events = started(topology)
     with run:
         run.cast("source", ["hang"])
         wait_until(lambda: lines(journal), "it to hang")
-        assert run.consumer_supervisor("jobs").count_children().active == 1
+        with contextlib.suppress(StageDown):
+            active = run.consumer_supervisor("jobs").count_children().active
+            # The second life answers when the machine stood still for longer than the first.
+            assert active == 1 or len(events.of(ChildReady, "jobs")) > 1
         events.restarted("jobs")
         jobs = run.consumer_supervisor("jobs")
         wait_until(lambda: jobs.count_children().finished == 1, "the event's second life")
@@ -393,7 +413,7 @@ def _hangs_once(path: str, event: str) -> None:
 def test_a_task_that_refuses_to_be_cancelled_ends_with_the_stage(tmp_path: Path) -> None:
     """The same for asyncio."""
     journal = tmp_path / "journal"
-    run, events = started(with_children(journal, "task", _refuses_once, timeout=0.2))
+    run, events = started(with_children(journal, "task", _refuses_once, timeout=0.2, shutdown=0.5))
     with run:
         run.cast("source", ["refuse"])
         events.restarted("jobs")

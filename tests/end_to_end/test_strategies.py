@@ -138,7 +138,7 @@ def test_a_restart_that_hangs_counts_as_a_failure(tmp_path: Path) -> None:
     gate.touch()
     events = Events()
     topology = Topology("hangs", supervisor=Options(max_restarts=2, max_seconds=60)).stage(
-        "hangs", StartsWhenAllowed, args={"path": str(gate)}, start_within=1.0
+        "hangs", StartsWhenAllowed, args={"path": str(gate)}, start_within=3.0
     )
     with topology.start(events) as run:
         events.started("hangs")

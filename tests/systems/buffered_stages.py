@@ -15,7 +15,7 @@ import actorflow
 from actorflow import Consumer, Producer, Subscription
 from actorflow.stages.buffered import AsyncStage
 from tests.end_to_end.stages import append, wait_for_file
-from tests.stopwatch import Stopwatch, waited_for_a_processor
+from tests.stopwatch import Stopwatch, waited_for_a_processor, within
 
 WORD = b"!"
 
@@ -162,8 +162,9 @@ async def hold_permits(folder: str, item: int) -> int:
         async with actorflow.permit("pool"):
             append(os.path.join(folder, "held"), "has", item)
             await asyncio.Event().wait()
-    async with actorflow.permit("pool", timeout=1):
-        return item
+    with within(1.0):
+        async with actorflow.permit("pool", timeout=20):
+            return item
 
 
 def noted_body(folder: str, item: int) -> None:

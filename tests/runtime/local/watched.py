@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from actorflow.runtime.local.runtime import LocalRuntime
 from actorflow.stage.behaviour import Consumer
 from actorflow.supervision.runtime import Exited, Observation, Received, Started
 from actorflow.supervision.specs import StageSpec
+from tests.stopwatch import looks
 
 HERE = str(Path(__file__).parent)
 PATIENCE = 30.0
@@ -35,12 +35,10 @@ def stage(name: str = "stage", index: int = 0, generation: int = 1) -> Incarnati
 
 def eventually(condition: Callable[[], Any], what: str, within: float = PATIENCE) -> Any:
     """Look until the condition holds and return its value; for what has no event to wait for."""
-    deadline = time.monotonic() + within
-    while not (value := condition()):
-        if time.monotonic() > deadline:
-            pytest.fail(f"not within {within} s: {what}")
-        time.sleep(0.002)
-    return value
+    for _ in looks(within):
+        if value := condition():
+            return value
+    pytest.fail(f"not within {within} s: {what}")
 
 
 def alive(pid: int) -> bool:
