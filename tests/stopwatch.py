@@ -80,6 +80,10 @@ class Stopwatch:
         """How many seconds it has not counted."""
         return self._now().lost
 
+    def look(self) -> None:
+        """What the witness does: count what has passed since its last look."""
+        self._look = self._now()
+
     def _now(self) -> _Look:
         last, clock, work = self._look, time.monotonic(), time.process_time()
         passed = clock - last.clock
@@ -88,7 +92,7 @@ class Stopwatch:
 
     def _watch(self) -> None:
         while not self._ended.wait(PAUSE):
-            self._look = self._now()
+            self.look()
 
 
 @contextlib.contextmanager

@@ -26,6 +26,7 @@ from actorflow import (
     Topology,
 )
 from actorflow.stage.behaviour import Stage
+from actorflow.supervision import consumer_core
 from actorflow.supervision.events import ChildReady
 from tests.end_to_end import children
 from tests.end_to_end.helpers import Events, alive, pids, wait_until
@@ -385,7 +386,7 @@ def test_a_child_that_exits_in_its_constructor_is_its_own_end(
 def test_a_thread_that_hangs_in_c_ends_with_the_stage(tmp_path: Path) -> None:
     """No signal ends a thread: its stage's process ends, and the stage answers until then."""
     journal = tmp_path / "journal"
-    topology = with_children(journal, "thread", _hangs_once, timeout=0.2, shutdown=0.5)
+    topology = with_children(journal, "thread", _hangs_once, timeout=0.2)
     run, events = started(topology)
     with run:
         run.cast("source", ["hang"])
@@ -399,12 +400,18 @@ def test_a_thread_that_hangs_in_c_ends_with_the_stage(tmp_path: Path) -> None:
         wait_until(lambda: jobs.count_children().finished == 1, "the event's second life")
 
 
+def _is_first(path: str, event: str) -> bool:
+    """Whether this is the first life; its stage's process then waits for less than five seconds."""
+    consumer_core.GONE_WITHIN = 0.3
+    first = not os.path.exists(path)
+    append(path, os.getpid(), event)
+    return first
+
+
 def _hangs_once(path: str, event: str) -> None:
     import ctypes
 
-    first = not os.path.exists(path)
-    append(path, os.getpid(), event)
-    if first:
+    if _is_first(path, event):
         # Without the lock: with it, the stage itself would hang, and only its supervisor could end
         # it (which the tests above show).
         ctypes.CDLL(None).sleep(children.AGES)
@@ -413,7 +420,7 @@ def _hangs_once(path: str, event: str) -> None:
 def test_a_task_that_refuses_to_be_cancelled_ends_with_the_stage(tmp_path: Path) -> None:
     """The same for asyncio."""
     journal = tmp_path / "journal"
-    run, events = started(with_children(journal, "task", _refuses_once, timeout=0.2, shutdown=0.5))
+    run, events = started(with_children(journal, "task", _refuses_once, timeout=0.2))
     with run:
         run.cast("source", ["refuse"])
         events.restarted("jobs")
@@ -424,8 +431,7 @@ def test_a_task_that_refuses_to_be_cancelled_ends_with_the_stage(tmp_path: Path)
 async def _refuses_once(path: str, event: str) -> None:
     import asyncio
 
-    first = not os.path.exists(path)
-    append(path, os.getpid(), event)
+    first = _is_first(path, event)
     while first:
         try:
             await asyncio.sleep(children.AGES)

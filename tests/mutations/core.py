@@ -37,7 +37,10 @@ MUTATIONS = [
                 "    os.set_blocking(write, True)\n",
             ),
         ),
-        ("tests/runtime/local/test_pipes.py::test_neither_end_of_a_link_ever_waits",),
+        (
+            "tests/runtime/local/test_pipes.py::test_neither_end_of_a_link_ever_waits",
+            "tests/systems/test_buffered_processes.py::test_d_14_d_24_the_event_loop_is_served",
+        ),
     ),
     Mutation(
         "M30a",
