@@ -198,6 +198,9 @@ def hostile(path: str, event: str) -> str:
         fork_and_fall_through()
     elif event == "close":
         close_descriptors()
+    elif event == "close and return much":
+        close_descriptors()
+        return event * 1000
     elif event == "close and hang":
         close_descriptors()
         hang_in_c()

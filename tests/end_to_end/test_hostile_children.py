@@ -341,17 +341,32 @@ def _forks_and_hangs(path: str, event: str) -> None:
     time.sleep(children.AGES)
 
 
-@pytest.mark.parametrize("kind", FORKED)
-def test_a_child_that_closes_its_descriptors_ends_badly_alone(kind: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("kind", "event"), [("worker", "close"), ("process", "close and return much")]
+)
+def test_a_child_that_closes_its_descriptors_ends_badly_alone(
+    kind: str, event: str, tmp_path: Path
+) -> None:
     """It cannot say how it ended, and writes into no file that has got its pipe's number."""
     journal = tmp_path / "journal"
     run, _ = started(with_children(journal, kind, restart="temporary"))
     with run:
         jobs = run.consumer_supervisor("jobs")
-        run.cast("source", ["close"])
+        run.cast("source", [event])
         wait_until(lambda: _failed(jobs), "its end")
         goes_on(run, 0)
         assert jobs.count_children().failed == 1
+
+
+def test_a_process_needs_no_descriptor_for_a_few_last_words(tmp_path: Path) -> None:
+    """What is short goes through memory."""
+    journal = tmp_path / "journal"
+    run, _ = started(with_children(journal, "process", restart="temporary"))
+    with run:
+        jobs = run.consumer_supervisor("jobs")
+        run.cast("source", ["close"])
+        wait_until(lambda: jobs.count_children().finished == 1, "its end")
+        assert jobs.count_children().failed == 0
 
 
 @pytest.mark.parametrize("kind", FORKED)

@@ -15,7 +15,7 @@ from actorflow import NoSuchChild, OptionError, ScanFailed, ScanNotPicklable, To
 from actorflow.errors import Closed
 from actorflow.runtime.local.companion import encoded
 from actorflow.runtime.local.companions import CompanionProcesses, _Beside
-from actorflow.runtime.local.pipes import PipeLink
+from actorflow.runtime.local.pipes import WatchedLink
 from actorflow.stage.children import ChildEnd
 from actorflow.stage.companions import CompanionObserver
 from actorflow.stages.scans import (
@@ -363,7 +363,7 @@ def test_a_10_last_words_and_the_end_in_every_order_and_cut(end_is_seen_first: b
         told_read, told_write = os.pipe()
         said_read, said_write = os.pipe()
         os.set_blocking(said_read, False)
-        beside = _Beside(1, PipeLink(1, said_read, told_write), 0.0)
+        beside = _Beside(1, WatchedLink(1, said_read, told_write, Idle()), 0.0)
         companions._beside[1] = beside
         os.write(said_write, words[:cut])
         companions._read(beside)

@@ -25,7 +25,7 @@ from actorflow.protocol.identity import Incarnation, StageId
 from actorflow.protocol.wire import decode, encode
 from actorflow.records import dataclass
 from actorflow.runtime.local.control import ControlSocket, control_pair
-from actorflow.runtime.local.descriptors import close_others
+from actorflow.runtime.local.descriptors import close_others, share_with_forks
 from actorflow.runtime.local.kernel import die_with_parent, rename
 from actorflow.runtime.local.orders import Birth, decode_record, encode_record
 from actorflow.runtime.local.scoreboard import slot_view
@@ -183,6 +183,8 @@ def _settle(cradle: Cradle, descriptor: int) -> None:
     # Other stages' control links, the zygote's own socket: a copy kept here would hide their end
     # of file from the others for as long as this stage lives.
     close_others({descriptor, *cradle.keep})
+    # The zygote kills this process's group with it.
+    share_with_forks()
     # The descriptor behind it has just been closed; its number may soon be a link's.
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)

@@ -21,8 +21,7 @@ from actorflow.runtime.local.companion import (
 )
 from actorflow.runtime.local.descriptors import close_all
 from actorflow.runtime.local.offspring import Loop, Offspring, Parenthood
-from actorflow.runtime.local.pipes import CHUNK, PipeLink
-from actorflow.runtime.local.poller import WRITABLE
+from actorflow.runtime.local.pipes import CHUNK, WatchedLink
 from actorflow.runtime.local.words import end_of_process
 from actorflow.stage.children import ChildEnd, end_by
 from actorflow.stage.companions import Companion, CompanionObserver, CompanionRuntime
@@ -33,7 +32,7 @@ __all__ = ["CompanionProcesses", "CompanionThreads"]
 @dataclass(slots=True)
 class _Beside:
     life: int
-    link: PipeLink
+    link: WatchedLink
     since: float
     process: Offspring | None = None
     garbage: ProtocolError | None = None
@@ -63,9 +62,8 @@ class CompanionProcesses(CompanionRuntime):
             close_all((told_read, told_write))
             raise
         theirs, ours = (told_read, said_write), (told_write, said_read)
-        for descriptor in ours:
-            os.set_blocking(descriptor, False)
-        beside = _Beside(life, PipeLink(life, said_read, told_write), time.monotonic())
+        link = WatchedLink(life, said_read, told_write, self._loop)
+        beside = _Beside(life, link, time.monotonic())
 
         def live() -> int:
             return CompanionProcess(companion, told_read, said_write).run()
@@ -81,7 +79,7 @@ class CompanionProcesses(CompanionRuntime):
         finally:
             close_all(theirs)
         self._beside[life] = beside
-        self._loop.watch(said_read, lambda _: self._read(beside))
+        link.hear(lambda _: self._read(beside))
 
     def tell(self, lives: Sequence[int], message: Any) -> None:
         """As `CompanionRuntime.tell`."""
@@ -89,16 +87,15 @@ class CompanionProcesses(CompanionRuntime):
         for life in lives:
             beside = self._beside.get(life)
             if beside is not None and beside.link.writer >= 0:
-                beside.link.outbox.append(data)
-                beside.link.backlog += len(data)
-                self._flush(beside)
+                beside.link.queue(data)
+                beside.link.send()
 
     def let_go(self, life: int) -> None:
         """As `CompanionRuntime.let_go`: its pipe ends behind what is on its way."""
         beside = self._beside.get(life)
         if beside is not None:
             beside.link.closing = True
-            self._flush(beside)
+            beside.link.send()
 
     def kill(self, life: int) -> None:
         """As `CompanionRuntime.kill`, with all that it has forked."""
@@ -115,21 +112,6 @@ class CompanionProcesses(CompanionRuntime):
         """As `CompanionRuntime.close`."""
         for life in list(self._beside):
             self.kill(life)
-
-    def _flush(self, beside: _Beside) -> None:
-        link = beside.link
-        if link.writer < 0:
-            return
-        if not link.flush():
-            if not link.waits:
-                link.waits = True
-                self._loop.watch(link.writer, lambda _: self._flush(beside), WRITABLE)
-            return
-        if link.waits:
-            link.waits = False
-            self._loop.unwatch(link.writer)
-        if link.closing:
-            link.close_writer()
 
     def _read(self, beside: _Beside) -> None:
         """Take what it has said. Its end of file is no end yet: the kernel tells how it ended."""
@@ -153,20 +135,14 @@ class CompanionProcesses(CompanionRuntime):
 
     def _hang_up(self, beside: _Beside) -> None:
         """Nothing more can be heard of it: whatever it does now, it is ended."""
-        self._loop.unwatch(beside.link.reader)
         beside.link.close_reader()
         if not beside.link.closing or beside.garbage is not None:
             self.kill(beside.life)
 
     def _gone(self, beside: _Beside, status: int | None, number: int | None) -> None:
         self._read(beside)
-        link = beside.link
-        if link.reader >= 0:
-            self._loop.unwatch(link.reader)
-            link.close_reader()
-        if link.waits:
-            self._loop.unwatch(link.writer)
-        link.close_writer()
+        beside.link.close_reader()
+        beside.link.close_writer()
         del self._beside[beside.life]
         seconds = time.monotonic() - beside.since
         end = end_of_process(status, number, seconds)

@@ -17,11 +17,11 @@ __all__ = [
     "anonymous_file",
     "close_all",
     "close_others",
-    "drop_private",
     "fill_stdio",
     "keep_from_forks",
     "open_descriptors",
     "pipe",
+    "share_with_forks",
 ]
 
 FIRST_FREE = 3
@@ -30,6 +30,8 @@ FIRST_FREE = 3
 _private: set[int] = set()
 """Pipes' ends that a process forked by the host's program must not keep: those that were made to be
 given away and have not been sent yet, and those of stages that live in the program."""
+
+_shares_with_forks = False
 
 
 def close_all(descriptors: Iterable[int]) -> None:
@@ -108,18 +110,31 @@ def pipe() -> tuple[int, int]:
 
 
 def keep_from_forks(descriptors: Iterable[int]) -> None:
-    """Have these closed in every process that the program forks, until `close_all` closes them."""
-    _have_them_dropped()
-    _private.update(descriptors)
+    """Have these closed in every process that the program forks, until `close_all` closes them.
+
+    Not in a stage's own process, see `share_with_forks`.
+    """
+    if not _shares_with_forks:
+        _have_them_dropped()
+        _private.update(descriptors)
+
+
+def share_with_forks() -> None:
+    """Have `keep_from_forks` keep nothing: in a process with which all that it forks is killed.
+
+    Copies of its descriptors hide its end from nobody, then; and what runs after each fork would
+    cost each of its fresh children a dozen pages of memory.
+    """
+    global _shares_with_forks  # noqa: PLW0603  (it is this process's own, once and for all)
+    _shares_with_forks = True
 
 
 @cache
 def _have_them_dropped() -> None:
-    # Not before it is needed: what runs after each fork copies some pages of memory each time.
-    os.register_at_fork(after_in_child=drop_private)
+    os.register_at_fork(after_in_child=_drop_private)
 
 
-def drop_private() -> None:
+def _drop_private() -> None:
     """Close, in a process that was forked, what its parent keeps to itself."""
     if _private:
         close_all(tuple(_private))

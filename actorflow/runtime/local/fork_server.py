@@ -12,40 +12,20 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
-import pickle
 import signal
-import sys
 import time
-import traceback
 from collections.abc import Callable, Sequence
 from struct import Struct
-from typing import Any
 
 from actorflow.protocol.framing import LENGTH
 from actorflow.records import dataclass
-from actorflow.runtime.local.descriptors import FIRST_FREE, drop_private
-from actorflow.runtime.local.kernel import exit_now, watch_process
-from actorflow.runtime.local.offspring import (
-    CAN_DIE_WITH_PARENT,
-    CANNOT_REPORT,
-    DESCRIPTORS,
-    LOOK_AGAIN,
-    REHEARSALS,
-    flush_stdio,
-    kill_group,
-    seed_anew,
-    separate,
-)
-from actorflow.runtime.local.pipes import PipeLink
-from actorflow.runtime.local.poller import READABLE, WRITABLE, new_poller
-from actorflow.runtime.local.words import (
-    end_as_bytes,
-    leave_words,
-    new_words_file,
-    read_words,
-    result_as_bytes,
-)
-from actorflow.stage.children import ChildTemplate, end_by
+from actorflow.runtime.local.fresh_child import FreshChild
+from actorflow.runtime.local.kernel import watch_process
+from actorflow.runtime.local.offspring import CAN_DIE_WITH_PARENT, LOOK_AGAIN, kill_group
+from actorflow.runtime.local.pipes import WatchedLink
+from actorflow.runtime.local.poller import READABLE, new_poller
+from actorflow.runtime.local.words import LastWords
+from actorflow.stage.children import ChildTemplate
 
 __all__ = [
     "NOT_FORKED",
@@ -61,13 +41,14 @@ START = b"s"
 SIGNAL = b"k"
 RETIRE = b"r"
 
-_ORDER = Struct("<cQI")
-"""What is wanted, of which child, and a number: its template's, or the signal's."""
-_START = Struct("<I")
-"""The child's place in the table; its pickled arguments follow."""
-# Asked for once: in a child each look at an object is a page to be copied.
-_PLACE = _ORDER.size
-_ARGUMENTS = _ORDER.size + _START.size
+_ORDER = Struct("<cQII")
+"""What is wanted, of which child, its place in the table, and a number: its template's, or the
+signal's. Where a child is to be started its pickled arguments follow."""
+# Asked for once: each look at an object writes to its page.
+_ARGUMENTS = _ORDER.size
+
+_AT_ONCE = 16
+"""Of how many descriptors one wait tells."""
 
 ENDED = b"e"
 NOT_FORKED = b"n"
@@ -79,37 +60,38 @@ _REPORT = Struct("<IcQi")
 """The same after its length."""
 
 
-def order_start(life: int, template: int, place: int, arguments: bytes) -> bytes:
+def order_start(life: int, place: int, template: int, arguments: bytes) -> bytes:
     """A frame that has a child started.
 
     Args:
         life: its number.
-        template: its template's number.
         place: its place in the table.
+        template: its template's number.
         arguments: what follows the template's own, pickled.
     """
     size = _ARGUMENTS + len(arguments)
-    head = LENGTH.pack(size) + _ORDER.pack(START, life, template) + _START.pack(place)
-    return head + arguments
+    return LENGTH.pack(size) + _ORDER.pack(START, life, place, template) + arguments
 
 
-def order_signal(life: int, number: int) -> bytes:
+def order_signal(life: int, place: int, number: int) -> bytes:
     """A frame that has a child signalled."""
-    return LENGTH.pack(_ORDER.size) + _ORDER.pack(SIGNAL, life, number)
+    return LENGTH.pack(_ORDER.size) + _ORDER.pack(SIGNAL, life, place, number)
 
 
 def order_retirement() -> bytes:
     """A frame that has the server end when its last child has."""
-    return LENGTH.pack(_ORDER.size) + _ORDER.pack(RETIRE, 0, 0)
+    return LENGTH.pack(_ORDER.size) + _ORDER.pack(RETIRE, 0, 0, 0)
 
 
 @dataclass(slots=True)
 class _Child:
-    life: int
-    pid: int
-    file: int
-    """Where it says how it ended."""
-    watch: int | None
+    """The child that has a place; what has it next gets the same record."""
+
+    place: int
+    life: int = 0
+    pid: int = 0
+    """0 when there is none."""
+    watch: int | None = None
     """Tells of its end, where the system has such a descriptor."""
 
 
@@ -127,202 +109,143 @@ class ForkServer:
     def __init__(
         self, orders: int, reports: int, table: memoryview, templates: Sequence[ChildTemplate]
     ) -> None:
-        for descriptor in (orders, reports):
-            os.set_blocking(descriptor, False)
-        self._link = PipeLink(0, orders, reports)
+        self._link = WatchedLink(0, orders, reports, self)
         self._table = table
-        self._runs = [(_callable(each.function), tuple(each.arguments)) for each in templates]
-        self._reseeds = "numpy.random" in sys.modules
-        self._children: dict[int, _Child] = {}
+        self._words = LastWords(len(table) // 2)
+        self._child = FreshChild(self._words, templates)
+        self._records: list[_Child] = []
+        """Of each place that has had a child."""
         self._watched: dict[int, _Child] = {}
-        """Those that a descriptor tells of, by that; the others are looked at."""
+        """Those that a descriptor tells of, by that."""
+        self._unwatched: set[int] = set()
+        """The places of the others, which are looked at."""
         self._retires = False
-        self._poller = new_poller()
-        self._poller.register(orders, READABLE)
-        self._parent = os.getppid()
-        # In a rehearsal no descriptor is between these.
-        self._first, self._beyond = DESCRIPTORS, FIRST_FREE
+        self._poller = new_poller(_AT_ONCE)
+        self._link.hear(self._take_orders)
 
     def run(self) -> int:
         """Serve; returns the exit status."""
         # Ignored, as code of the stage's own may have had it, it would reap the children.
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        self._rehearse()
-        self._parent = os.getpid()
-        self._first, self._beyond = FIRST_FREE, DESCRIPTORS
+        self._child.rehearse()
         # Nothing that is here by now is garbage: a collection in a child need not look at it.
         gc.freeze()
-        link = self._link
-        while link.reader >= 0 and not self._has_retired():
-            ready = self._poller.wait(self._patience())
-            for descriptor, _ in ready:
-                child = self._watched.get(descriptor)
+        link, watched, wait = self._link, self._watched, self._poller.wait
+        while link.reader >= 0 and not (self._retires and self._is_idle()):
+            ordered = False
+            for descriptor, _ in wait(LOOK_AGAIN if self._unwatched else None):
+                child = watched.get(descriptor)
                 if child is not None:
                     self._reap(child)
                 elif descriptor == link.reader:
-                    self._take_orders()
-            if len(self._watched) < len(self._children):
+                    ordered = True
+            if self._unwatched:
                 self._look()
+            # Ends first: the stage passes them on while this process forks.
             if link.outbox:
-                self._flush()
-        for child in self._children.values():
-            _signal(child.pid, signal.SIGKILL)
+                link.send()
+            if ordered:
+                self._take_orders()
+        for child in self._records:
+            if child.pid:
+                _signal(child.pid, signal.SIGKILL)
         return 0
 
-    def _has_retired(self) -> bool:
-        return self._retires and not self._children and not self._link.outbox
+    def _is_idle(self) -> bool:
+        return not (self._watched or self._unwatched or self._link.outbox)
 
-    def _patience(self) -> float | None:
-        return LOOK_AGAIN if len(self._watched) < len(self._children) else None
+    # --- a loop for the link --------------------------------------------------------------------
+
+    def watch(
+        self, descriptor: int, callback: Callable[[int], None], events: int = READABLE
+    ) -> None:
+        """As `Watcher.watch`; what is to be done when one is ready, `run` knows."""
+        self._poller.register(descriptor, events)
+
+    def unwatch(self, descriptor: int) -> None:
+        """As `Watcher.unwatch`."""
+        self._poller.unregister(descriptor)
 
     # --- orders -----------------------------------------------------------------------------------
 
-    def _take_orders(self) -> None:
+    def _take_orders(self, events: int = READABLE) -> None:
         link = self._link
         data = link.read()
         if data is None:
             return
         if not data:
-            self._poller.unregister(link.reader)
             link.close_reader()
             return
         for order in link.decoder.feed(data):
-            what, life, number = _ORDER.unpack_from(order)
+            what, life, place, number = _ORDER.unpack_from(order)
             if what == START:
-                self._start(life, number, order)
+                self._start(life, place, number, order)
             elif what == SIGNAL:
+                child = self._records[place]
                 # Only this process reaps, so a child that it has is nobody else by now.
-                if life in self._children:
-                    _signal(self._children[life].pid, number)
+                if child.life == life and child.pid:
+                    _signal(child.pid, number)
             else:
                 self._retires = True
+        if link.outbox:
+            link.send()
 
-    def _start(self, life: int, template: int, order: bytes) -> None:
-        place = 2 * _START.unpack_from(order, _PLACE)[0]
-        try:
-            file = new_words_file()
-        except OSError as error:
-            self._report(NOT_FORKED, life, 0, str(error).encode())
-            return
+    def _start(self, life: int, place: int, template: int, order: bytes) -> None:
         # Before the fork: what has a time here may have begun.
-        self._table[place + 1] = time.monotonic_ns()
+        self._table[2 * place + 1] = time.monotonic_ns()
         try:
-            pid = os.fork()
+            pid = self._child.fork(place, template, order[_ARGUMENTS:])
         except OSError as error:
-            os.close(file)
             self._report(NOT_FORKED, life, 0, str(error).encode())
             return
-        if not pid:
-            status = 1
-            try:
-                status = self._live(file, template, order)
-            except BaseException:  # noqa: BLE001  (a child must not return into this loop)
-                traceback.print_exc()
-            finally:
-                try:
-                    flush_stdio()
-                finally:
-                    exit_now(status)
-        self._table[place] = pid
-        watch = watch_process(pid)
-        child = self._children[life] = _Child(life, pid, file, watch)
-        if watch is not None:
+        self._table[2 * place] = pid
+        records = self._records
+        while len(records) <= place:
+            records.append(_Child(len(records)))
+        child = records[place]
+        child.life = life
+        child.pid = pid
+        watch = child.watch = watch_process(pid)
+        if watch is None:
+            self._unwatched.add(place)
+        else:
             self._watched[watch] = child
             self._poller.register(watch, READABLE)
-
-    # --- a child ----------------------------------------------------------------------------------
-
-    def _live(self, file: int, template: int, order: bytes) -> int:
-        """Be the child; returns the exit status. Every object that is used here costs a page."""
-        separate(self._parent, (file,), self._first, self._beyond)
-        if self._reseeds:
-            seed_anew()
-        run, first = self._runs[template]
-        try:
-            # Reading an event may run its class's own code, so it is not done before the fork.
-            result = run(*first, *pickle.loads(order[_ARGUMENTS:]))
-        except BaseException as error:  # noqa: BLE001  (whatever a child raises is how it ended)
-            end = end_by(error, 0.0)
-            status, words = 0 if end.normal else 1, end_as_bytes(end)
-        else:
-            if result is None:
-                return 0
-            status, words = 0, result_as_bytes(result)
-        if os.getppid() != self._parent:
-            return 0  # forked by the child's own code, which fell through to here
-        try:
-            leave_words(file, words)
-        except OSError:
-            return CANNOT_REPORT
-        return status
-
-    def _rehearse(self) -> None:
-        """Do what every child will do, so that its first time writes to fewer pages."""
-        self._runs.append((abs, ()))
-        order = order_start(0, 0, 0, pickle.dumps([1]))[LENGTH.size :]
-        for _ in range(REHEARSALS):
-            drop_private()
-            file = new_words_file()
-            self._live(file, -1, order)
-            flush_stdio()
-            read_words(file)
-            os.close(file)
-        self._runs.pop()
 
     # --- ends -------------------------------------------------------------------------------------
 
     def _look(self) -> None:
         """Where no descriptor tells: look which children have ended."""
-        for child in tuple(self._children.values()):
-            if child.watch is not None:
-                continue
+        for place in tuple(self._unwatched):
+            child = self._records[place]
             if hasattr(os, "waitid"):
                 if os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+                    self._unwatched.remove(place)
                     self._reap(child)
                 continue
             pid, status = os.waitpid(child.pid, os.WNOHANG)
             if pid:
+                self._unwatched.remove(place)
                 self._over(child, status)
 
     def _reap(self, child: _Child) -> None:
         if CAN_DIE_WITH_PARENT:
             # Before it is reaped: till then its number, which is its group's, is not reused.
             kill_group(child.pid)
-        _, status = os.waitpid(child.pid, 0)
-        self._over(child, status)
+        watch = child.watch
+        if watch is not None:
+            del self._watched[watch]
+            self._poller.unregister(watch)
+            os.close(watch)
+        self._over(child, os.waitpid(child.pid, 0)[1])
 
     def _over(self, child: _Child, status: int) -> None:
-        if child.watch is not None:
-            del self._watched[child.watch]
-            self._poller.unregister(child.watch)
-            os.close(child.watch)
-        del self._children[child.life]
-        words = read_words(child.file)
-        os.close(child.file)
-        self._report(ENDED, child.life, os.waitstatus_to_exitcode(status), words or b"")
-
-    # --- reports ----------------------------------------------------------------------------------
+        child.pid = 0
+        words = self._words.take(child.place)
+        self._report(ENDED, child.life, os.waitstatus_to_exitcode(status), words)
 
     def _report(self, what: bytes, life: int, status: int, words: bytes) -> None:
-        report = _REPORT.pack(WORDS + len(words), what, life, status) + words
-        link = self._link
-        link.outbox.append(report)
-        link.backlog += len(report)
-
-    def _flush(self) -> None:
-        link = self._link
-        if link.flush():
-            if link.waits:
-                link.waits = False
-                self._poller.unregister(link.writer)
-        elif not link.waits:
-            link.waits = True
-            self._poller.register(link.writer, WRITABLE)
-
-
-def _callable(run: Callable[..., Any]) -> Callable[..., Any]:
-    """What lives the life of a child, for a function or a class with a method `run`."""
-    return (lambda *arguments: run(*arguments).run()) if isinstance(run, type) else run
+        self._link.queue(_REPORT.pack(WORDS + len(words), what, life, status) + words)
 
 
 def _signal(pid: int, number: int) -> None:

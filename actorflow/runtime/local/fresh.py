@@ -31,8 +31,7 @@ from actorflow.runtime.local.fork_server import (
     order_start,
 )
 from actorflow.runtime.local.offspring import CAN_DIE_WITH_PARENT, Loop, Offspring, Parenthood
-from actorflow.runtime.local.pipes import CHUNK, PipeLink
-from actorflow.runtime.local.poller import WRITABLE
+from actorflow.runtime.local.pipes import CHUNK, WatchedLink
 from actorflow.runtime.local.words import end_of_process, read_end
 from actorflow.stage.children import (
     ChildEnd,
@@ -57,7 +56,7 @@ _NUMBERS = {"terminate": signal.SIGTERM, "kill": signal.SIGKILL}
 class _Server:
     """A fork server and the children that it has been told to start, each with its place."""
 
-    link: PipeLink
+    link: WatchedLink
     process: Offspring | None = None
     places: dict[int, int] = field(default_factory=dict)
 
@@ -115,13 +114,13 @@ class FreshProcesses(ChildRuntime):
         server = self._server_for(template)
         place = server.places[life] = self._new_place()
         self._where[life] = server
-        self._order(server, order_start(life, self._numbers[id(template)], place, body))
+        self._order(server, order_start(life, place, self._numbers[id(template)], body))
 
     def signal(self, life: int, signal: Literal["terminate", "kill"]) -> None:
         """As `ChildRuntime.signal`."""
         server = self._where.get(life)
         if server is not None:
-            self._order(server, order_signal(life, _NUMBERS[signal]))
+            self._order(server, order_signal(life, server.places[life], _NUMBERS[signal]))
 
     def running_since(self, life: int) -> float | None:
         """As `ChildRuntime.running_since`."""
@@ -137,7 +136,7 @@ class FreshProcesses(ChildRuntime):
     def close(self) -> None:
         """As `ChildRuntime.close`: a fork server whose orders end kills its children."""
         for server in self._servers:
-            self._stop_writing(server.link)
+            server.link.close_writer()
 
     def _new_place(self) -> int:
         if self._free:
@@ -150,26 +149,9 @@ class FreshProcesses(ChildRuntime):
     # --- orders -----------------------------------------------------------------------------------
 
     def _order(self, server: _Server, data: bytes) -> None:
-        link = server.link
-        if link.writer >= 0:
-            link.outbox.append(data)
-            link.backlog += len(data)
-            self._flush(link)
-
-    def _flush(self, link: PipeLink) -> None:
-        if link.flush():
-            if link.waits:
-                link.waits = False
-                self._loop.unwatch(link.writer)
-        elif not link.waits:
-            link.waits = True
-            self._loop.watch(link.writer, lambda _: self._flush(link), WRITABLE)
-
-    def _stop_writing(self, link: PipeLink) -> None:
-        if link.waits:
-            link.waits = False
-            self._loop.unwatch(link.writer)
-        link.close_writer()
+        if server.link.writer >= 0:
+            server.link.queue(data)
+            server.link.send()
 
     # --- reports ----------------------------------------------------------------------------------
 
@@ -192,7 +174,6 @@ class FreshProcesses(ChildRuntime):
 
     def _hang_up(self, server: _Server) -> None:
         """A server that can tell nothing any more is ended; its end is seen by itself."""
-        self._loop.unwatch(server.link.reader)
         server.link.close_reader()
         if server.process is not None:
             server.process.signal(signal.SIGKILL)
@@ -258,7 +239,7 @@ class FreshProcesses(ChildRuntime):
             close_all((orders_read, orders_write))
             raise
         theirs, ours = (orders_read, reports_write), (orders_write, reports_read)
-        server = _Server(PipeLink(0, reports_read, orders_write))
+        server = _Server(WatchedLink(0, reports_read, orders_write, self._loop))
 
         def live() -> int:
             return ForkServer(orders_read, reports_write, self._table, self._templates).run()
@@ -273,9 +254,7 @@ class FreshProcesses(ChildRuntime):
             raise
         finally:
             close_all(theirs)
-        for descriptor in ours:
-            os.set_blocking(descriptor, False)
-        self._loop.watch(reports_read, lambda _: self._readable(server))
+        server.link.hear(lambda _: self._readable(server))
         self._servers.append(server)
         return server
 
@@ -286,9 +265,8 @@ class FreshProcesses(ChildRuntime):
     def _gone(self, server: _Server, status: int | None, number: int | None) -> None:
         """A fork server has ended, and with it what it had forked."""
         self._read(server)
-        if server.link.reader >= 0:
-            self._hang_up(server)
-        self._stop_writing(server.link)
+        server.link.close_reader()
+        server.link.close_writer()
         self._servers.remove(server)
         if server is self._forking:
             self._forking = None

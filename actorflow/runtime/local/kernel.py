@@ -14,15 +14,18 @@ import select
 import signal
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 
 __all__ = [
     "adopt_orphans",
     "die_with_parent",
-    "exit_now",
+    "exit_at_once",
     "find_title",
     "out_of_memory_kills",
+    "parent_death_signal",
     "rehearse_kernel_calls",
+    "release_file",
     "rename",
     "wait_gone",
     "watch_process",
@@ -38,34 +41,44 @@ _PR_SET_CHILD_SUBREAPER = 36
 _libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 _prctl = None if _libc is None else _libc.prctl
 _exit = os._exit if _libc is None else _libc._exit
-_OFF, _ON, _KILL = (ctypes.c_ulong(number) for number in (0, 1, signal.SIGKILL))
+# Plain integers travel without an object made for each; the kernel looks at no more of them.
+_KILL = int(signal.SIGKILL)
+_fallocate = None if _libc is None else getattr(_libc, "fallocate64", None)
+_KEEP_SIZE_PUNCH_HOLE = 1 | 2
+
+
+def parent_death_signal() -> partial[int]:
+    """What has the kernel kill this process when the *thread* that forked it ends.
+
+    Only for what the zygote's only thread forks, where thread and process are one.
+
+    Returns:
+        A call that returns 0 when it worked.
+    """
+    if _prctl is None:
+        return partial(int, -1)
+    return partial(_prctl, _PR_SET_PDEATHSIG, _KILL)
 
 
 def die_with_parent() -> bool:
-    """Have the kernel kill this process when the *thread* that forked it ends.
-
-    Only for what the zygote's only thread forks, where thread and process are one.
-    """
-    return _prctl is not None and _prctl(_PR_SET_PDEATHSIG, _KILL, _OFF, _OFF, _OFF) == 0
+    """Ask for the signal of `parent_death_signal`; whether it worked."""
+    return parent_death_signal()() == 0
 
 
 def rehearse_kernel_calls() -> None:
     """Call what a child will call, without effect; see `child.rehearse` for what it is good for."""
     if _prctl is not None:
-        _prctl(_PR_GET_DUMPABLE, _OFF, _OFF, _OFF, _OFF)
+        _prctl(_PR_GET_DUMPABLE, 0)
 
 
-def exit_now(status: int) -> None:
+def exit_at_once() -> Callable[[int], object]:
     """`os._exit`, of which the first call in a process looks a symbol up, on a dozen pages."""
-    try:
-        _exit(status)
-    finally:
-        os._exit(1)  # there was no memory for the other way
+    return _exit
 
 
 def adopt_orphans() -> bool:
     """Have the kernel give this process its descendants' orphans instead of giving them to init."""
-    return _prctl is not None and _prctl(_PR_SET_CHILD_SUBREAPER, _ON, _OFF, _OFF, _OFF) == 0
+    return _prctl is not None and _prctl(_PR_SET_CHILD_SUBREAPER, 1) == 0
 
 
 # --- process titles ------------------------------------------------------------------------------
@@ -91,7 +104,7 @@ def rename(name: str, title: tuple[int, int]) -> None:
     if _prctl is None:
         return
     data = name.encode()
-    _prctl(_PR_SET_NAME, ctypes.c_char_p(data[:15]), _OFF, _OFF, _OFF)
+    _prctl(_PR_SET_NAME, ctypes.c_char_p(data[:15]))
     start, length = title
     if length:
         # In place: the memory of the arguments that the interpreter was started with. It ends with
@@ -109,14 +122,12 @@ def watch_process(pid: int) -> int | None:
     Raises:
         ProcessLookupError: there is no such process.
     """
-    if not hasattr(os, "pidfd_open"):
-        return None
     try:
         return os.pidfd_open(pid)
     except ProcessLookupError:
         raise
-    except OSError:
-        # ENOSYS in a sandbox, EMFILE: the caller does without.
+    except (AttributeError, OSError):
+        # Another system, ENOSYS in a sandbox, EMFILE: the caller does without.
         return None
 
 
@@ -153,6 +164,14 @@ def _gone_within(pid: int, deadline: float) -> bool:
         return bool(poller.poll(left * 1000))
     finally:
         os.close(watch)
+
+
+def release_file(descriptor: int, start: int, size: int) -> bool:
+    """Give back the memory of a part of a file, which is zeros then; true if it was done."""
+    if _fallocate is None:
+        return False
+    place = ctypes.c_int64(start), ctypes.c_int64(size)
+    return bool(_fallocate(descriptor, _KEEP_SIZE_PUNCH_HOLE, *place) == 0)
 
 
 def out_of_memory_kills() -> int | None:

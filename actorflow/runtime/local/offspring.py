@@ -23,6 +23,7 @@ from actorflow.runtime.local.kernel import (
     rename,
     watch_process,
 )
+from actorflow.runtime.local.pipes import Watcher
 
 __all__ = [
     "CANNOT_REPORT",
@@ -54,14 +55,8 @@ DESCRIPTORS = os.sysconf("SC_OPEN_MAX")
 """No descriptor of a process is as high as this."""
 
 
-class Loop(Protocol):
+class Loop(Watcher, Protocol):
     """What children of a stage need from its loop."""
-
-    def watch(self, descriptor: int, callback: Callable[[int], None], events: int = ...) -> None:
-        """Have `callback` called with the events of a descriptor that is ready, until `unwatch`."""
-
-    def unwatch(self, descriptor: int) -> None:
-        """Watch a descriptor no more; to be called before it is closed."""
 
     def after(self, seconds: float, callback: Callable[[], None]) -> None:
         """Have `callback` called in so many seconds."""
@@ -216,16 +211,12 @@ class Parenthood:
         seed_anew()
 
 
-def separate(
-    parent: int, keep: Sequence[int], first: int = FIRST_FREE, beyond: int = DESCRIPTORS
-) -> None:
+def separate(parent: int, keep: Sequence[int]) -> None:
     """Leave the family: a new process keeps neither its parent's group nor its descriptors.
 
     Args:
         parent: the process that forked this one.
         keep: the descriptors to keep, in ascending order.
-        first: the first that is closed.
-        beyond: the first that is not closed any more.
     """
     if die_with_parent():
         # A group of its own, so that what it forks can be killed with it; the zygote kills the
@@ -234,10 +225,11 @@ def separate(
         os.setpgid(0, 0)
     if os.getppid() != parent:
         os._exit(1)
+    first = FIRST_FREE
     for number in keep:
         os.closerange(first, number)
         first = number + 1
-    os.closerange(first, beyond)
+    os.closerange(first, DESCRIPTORS)
 
 
 def seed_anew() -> None:

@@ -8,11 +8,14 @@ demand that the peer has expressed.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from typing import Protocol
 
 from actorflow.protocol.framing import LENGTH, FrameDecoder
 from actorflow.runtime.local.descriptors import close_all
+from actorflow.runtime.local.poller import WRITABLE
 
-__all__ = ["CHUNK", "PipeLink"]
+__all__ = ["CHUNK", "PipeLink", "WatchedLink", "Watcher"]
 
 CHUNK = 1 << 16
 """How many bytes one read asks for: a usual pipe's capacity, and below the size from which malloc
@@ -131,6 +134,83 @@ class PipeLink:
             rest -= len(part)
         self.outbox.clear()
         self.backlog = self._begun = 0
+
+
+class Watcher(Protocol):
+    """What waits for descriptors: a stage's loop, or a fork server."""
+
+    def watch(self, descriptor: int, callback: Callable[[int], None], events: int = ...) -> None:
+        """Have `callback` called with the events of a descriptor that is ready, until `unwatch`."""
+
+    def unwatch(self, descriptor: int) -> None:
+        """Watch a descriptor no more; to be called before it is closed."""
+
+
+class WatchedLink(PipeLink):
+    """A link between a stage and a process that it has forked, waited for in a loop.
+
+    The loop writes what the pipe does not take at once, and both ends are watched no more before
+    they are closed.
+
+    Args:
+        number: the link's number.
+        reader: the descriptor to read from; owned from now on.
+        writer: the descriptor to write to; owned from now on.
+        watcher: the loop.
+    """
+
+    __slots__ = ("_heard", "_watcher")
+
+    def __init__(self, number: int, reader: int, writer: int, watcher: Watcher) -> None:
+        super().__init__(number, reader, writer)
+        self._watcher = watcher
+        self._heard = False
+        for descriptor in (reader, writer):
+            os.set_blocking(descriptor, False)
+
+    def hear(self, callback: Callable[[int], None]) -> None:
+        """Have `callback` called when there is something to read, until the reader is closed."""
+        self._watcher.watch(self.reader, callback)
+        self._heard = True
+
+    def queue(self, *parts: bytes) -> None:
+        """Have these bytes written with the next `send`."""
+        outbox = self.outbox
+        for part in parts:
+            outbox.append(part)
+            self.backlog += len(part)
+
+    def send(self, events: int = WRITABLE) -> None:
+        """Write what is queued, the rest when the pipe takes it; then, if it is closing, close it.
+
+        Args:
+            events: what the loop tells of the writer, when it is the one that calls.
+        """
+        if self.writer < 0:
+            return
+        if not self.flush():
+            if not self.waits:
+                self.waits = True
+                self._watcher.watch(self.writer, self.send, WRITABLE)
+        elif self.closing:
+            self.close_writer()
+        elif self.waits:
+            self.waits = False
+            self._watcher.unwatch(self.writer)
+
+    def close_reader(self) -> None:
+        """As `PipeLink.close_reader`."""
+        if self._heard:
+            self._heard = False
+            self._watcher.unwatch(self.reader)
+        super().close_reader()
+
+    def close_writer(self) -> None:
+        """As `PipeLink.close_writer`."""
+        if self.waits:
+            self.waits = False
+            self._watcher.unwatch(self.writer)
+        super().close_writer()
 
 
 def _frame_size(head: bytes | memoryview) -> int:

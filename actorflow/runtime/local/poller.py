@@ -14,6 +14,7 @@ import os
 import select
 import time
 from collections.abc import Callable
+from functools import partial
 from math import ceil
 from typing import Any, Protocol
 
@@ -47,10 +48,10 @@ class Poller(Protocol):
 
 
 class _Epoll:
-    def __init__(self) -> None:
+    def __init__(self, most: int) -> None:
         epoll = select.epoll()
         # A float from 0 is rounded up to milliseconds by Python itself.
-        self.wait = epoll.poll
+        self.wait = partial(epoll.poll, maxevents=most) if most > 0 else epoll.poll
         self.register = epoll.register
         self.modify = epoll.modify
         self.unregister = epoll.unregister
@@ -132,6 +133,11 @@ def busy_poller(seconds: float) -> Poller:
     return poller
 
 
-def new_poller() -> Poller:
-    """The best poller of this system."""
-    return _Epoll() if hasattr(select, "epoll") else _Poll()
+def new_poller(most: int = -1) -> Poller:
+    """The best poller of this system.
+
+    Args:
+        most: how many descriptors one wait may tell of, where that can be said: a few make a small
+            buffer. -1 for a thousand.
+    """
+    return _Epoll(most) if hasattr(select, "epoll") else _Poll()

@@ -2,37 +2,49 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import pickle
 from dataclasses import replace
 
 from actorflow.errors import Undecodable
 from actorflow.protocol.codec import decode_value, encode_value
-from actorflow.protocol.framing import LENGTH, frame
 from actorflow.runtime.local.descriptors import anonymous_file
+from actorflow.runtime.local.kernel import release_file
 from actorflow.stage.children import ChildEnd, end_by
 
 __all__ = [
     "CODECS",
     "NAMES",
+    "RESULT",
+    "LastWords",
     "Words",
     "end_as_bytes",
     "end_of_process",
-    "leave_words",
-    "new_words_file",
     "read_end",
-    "read_words",
-    "result_as_bytes",
+    "result_by_value",
 ]
 
 CODECS = {"msgpack": b"m", "pickle": b"p"}
 NAMES = {b"m": "msgpack", b"p": "pickle"}
 RESULT = b"r"
-_CHUNK = 1 << 16
+"""Comes before a result's pickle."""
+
+ROOM = 1024
+"""How many bytes of last words have room in shared memory."""
+
+_REGION = 1 << 40
+"""How many bytes of the file belong to one place; what nobody has written takes no memory."""
+
+_PART = 1 << 20
+"""How many bytes of the file are read at a time."""
+
+_BEGUN = -1
+"""The size of what is being written to the file."""
 
 _MARK = 1 << 40
-"""The position of a file for last words, which is written and read from its beginning; no other
-file is likely to be at it."""
+"""The position of the file, which is written and read elsewhere: no other file is likely to be at
+it. To ask for that makes one integer."""
 
 
 class Words:
@@ -88,16 +100,16 @@ def _end_by_value(end: ChildEnd) -> bytes:
     return CODECS[encoded.codec] + encoded.body
 
 
-def result_as_bytes(result: object) -> bytes:
-    """What a child returned that ended in good order: as `end_as_bytes`, for less work."""
-    try:
-        return RESULT + pickle.dumps(result, protocol=5)
-    except Exception:  # noqa: BLE001  (pickling runs the result's own code; it is asked whether)
-        return _end_by_value(ChildEnd("normal", True, result))
+def result_by_value(result: object) -> bytes:
+    """What a child returned that ended in good order, where a plain pickle cannot name it.
+
+    Otherwise its last words are `RESULT` and the pickle, for less work than a whole end takes.
+    """
+    return _end_by_value(ChildEnd("normal", True, result))
 
 
 def read_end(data: bytes, seconds: float | None = None) -> ChildEnd:
-    """Read what `end_as_bytes` or `result_as_bytes` wrote.
+    """Read what `end_as_bytes` or `result_by_value` wrote, or a result.
 
     Args:
         data: the bytes.
@@ -122,51 +134,84 @@ def end_of_process(status: int | None, number: int | None, seconds: float) -> Ch
     return ChildEnd(["exit", status] if status else "normal", not status, seconds=seconds)
 
 
-# --- a file for last words ------------------------------------------------------------------------
+# --- where the children of a fork server leave them -----------------------------------------------
 
 
-def new_words_file() -> int:
-    """A file without a name in which one child may leave its end.
+class LastWords:
+    """A place for each child's last words: short ones in shared memory, long ones in a file.
 
-    Nobody waits for a reader, however much there is to say, and a grandchild that keeps the
-    descriptor holds up nothing.
+    Nobody waits for a reader, however much there is to say; and a grandchild that keeps the memory
+    or the descriptor holds up nothing.
 
-    Raises:
-        OSError: there is no descriptor to be had.
-    """
-    file = anonymous_file("actorflow-child")
-    os.lseek(file, _MARK, os.SEEK_SET)
-    return file
-
-
-def leave_words(file: int, data: bytes) -> None:
-    """Write a child's last words into its file.
-
-    Code that closes every descriptor and opens a file may get this number for it, so the file is
-    known by its position: to ask for that makes one integer, to ask for its identity twenty
-    objects, each on a page that a fork has to copy.
+    Args:
+        places: how many children there may be at a time.
 
     Raises:
-        OSError: the descriptor has been closed, leads somewhere else, or the file takes no more.
+        OSError: there is no memory or no descriptor to be had.
     """
-    if os.lseek(file, 0, os.SEEK_CUR) != _MARK:
-        raise OSError("the descriptor leads somewhere else by now")
-    whole = frame(data)
-    written = 0
-    while written < len(whole):
-        written += os.pwrite(file, whole[written:], written)
 
+    __slots__ = ("_memory", "_rooms", "_sizes", "file")
 
-def read_words(file: int) -> bytes | None:
-    """What `leave_words` has written; None when it is not whole, as it was killed over it."""
-    data = os.pread(file, _CHUNK, 0)
-    if len(data) < LENGTH.size:
-        return None
-    (length,) = LENGTH.unpack_from(data)
-    size = LENGTH.size + length
-    while len(data) < size:
-        more = os.pread(file, size - len(data), len(data))
-        if not more:
-            return None
-        data += more
-    return data[LENGTH.size : size]
+    def __init__(self, places: int) -> None:
+        # Only the pages that are written to take memory.
+        self._rooms = 8 * places
+        self._memory = mmap.mmap(-1, self._rooms + places * ROOM)
+        self._sizes = memoryview(self._memory)[: self._rooms].cast("q")
+        self.file = anonymous_file("actorflow-children")
+        """The descriptor that children keep, and the server reads from."""
+        os.lseek(self.file, _MARK, os.SEEK_SET)
+
+    def leave(self, place: int, data: bytes) -> None:
+        """Write a child's last words, of one byte at least; the size last, or they are not whole.
+
+        Raises:
+            OSError: they are long and the descriptor has been closed or leads somewhere else, or
+                the file takes no more.
+        """
+        size = len(data)
+        if size > ROOM:
+            self._sizes[place] = _BEGUN
+            self._write(place, data)
+        else:
+            start = self._rooms + place * ROOM
+            self._memory[start : start + size] = data
+        self._sizes[place] = size
+
+    def take(self, place: int) -> bytes:
+        """What a place's child, which has ended, has left; nothing if it was killed over it."""
+        size = self._sizes[place]
+        if not size:
+            return b""
+        self._sizes[place] = 0
+        if 0 < size <= ROOM:
+            start = self._rooms + place * ROOM
+            return self._memory[start : start + size]
+        data = self._read(place, size)
+        release_file(self.file, place * _REGION, _REGION)
+        return data
+
+    def close(self) -> None:
+        """Give the memory and the descriptor back."""
+        self._sizes.release()
+        self._memory.close()
+        os.close(self.file)
+
+    def _write(self, place: int, data: bytes) -> None:
+        # Code that closes every descriptor and opens a file may get this number for it.
+        if os.lseek(self.file, 0, os.SEEK_CUR) != _MARK:
+            raise OSError("the descriptor leads somewhere else by now")
+        rest = memoryview(data)
+        start = place * _REGION
+        while rest:
+            written = os.pwrite(self.file, rest, start)
+            start += written
+            rest = rest[written:]
+
+    def _read(self, place: int, size: int) -> bytes:
+        data = bytearray()
+        while len(data) < size:
+            part = os.pread(self.file, min(size - len(data), _PART), place * _REGION + len(data))
+            if not part:
+                return b""
+            data += part
+        return bytes(data)

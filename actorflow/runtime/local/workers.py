@@ -22,8 +22,7 @@ from actorflow.protocol.codec import encode_value
 from actorflow.records import dataclass
 from actorflow.runtime.local.descriptors import close_all
 from actorflow.runtime.local.offspring import Loop, Offspring, Parenthood
-from actorflow.runtime.local.pipes import PipeLink
-from actorflow.runtime.local.poller import WRITABLE
+from actorflow.runtime.local.pipes import CHUNK, WatchedLink
 from actorflow.runtime.local.words import CODECS, end_of_process, read_end
 from actorflow.runtime.local.worker import HEAD, Worker, define
 from actorflow.stage.children import (
@@ -65,7 +64,7 @@ class _Place:
 
     index: int
     process: Offspring | None = None
-    link: PipeLink | None = None
+    link: WatchedLink | None = None
     tasks: dict[int, _Task] = field(default_factory=dict)
     """What it has been given and not answered, in order."""
     victim: int | None = None
@@ -177,34 +176,19 @@ class WarmWorkers(ChildRuntime):
             task = queue.popleft()
             if place.templates <= task.template:
                 self._teach(place, link, task.template)
-            link.outbox.append(task.head)
-            link.outbox.append(task.body)
-            link.backlog += len(task.head) + len(task.body)
+            link.queue(task.head, task.body)
             place.tasks[task.life] = task
             self._where[task.life] = place
             self._given += 1
         for place in self._places:
-            self._flush(place)
+            if place.link is not None and place.link.outbox:
+                place.link.send()
 
-    def _teach(self, place: _Place, link: PipeLink, upto: int) -> None:
+    def _teach(self, place: _Place, link: WatchedLink, upto: int) -> None:
         """A worker knows the templates that there were when it was forked; here are the others."""
         for number in range(place.templates, upto + 1):
-            data = define(number, self._templates[number])
-            link.outbox.append(data)
-            link.backlog += len(data)
+            link.queue(define(number, self._templates[number]))
         place.templates = upto + 1
-
-    def _flush(self, place: _Place) -> None:
-        link = place.link
-        if link is None or not link.outbox:
-            return
-        if link.flush():
-            if link.waits:
-                link.waits = False
-                self._loop.unwatch(link.writer)
-        elif not link.waits:
-            link.waits = True
-            self._loop.watch(link.writer, lambda _: self._flush(place), WRITABLE)
 
     # --- what workers say -------------------------------------------------------------------------
 
@@ -233,7 +217,7 @@ class WarmWorkers(ChildRuntime):
                     self._answered(place, frame)
                 else:
                     self._log("error", "a worker wrote garbage", {"bytes": len(frame)})
-            if len(data) < 1 << 16:
+            if len(data) < CHUNK:
                 return
 
     def _answered(self, place: _Place, frame: bytes) -> None:
@@ -289,9 +273,8 @@ class WarmWorkers(ChildRuntime):
         self._ends.append(ChildEnded(life, ChildEnd("shutdown", False)))
         self._loop.after(0.0, self._tell)
 
-    def _at_end(self, place: _Place, link: PipeLink) -> None:
+    def _at_end(self, place: _Place, link: WatchedLink) -> None:
         """A worker without a pipe can tell nothing any more: if it lives, it is ended."""
-        self._loop.unwatch(link.reader)
         link.close_reader()
         if place.process is not None:
             place.process.signal(signal.SIGKILL)
@@ -301,7 +284,8 @@ class WarmWorkers(ChildRuntime):
         self._read(place)
         link, place.link, place.process = place.link, None, None
         if link is not None:
-            self._release(link)
+            link.close_reader()
+            link.close_writer()
         in_hand = self._in_hand[2 * place.index]
         culprit = place.victim if place.victim in place.tasks else None
         if culprit is None and place.victim is None and in_hand in place.tasks:
@@ -331,15 +315,6 @@ class WarmWorkers(ChildRuntime):
         else:
             self._again(place)
         self._tell()
-
-    def _release(self, link: PipeLink) -> None:
-        if link.reader >= 0:
-            self._loop.unwatch(link.reader)
-            link.close_reader()
-        if link.writer >= 0:
-            if link.waits:
-                self._loop.unwatch(link.writer)
-            link.close_writer()
 
     # --- workers ----------------------------------------------------------------------------------
 
@@ -380,12 +355,10 @@ class WarmWorkers(ChildRuntime):
             raise
         finally:
             close_all(theirs)
-        for descriptor in ours:
-            os.set_blocking(descriptor, False)
         place.process = process
         place.templates = len(known)
-        place.link = PipeLink(place.index, results_read, tasks_write)
-        self._loop.watch(results_read, lambda _: self._readable(place))
+        place.link = WatchedLink(place.index, results_read, tasks_write, self._loop)
+        place.link.hear(lambda _: self._readable(place))
 
 
 def _load(place: _Place) -> int:

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import os
 import pickle
+import sys
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from actorflow.errors import Undecodable
 from actorflow.protocol.failure import Failure
-from actorflow.runtime.local.words import Words, end_as_bytes, end_of_process, read_end
+from actorflow.runtime.local.words import (
+    ROOM,
+    LastWords,
+    Words,
+    end_as_bytes,
+    end_of_process,
+    read_end,
+)
 from actorflow.stage.children import ChildEnd
 
 
@@ -99,3 +108,85 @@ def test_words_go_nowhere_but_where_they_were_to_go() -> None:
     finally:
         for descriptor in {reader, writer, other}:
             os.close(descriptor)
+
+
+# --- last words of a fork server's children -------------------------------------------------------
+
+LONG = bytes(range(256)) * 20_000
+"""More than is read at a time."""
+
+
+@pytest.fixture
+def words() -> Iterator[LastWords]:
+    """Places for three children."""
+    made = LastWords(3)
+    yield made
+    made.close()
+
+
+def taken(words: LastWords) -> int:
+    """How many bytes the file takes."""
+    return os.fstat(words.file).st_blocks * 512
+
+
+@pytest.mark.parametrize("size", [1, ROOM, ROOM + 1, len(LONG)])
+def test_last_words_are_taken_once_and_by_place(words: LastWords, size: int) -> None:
+    """However long; the next child of a place finds it empty, and no memory is kept."""
+    for place in range(3):
+        words.leave(place, bytes([place]) + LONG[1:size])
+    for place in (2, 0, 1):
+        assert words.take(place) == bytes([place]) + LONG[1:size]
+        assert words.take(place) == b""
+    if sys.platform == "linux":
+        assert taken(words) == 0
+
+
+def test_words_that_are_not_whole_are_none(
+    words: LastWords, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A child is killed over them; another's are whole all the same."""
+    write = os.pwrite
+
+    def part(file: int, data: bytes, start: int) -> int:
+        if start % 5000:
+            raise OSError("as if it ended here")
+        return write(file, data[:5000], start) - 1
+
+    words.leave(1, LONG)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pwrite", part)
+        with pytest.raises(OSError, match="ended here"):
+            words.leave(0, LONG)
+    assert words.take(0) == b""
+    assert words.take(1) == LONG
+    if sys.platform == "linux":
+        assert taken(words) == 0
+
+
+def test_a_size_that_a_child_has_made_up_is_believed_as_far_as_there_is_something(
+    words: LastWords,
+) -> None:
+    """It has the memory, and may write there whatever it likes."""
+    for size in (1 << 50, -7, -(1 << 60)):
+        words._sizes[2] = size
+        assert words.take(2) == b""
+
+
+def test_long_words_go_nowhere_but_into_their_file(words: LastWords) -> None:
+    """Not into one that was opened under the same number; short ones need none."""
+    other = os.open(os.devnull, os.O_RDWR)
+    kept = os.dup(words.file)
+    try:
+        os.dup2(other, words.file)
+        with pytest.raises(OSError, match="somewhere else"):
+            words.leave(0, LONG)
+        words.leave(1, b"short")
+        os.close(words.file)
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            words.leave(0, LONG)
+    finally:
+        os.dup2(kept, words.file)
+        os.close(kept)
+        os.close(other)
+    assert words.take(0) == b""
+    assert words.take(1) == b"short"

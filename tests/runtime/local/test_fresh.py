@@ -18,8 +18,8 @@ from actorflow.runtime.local.fork_server import (
     order_start,
 )
 from actorflow.runtime.local.fresh import FreshProcesses
-from actorflow.runtime.local.pipes import PipeLink
-from actorflow.runtime.local.words import result_as_bytes
+from actorflow.runtime.local.pipes import WatchedLink
+from actorflow.runtime.local.words import RESULT
 from actorflow.stage.children import ChildEnded, ChildTemplate
 
 ENDED = b"e"
@@ -49,9 +49,9 @@ class Place(FreshProcesses):
         reports_read, reports_write = os.pipe()
         for descriptor in (orders_write, reports_read):
             os.set_blocking(descriptor, False)
-        server = fresh._Server(PipeLink(0, reports_read, orders_write))
+        server = fresh._Server(WatchedLink(0, reports_read, orders_write, self))
         self.theirs.append((orders_read, reports_write))
-        self.watch(reports_read, lambda _: self._readable(server))
+        server.link.hear(lambda _: self._readable(server))
         self._servers.append(server)
         return server
 
@@ -107,8 +107,8 @@ def test_a_child_is_ordered_seen_and_ended(place: Place) -> None:
     place.begin(0, 4711)
     assert (place.pid(7), place.running_since(7)) == (4711, 1.0)
     place.signal(7, "kill")
-    assert place.ordered() == order_signal(7, 9)
-    place.report(ended(7, 0, result_as_bytes(3)))
+    assert place.ordered() == order_signal(7, 0, 9)
+    place.report(ended(7, 0, RESULT + fresh.dump(3)))
     assert [(each.life, each.end.result) for each in place.ends] == [(7, 3)]
     assert (place.pid(7), place.running_since(7)) == (0, None)
     place.start(8, WORK, (-4,))
@@ -171,7 +171,7 @@ def test_a_new_template_has_a_new_server(place: Place) -> None:
     place.start(3, WORK, ())
     assert place.ordered(0) == order_start(1, 0, 0, fresh.dump([])) + order_retirement()
     assert place.ordered(1) == b"".join(
-        (order_start(2, 1, 1, fresh.dump([])), order_start(3, 0, 2, fresh.dump([])))
+        (order_start(2, 1, 1, fresh.dump([])), order_start(3, 2, 0, fresh.dump([])))
     )
     place.report(ended(1))
     place.dies(0)

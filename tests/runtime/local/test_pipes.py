@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from io import FileIO
 
 import pytest
 
 from actorflow.protocol.framing import frame
 from actorflow.runtime.local import descriptors
-from actorflow.runtime.local.pipes import PipeLink
+from actorflow.runtime.local.pipes import PipeLink, WatchedLink
 
 
 @pytest.fixture
@@ -92,3 +92,104 @@ def test_a22_frames_that_nobody_will_read_are_counted(
 
 def _end(frames: list[bytes], number: int) -> int:
     return sum(len(each) for each in frames[: number + 1])
+
+
+# --- a link that a loop watches -------------------------------------------------------------------
+
+
+class Loop:
+    """What is watched, and what is called for it."""
+
+    def __init__(self) -> None:
+        self.watched: dict[int, Callable[[int], None]] = {}
+
+    def watch(self, descriptor: int, callback: Callable[[int], None], events: int = 0) -> None:
+        assert descriptor not in self.watched
+        self.watched[descriptor] = callback
+
+    def unwatch(self, descriptor: int) -> None:
+        os.fstat(descriptor)  # it is open
+        del self.watched[descriptor]
+
+
+@pytest.fixture
+def watched() -> Iterator[tuple[WatchedLink, FileIO, Loop]]:
+    """An end of a link, the file that its peer reads from, and the loop."""
+    reader, writer = os.pipe()
+    unused, other = os.pipe()
+    loop = Loop()
+    link = WatchedLink(7, unused, writer, loop)
+    os.set_blocking(reader, False)
+    with FileIO(reader) as peer, FileIO(other):
+        yield link, peer, loop
+        link.close_reader()
+        link.close_writer()
+    assert loop.watched == {}
+
+
+def test_the_loop_writes_what_the_pipe_did_not_take(
+    watched: tuple[WatchedLink, FileIO, Loop],
+) -> None:
+    """The writer is watched until the last byte has left, and no longer."""
+    link, peer, loop = watched
+    assert not any(map(os.get_blocking, (link.reader, link.writer)))
+    link.queue(b"one", b"two")
+    link.send()
+    assert (peer.read(), loop.watched) == (b"onetwo", {})
+    link.queue(frame(b"x" * 100_000))
+    link.send()
+    link.queue(frame(b"y"))
+    link.send()
+    assert list(loop.watched) == [link.writer]
+    heard = b""
+    while loop.watched:
+        heard += peer.read() or b""
+        for callback in tuple(loop.watched.values()):
+            callback(0)
+    heard += peer.read() or b""
+    assert heard == frame(b"x" * 100_000) + frame(b"y")
+
+
+@pytest.mark.parametrize("size", [3, 100_000])
+def test_a_link_that_is_closing_closes_behind_its_last_byte(
+    watched: tuple[WatchedLink, FileIO, Loop], size: int
+) -> None:
+    """Whether it leaves at once or later; a further send does nothing."""
+    link, peer, loop = watched
+    link.queue(frame(b"z" * size))
+    link.closing = True
+    link.send()
+    heard = peer.read() or b""
+    for callback in tuple(loop.watched.values()):
+        callback(0)
+    heard += peer.read() or b""
+    assert heard == frame(b"z" * size)
+    assert peer.read() == b""
+    assert link.writer == -1
+    link.send()
+
+
+def test_ends_are_watched_no_more_when_they_are_closed(
+    watched: tuple[WatchedLink, FileIO, Loop],
+) -> None:
+    """Also with something left to write, which is counted as dropped."""
+    link, _, loop = watched
+    link.hear(lambda events: None)
+    link.queue(frame(b"x" * 100_000))
+    link.send()
+    assert set(loop.watched) == {link.reader, link.writer}
+    link.close_reader()
+    link.close_writer()
+    assert (loop.watched, link.dropped) == ({}, 1)
+
+
+def test_a_process_whose_forks_end_with_it_keeps_nothing_from_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nothing is noted that would have to be closed in each of them."""
+    monkeypatch.setattr(descriptors, "_shares_with_forks", False)
+    descriptors.share_with_forks()
+    before = set(descriptors._private)
+    ends = descriptors.pipe()
+    assert descriptors._private == before
+    descriptors.close_all(ends)
