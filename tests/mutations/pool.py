@@ -42,7 +42,12 @@ MUTATIONS = [
             Edit(
                 f"{POOL}/entrance.py",
                 "        if self._admission.room(run.number):\n",
-                "        if self._admission.room(run.number) > self._queues.count:\n",
+                "        if self._admission.room(run.number) > self.inside():\n",
+            ),
+            Edit(
+                f"{POOL}/core.py",
+                '        """Where tasks from outside come in."""\n',
+                "        self.entrance.inside = lambda: self._queues.count\n",
             ),
         ),
         (
