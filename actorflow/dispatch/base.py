@@ -28,6 +28,10 @@ class Delivery:
         position: the place of the first event in the order of emission.
         attempt: which delivery of a single event this is, when a consumer has died of an earlier
             one; a dispatcher that keeps such a batch inside passes it on.
+
+    Example:
+        >>> Delivery(ref=3, events=["a", "b"], position=10)
+        Delivery(ref=3, events=['a', 'b'], position=10, attempt=None)
     """
 
     ref: int
@@ -41,6 +45,10 @@ class Dispatched:
     """What became of a batch: who gets what, and how many at its end found no demand.
 
     Not frozen: one is made per batch.
+
+    Example:
+        >>> Dispatched([Delivery(3, ["a"], 10)], leftover=1).leftover
+        1
     """
 
     deliveries: list[Delivery]
@@ -54,6 +62,10 @@ class Told:
     Args:
         ref: the subscription.
         token: the message, as `Dispatcher.tell` got it.
+
+    Example:
+        >>> Told(ref=3, token="reload")
+        Told(ref=3, token='reload')
     """
 
     ref: int
@@ -70,6 +82,14 @@ class Dispatcher(ABC):
     A stage checks what a dispatcher that is not one of actorflow's own answers (see
     `dispatch.guard`), and ends with a `DispatcherError` when it breaks a rule.
     `actorflow.testing.check_dispatcher` asks all rules beforehand.
+
+    Example:
+        >>> from actorflow import BroadcastDispatcher
+        >>> dispatcher = BroadcastDispatcher()
+        >>> dispatcher.subscribe(1, "left", {})
+        >>> dispatcher.ask(1, 10)
+        >>> dispatcher.capacity, dispatcher.dispatch(["event"], 1).deliveries[0].ref
+        (10, 1)
     """
 
     holds = True

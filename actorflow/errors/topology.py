@@ -24,6 +24,11 @@ class Problem:
         line: 1-based line, 0 when unknown.
         column: 1-based column, 0 when unknown.
         excerpt: the source line, for a caret below it.
+
+    Example:
+        >>> problem = Problem("must be an integer", "stages.count.replicas", "words.yaml", 7, 15)
+        >>> problem.path, problem.line
+        ('stages.count.replicas', 7)
     """
 
     message: str

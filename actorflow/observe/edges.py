@@ -40,6 +40,17 @@ class EdgeStatistics:
         lost: events that it had not finished and nobody else was to have.
         answered: how many of its asks were timed: the first 16 of each subscription, then one in 8.
         latency: mean seconds from such an ask to the first batch that answered it; None before.
+
+    Example:
+        >>> from actorflow import Topology
+        >>> from actorflow.stages.sources import Range
+        >>> from actorflow.testing import simulate
+        >>> from actorflow.testing.topologies import Sink
+        >>> topology = Topology("example").stage("numbers", Range, args={"stop": 100})
+        >>> ran = simulate(topology.stage("sink", Sink, subscribe_to=["numbers"]))
+        >>> (edge,) = ran.report.edges
+        >>> edge.producer, edge.consumer, edge.events_sent, edge.events_received
+        ('numbers/0', 'sink/0', 100, 100)
     """
 
     producer: str

@@ -55,6 +55,16 @@ class StageStatistics:
         messages_dropped: messages that were never written, as their reader was gone: its events
             are delivered again or counted as `lost`, by the delivery mode.
         log_dropped: log lines dropped because the host did not keep up.
+
+    Example:
+        >>> from actorflow import Topology
+        >>> from actorflow.stages.sources import Range
+        >>> from actorflow.testing import simulate
+        >>> from actorflow.testing.topologies import Sink
+        >>> topology = Topology("example").stage("numbers", Range, args={"stop": 100})
+        >>> ran = simulate(topology.stage("sink", Sink, subscribe_to=["numbers"]))
+        >>> [(stage.stage, stage.events_in, stage.events_out) for stage in ran.report.stages]
+        [('numbers/0', 0, 100), ('sink/0', 100, 0)]
     """
 
     stage: str
@@ -104,6 +114,16 @@ class RunStatistics:
         stages: one for each stage, in start order.
         edges: one for each pair of a producer and its consumer, and for each partition of them, in
             the same order.
+
+    Example:
+        >>> from actorflow import Topology
+        >>> from actorflow.stages.sources import Range
+        >>> from actorflow.testing import simulate
+        >>> from actorflow.testing.topologies import Sink
+        >>> topology = Topology("example").stage("numbers", Range, args={"stop": 100})
+        >>> ran = simulate(topology.stage("sink", Sink, subscribe_to=["numbers"]))
+        >>> ran.report.stage("sink").events_in, ran.report.edge("numbers", "sink").events_sent
+        (100, 100)
     """
 
     name: str

@@ -57,6 +57,10 @@ class UnfinishedBatch:
         events: its events, in order.
         position: the place of its first event in the order of emission (see `Lineage`).
         attempt: which delivery it is, when a consumer has died of an earlier one.
+
+    Example:
+        >>> UnfinishedBatch(seq=1, events=["a", "b"], position=10).events
+        ['a', 'b']
     """
 
     seq: int

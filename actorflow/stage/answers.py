@@ -12,6 +12,19 @@ class Answer(Enum):
 
     The idea is of GenStage's users, who wished for a cache between producer and consumer (issues
     61 and 214 of elixir-lang/gen_stage).
+
+    Example:
+        >>> from actorflow import FORWARD, HOLD, ProducerConsumer
+        >>> from actorflow.testing import run
+        >>> class Cache(ProducerConsumer):
+        ...     known = ["known"]
+        ...     def handle_demand(self, demand):
+        ...         known, self.known = self.known[:demand], self.known[demand:]
+        ...         return known or FORWARD
+        ...     def handle_events(self, events, subscription):
+        ...         return events
+        >>> run(Cache, ["fetched"]), HOLD
+        (['known', 'fetched'], actorflow.HOLD)
     """
 
     FORWARD = "forward"

@@ -30,6 +30,17 @@ class Subscription:
         options: the subscription's options.
 
     It can be the key of a map.
+
+    Example:
+        >>> from actorflow import Producer
+        >>> from actorflow.testing import StageHarness
+        >>> class Knows(Producer):
+        ...     def handle_subscribe(self, side, options, subscription):
+        ...         self.known = (side, subscription.stage, subscription.side)
+        >>> harness = StageHarness(Knows)
+        >>> harness.subscribe(1, "sink", max_demand=10)
+        >>> harness.behaviour.known
+        ('consumer', 'sink', 'consumer')
     """
 
     ref: int

@@ -20,6 +20,21 @@ class Sender:
     """Who made a call; `reply` answers before `handle_call` returns, or later.
 
     Once answered, what `handle_call` returns is not sent.
+
+    Example:
+        >>> from actorflow import LATER, Consumer
+        >>> from actorflow.testing import StageHarness
+        >>> class Waits(Consumer):
+        ...     def handle_call(self, request, sender):
+        ...         self.waiting = sender
+        ...         return LATER
+        ...     def handle_cast(self, message):
+        ...         self.waiting.reply(message)
+        >>> harness = StageHarness(Waits)
+        >>> call = harness.send_call("anything new?")
+        >>> harness.cast("yes")
+        >>> harness.reply_to(call)
+        'yes'
     """
 
     __slots__ = ("_port", "_ref", "answered")
@@ -57,7 +72,20 @@ class Sender:
 
 
 class _Later:
-    """What a callback returns when what it was called for is done later."""
+    """What a callback returns when what it was called for is done later.
+
+    Example:
+        >>> from actorflow import LATER, Consumer
+        >>> from actorflow.testing import run
+        >>> class Writes(Consumer):
+        ...     finishes_later = True
+        ...     def handle_events(self, events, subscription):
+        ...         held = self.later()
+        ...         held.finished()
+        ...         return LATER
+        >>> run(Writes, [1, 2])
+        []
+    """
 
     def __repr__(self) -> str:
         return "actorflow.LATER"

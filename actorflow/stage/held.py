@@ -19,6 +19,13 @@ class HeldBatch:
 
     Stages get one from `Consumer.later`. Each event that is finished returns its credit at once;
     the batch is acknowledged to the producer when all are.
+
+    Example:
+        >>> finished = []
+        >>> batch = HeldBatch(3, lambda batch, count, seconds: finished.append(count))
+        >>> batch.finished(2)
+        >>> batch.left, finished
+        (1, [2])
     """
 
     __slots__ = ("_finish", "left")

@@ -40,11 +40,15 @@ class permit:  # noqa: N801  (used like a function: ``with permit("connections")
         CallTimeout: there was none in time.
         Broken: the run is gone.
 
-    Example::
-
-        async def select(item):
-            async with actorflow.permit("connections"):
-                return await database.fetch(item)
+    Example:
+        >>> async def select(item):
+        ...     async with permit("connections"):
+        ...         return await database.fetch(item)
+        >>> with permit("connections"):
+        ...     print("outside of any run there are none")
+        Traceback (most recent call last):
+        ...
+        actorflow.errors.NotInStage: ...
     """
 
     __slots__ = ("_connection", "_name", "_timeout")

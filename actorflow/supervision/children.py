@@ -194,6 +194,13 @@ class ChildInfo:
         restarts: how often it was restarted.
         reason: why its last life ended, or None.
         supervisor: the supervisor that it is a child of; nothing for the run's own.
+
+    Example:
+        >>> row = ChildInfo(
+        ...     "count/0", "running", "stage", pid=4711, generation=2, restarts=1, reason=None
+        ... )
+        >>> row.id, row.restarts
+        ('count/0', 1)
     """
 
     id: str

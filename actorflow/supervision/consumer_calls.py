@@ -58,6 +58,15 @@ class ConsumerSupervisorHandle(StageHandle):
 
     Args:
         call: makes a call to the stage: request, seconds.
+
+    Example:
+        >>> from actorflow import ConsumerSupervisor
+        >>> from actorflow.testing import StageHarness
+        >>> stage = StageHarness(ConsumerSupervisor, {"template": print})
+        >>> jobs = ConsumerSupervisorHandle(lambda request, seconds: stage.call(request))
+        >>> child = jobs.start_child("by hand")
+        >>> child.id, jobs.count_children().active
+        (1, 1)
     """
 
     def start_child(self, *arguments: Any, timeout: float = 5.0) -> ConsumerChildInfo:

@@ -70,6 +70,10 @@ class ConsumerChildInfo:
         pid: the process it runs in, 0 while it has none.
         restarts: how often it was run again.
         by_hand: whether `start_child` started it, and no event.
+
+    Example:
+        >>> ConsumerChildInfo(id=1, state="running", pid=4711, restarts=0, by_hand=False).state
+        'running'
     """
 
     id: int
@@ -92,6 +96,13 @@ class ConsumerChildCounts:
         finished: how many ended in good order.
         failed: how many ended badly and were not run again.
         restarted: how many times one was run again.
+
+    Example:
+        >>> counts = ConsumerChildCounts(
+        ...     specs=1, active=3, workers=3, started=10, finished=6, failed=1
+        ... )
+        >>> counts.started == counts.active + counts.finished + counts.failed
+        True
     """
 
     specs: int

@@ -105,6 +105,13 @@ class DownMessage:
         detail: pid, status or signal, memory, and what else is known, for a person.
         result: what this incarnation passed to `set_result`, or None. Of a child that its dynamic
             supervisor forgets, this is where its answer is given.
+
+    Example:
+        >>> from actorflow.protocol.identity import Incarnation, StageId
+        >>> child = Incarnation(StageId("count", 0), 1)
+        >>> down = DownMessage(7, child, "shutdown", None, restarting=False, pid=4711, status=0)
+        >>> str(down.child.stage), down.reason, down.restarting
+        ('count/0', 'shutdown', False)
     """
 
     monitor: int
@@ -131,6 +138,10 @@ class Outcome:
             replicas.
         remains: what was not finished, of each stage that had something: nothing after a run that
             came to its end, or a drain that was in time.
+
+    Example:
+        >>> Outcome("done", results={"count": 100}).results["count"]
+        100
     """
 
     status: str
@@ -157,6 +168,10 @@ class RunDown:
         run: the run's name.
         supervisor: the urn of the supervisor's actor.
         outcome: how it ended.
+
+    Example:
+        >>> RunDown("words", "urn:uuid:1", Outcome("stopped")).outcome.status
+        'stopped'
     """
 
     run: str

@@ -34,6 +34,14 @@ class RouterInfo:
         edges: how many direct edges there are between them, linked or about to be.
         established: how many of these have been accepted by their producer.
         monitors: how many processes are watched for it: each once, however many edges it has.
+
+    Example:
+        >>> info = RouterInfo(
+        ...     manager="broker/0", members=("left/0", "right/0"), subscribers=("sink/0",),
+        ...     edges=2, established=2, monitors=3,
+        ... )
+        >>> info.edges == len(info.members) * len(info.subscribers)
+        True
     """
 
     manager: str

@@ -148,6 +148,19 @@ def read_letters(path: str | Path) -> Iterator[DeadLetter]:
 
     Raises:
         DeadLetterError: the file cannot be read, or a line of it is no letter.
+
+    Example:
+        >>> import os, tempfile
+        >>> letter = DeadLetter(
+        ...     stage="count/0", producer="files/0", event=pickle.dumps("a"), shown="'a'",
+        ...     attempts=3, error="ValueError: no",
+        ... )
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = os.path.join(folder, "letters")
+        ...     with open(path, "w") as file:
+        ...         print(letter.to_json(), file=file)
+        ...     [(each.stage, each.value()) for each in read_letters(path)]
+        [('count/0', 'a')]
     """
     try:
         with open(path, encoding="utf-8") as lines:

@@ -55,6 +55,10 @@ class ChildCounts:
         specs: all children, dead or alive.
         active: those with a process.
         restarting: those about to be started again.
+
+    Example:
+        >>> ChildCounts(specs=3, active=2, restarting=1).active
+        2
     """
 
     specs: int

@@ -25,6 +25,10 @@ class Remains:
         lost: those of both that nobody delivers again, as their mode is ``at_most_once``. The
             others are handed back: whoever had emitted them had kept them.
         kept: whether the same command goes on with them, from the checkpoint file.
+
+    Example:
+        >>> Remains("count/0", unfinished=3, unhandled=2, lost=0, kept=True).kept
+        True
     """
 
     stage: str

@@ -59,6 +59,14 @@ class ChildSpec:
 
     Raises:
         OptionError: an option breaks its rule.
+
+    Example:
+        >>> from actorflow import StageSpec
+        >>> from actorflow.protocol.identity import StageId
+        >>> from actorflow.testing.topologies import Sink
+        >>> stage = StageSpec(id=StageId("sink"), behaviour=Sink)
+        >>> ChildSpec(stage=stage, restart="permanent").shutdown
+        5.0
     """
 
     stage: StageSpec
@@ -105,6 +113,11 @@ class SubscriptionSpec:
         shared_fate: for a subscription to a manager of members (see `RouterSpec`), whether the
             consumer ends when one of them ends badly and for good, by its cancel mode: True, the
             manager and each member; False, none of them; None, the manager alone.
+
+    Example:
+        >>> spec = SubscriptionSpec(consumer="sink", producer="numbers")
+        >>> spec.consumer, spec.options.max_demand
+        ('sink', 'auto')
     """
 
     consumer: str
@@ -277,6 +290,15 @@ class Plan:
         checkpoint: the file that keeps what stages leave for their successors; None for none.
         dead_letters: the file that keeps events which stages have given up; None for none.
         routers: the managers of members, and who these are at the start.
+
+    Example:
+        >>> from actorflow import Topology
+        >>> from actorflow.stages.sources import Range
+        >>> from actorflow.testing.topologies import Sink
+        >>> topology = Topology("example").stage("numbers", Range, args={"stop": 10})
+        >>> plan = topology.stage("sink", Sink, replicas=2, subscribe_to=["numbers"]).plan()
+        >>> [str(child.stage.id) for child in plan.children], len(plan.subscriptions)
+        (['numbers/0', 'sink/0', 'sink/1'], 1)
     """
 
     name: str

@@ -33,6 +33,13 @@ class SupervisorInfo:
         restarts: how often it has begun again.
         stages: how many stages are below it.
         active: how many of them have a process.
+
+    Example:
+        >>> row = SupervisorInfo(
+        ...     "readers", "", "one_for_one", "running", restarts=1, stages=4, active=4
+        ... )
+        >>> row.active == row.stages
+        True
     """
 
     name: str

@@ -94,15 +94,19 @@ class Supervisor(pykka.ThreadingActor):
         OptionError: `owner` is none of these.
         TopologyError: there are mistakes in the topology; it lists all of them.
 
-    Example::
-
-        class Owner(pykka.ThreadingActor):
-            def on_start(self):
-                self.supervisor = Supervisor.start(topology, owner=self.actor_ref)
-
-            def on_receive(self, message):
-                if isinstance(message, RunDown) and message.outcome.status == "failed":
-                    raise message.outcome.error
+    Example:
+        >>> import queue
+        >>> from actorflow import Topology
+        >>> from actorflow.stages.sources import Range
+        >>> from actorflow.testing.topologies import Sink
+        >>> topology = Topology("example").stage("numbers", Range, args={"stop": 3})
+        >>> owner = queue.Queue()
+        >>> topology = topology.stage("sink", Sink, subscribe_to=["numbers"])
+        >>> supervisor = Supervisor.start(topology, owner=owner)
+        >>> owner.get(timeout=60).outcome.status
+        'done'
+        >>> supervisor.stop()
+        True
 
     The actor stays when its run is over, and answers what can still be asked. It ends when it is
     stopped, by its reference or with ``pykka.ActorRegistry.stop_all()``, and so does the run: every

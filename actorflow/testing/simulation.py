@@ -47,6 +47,15 @@ class Handled:
         stage: who took it.
         producer: whom it came from.
         events: its events.
+
+    Example:
+        >>> from actorflow import Topology
+        >>> from actorflow.stages.sources import Range
+        >>> from actorflow.testing.topologies import Sink
+        >>> topology = Topology("example").stage("numbers", Range, args={"stop": 2})
+        >>> run = simulate(topology.stage("sink", Sink, subscribe_to=["numbers"]))
+        >>> [(str(each.stage.stage), each.events) for each in run.history]
+        [('sink/0', (0,)), ('sink/0', (1,))]
     """
 
     time: float
@@ -76,6 +85,15 @@ class SimulatedRun:
         seconds: how much virtual time it took.
         trace: the last steps.
         trace_hash: a digest of all steps: equal for equal runs.
+
+    Example:
+        >>> from actorflow import Topology
+        >>> from actorflow.stages.sources import Range
+        >>> from actorflow.testing.topologies import Sink
+        >>> topology = Topology("example").stage("numbers", Range, args={"stop": 3})
+        >>> run = simulate(topology.stage("sink", Sink, subscribe_to=["numbers"]))
+        >>> run.status, run.handled("sink"), run.crashed
+        ('done', [0, 1, 2], ())
     """
 
     seed: int
@@ -131,12 +149,15 @@ class Simulation:
         witness: is told what happens, besides.
         store: where snapshots are kept besides, as a checkpoint file would; None for nowhere.
 
-    Example::
-
-        simulation = Simulation(topology, seed=7)
-        simulation.run_until(lambda: gate.arrived == 2)
-        gate.open()
-        run = simulation.finish()
+    Example:
+        >>> from actorflow import Topology
+        >>> from actorflow.stages.sources import Range
+        >>> from actorflow.testing.topologies import Sink
+        >>> topology = Topology("example").stage("numbers", Range, args={"stop": 100})
+        >>> simulation = Simulation(topology.stage("sink", Sink, subscribe_to=["numbers"]), seed=7)
+        >>> simulation.run_until(lambda: len(simulation.history) == 1)
+        >>> simulation.over, simulation.finish().status
+        (False, 'done')
     """
 
     def __init__(
@@ -299,11 +320,15 @@ def simulate(
         LawBroken: a law does not hold.
         Exception: the one that ended the run, as the stage raised it.
 
-    Example::
-
-        for seed in range(100):
-            run = simulate(topology, seed=seed, faults=Faults(crashes=1, stages=("double",)))
-            assert set(run.handled("print")) == set(range(0, 100, 2))
+    Example:
+        >>> from actorflow import Topology
+        >>> from actorflow.stages.sources import Range
+        >>> from actorflow.testing.topologies import Sink
+        >>> topology = Topology("example").stage("numbers", Range, args={"stop": 100})
+        >>> topology = topology.stage("sink", Sink, subscribe_to=["numbers"])
+        >>> for seed in range(3):
+        ...     run = simulate(topology, seed=seed, faults=Faults(crashes=1, stages=("sink",)))
+        ...     assert set(run.handled("sink")) == set(range(100))
     """
     simulation = Simulation(
         topology, seed=seed, faults=faults, conditions=conditions, laws=laws, witness=witness

@@ -36,6 +36,11 @@ class Outputs(list[Any]):
         notifications: what it passed to `notify`, in order.
         logs: the events of its log lines, in order.
         seconds: how much virtual time it took.
+
+    Example:
+        >>> outputs = Outputs([1, 2])
+        >>> outputs == [1, 2], outputs.result, outputs.notifications
+        (True, None, [])
     """
 
     def __init__(self, events: Iterable[Any] = ()) -> None:

@@ -43,12 +43,14 @@ class DynamicSupervisor:
         NoSuchStage: there is no supervisor of that name.
         Refused: ``not_dynamic``: it is not a dynamic one.
 
-    Example::
-
-        with Topology("service").dynamic_supervisor("jobs", max_children=10).start() as run:
-            jobs = run.dynamic("jobs")
-            jobs.start_child("17", Job, args={"path": "17.txt"}, restart="temporary")
-            run.call(jobs.stage_name("17"), "how far?")
+    Example:
+        >>> from actorflow import Topology
+        >>> from actorflow.testing.topologies import Sink
+        >>> with Topology("service").dynamic_supervisor("jobs", max_children=10).start() as run:
+        ...     jobs = run.dynamic("jobs")
+        ...     child = jobs.start_child("17", Sink, restart="temporary")
+        ...     jobs.stage_name("17"), jobs.count_children().active
+        ('jobs.17', 1)
     """
 
     def __init__(self, supervisor: SupervisorHandle, name: str) -> None:

@@ -64,10 +64,16 @@ class Run(RunningChildren, RunningSubscriptions, RunningMessages, RunningChanges
         listener: is told of every event of the supervisor, from its thread; it must not block. The
             default logs them with structlog.
 
-    Example::
-
-        with topology.start() as run:
-            results = run.wait(timeout=60)
+    Example:
+        >>> from actorflow import Topology
+        >>> from actorflow.stages.sources import Range
+        >>> from actorflow.testing.topologies import Sink
+        >>> topology = Topology("example").stage("numbers", Range, args={"stop": 100})
+        >>> topology = topology.stage("sink", Sink, subscribe_to=["numbers"])
+        >>> with topology.start() as run:
+        ...     results = run.wait(timeout=60)
+        >>> run.stats().stage("sink").events_in
+        100
     """
 
     def __init__(

@@ -106,6 +106,14 @@ class Stream(_Stream):
     `close` is called, when the garbage collector finds it, or when the run is over: then its
     subscription is gone, and its thread. What it had taken and the program was not through with is
     delivered to the stage's next consumer. One thread may read it at a time.
+
+    Example:
+        >>> from actorflow import Topology
+        >>> from actorflow.stages.sources import Range
+        >>> topology = Topology("example").stage("numbers", Range, args={"stop": 5})
+        >>> with topology.stream("numbers") as numbers:
+        ...     list(numbers)
+        [0, 1, 2, 3, 4]
     """
 
     def __iter__(self) -> Self:
@@ -200,6 +208,16 @@ class AsyncStream(_Stream):
 
     `Run.astream` and `Topology.astream` make one. It belongs to the loop that runs when it is first
     read.
+
+    Example:
+        >>> from actorflow import Topology
+        >>> from actorflow.stages.sources import Range
+        >>> topology = Topology("example").stage("numbers", Range, args={"stop": 5})
+        >>> async def total():
+        ...     async with topology.astream("numbers") as numbers:
+        ...         return sum([number async for number in numbers])
+        >>> asyncio.run(total())
+        10
     """
 
     _event: asyncio.Event | None = None

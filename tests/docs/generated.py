@@ -122,14 +122,31 @@ def names(room: str) -> str:
         >>> "| `Consumer` |" in names("actorflow.stage"), "`Zip`" in names("actorflow.stages.zip")
         (True, True)
     """
-    exported = [name for name, home in actorflow._HOME_OF.items() if home.startswith(f"{room}.")]
-    module = actorflow if exported else import_module(room)
     lines = ["| name | what it is |\n", "| --- | --- |\n"]
-    for name in sorted(exported or module.__all__, key=str.lower):
-        paragraph = inspect.cleandoc(getattr(module, name).__doc__ or "").partition("\n\n")[0]
+    for name, value in public(room).items():
+        paragraph = inspect.cleandoc(value.__doc__ or "").partition("\n\n")[0]
         text = " ".join(paragraph.split()).replace("|", "\\|")
         lines.append(f"| `{name}` | {text} |\n")
     return "".join(lines)
+
+
+def public(room: str) -> dict[str, Any]:
+    """The public names of a room, or of one module, in alphabetical order, and what they are.
+
+    Example:
+        >>> list(public("actorflow.stages.zip"))
+        ['Zip']
+    """
+    exported = [name for name, home in actorflow._HOME_OF.items() if home.startswith(f"{room}.")]
+    module = actorflow if exported else import_module(room)
+    return {
+        name: getattr(module, name) for name in sorted(exported or module.__all__, key=str.lower)
+    }
+
+
+def rooms(page: str) -> list[str]:
+    """The rooms whose names a page lists."""
+    return [found[1] for found in _NAMES.findall(page)]
 
 
 # --- the command line -----------------------------------------------------------------------------

@@ -63,6 +63,14 @@ class LocalRuntime(Runtime):
     Raises:
         PlatformUnsupported: this system has no `fork`.
         OptionError: an option breaks its rule.
+
+    Example:
+        >>> from actorflow import Run, Topology
+        >>> from actorflow.testing.topologies import Sink
+        >>> plan = Topology("service").stage("sink", Sink).plan()
+        >>> with Run(plan, LocalRuntime(preload=["json"])) as run:
+        ...     run.stats().name
+        'service'
     """
 
     def __init__(

@@ -25,6 +25,10 @@ class CrashAt:
     Args:
         step: the step, from 1; the first at or after it at which the stage's process exists.
         stage: ``"count"`` or ``"count/1"``; None for one that the seed chooses.
+
+    Example:
+        >>> Faults(at=(CrashAt(100, "count"), CrashAt(200))).at[0].stage
+        'count'
     """
 
     step: int

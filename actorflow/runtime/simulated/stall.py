@@ -61,6 +61,15 @@ class Evidence:
     """Who waits for whom, what each link holds, and the last steps of the run.
 
     `str` gives a report for a person.
+
+    Example:
+        >>> evidence = Evidence((), (), ("count/0 handles 3 events",), seed=7, conditions="quiet")
+        >>> print(evidence)
+        seed 7, quiet
+        stages:
+        links:
+        last steps:
+          count/0 handles 3 events
     """
 
     stages: tuple[StageEvidence, ...]

@@ -19,6 +19,21 @@ class Witness:
     It may look at everything and act on nothing. It is called in the middle of a stage's own calls,
     where an exception would be taken for the stage's; so a checker that finds something wrong puts
     an exception into `verdict`, and the world raises it at the end of the step.
+
+    Example:
+        >>> from actorflow import Topology
+        >>> from actorflow.stages.sources import Range
+        >>> from actorflow.testing import simulate
+        >>> from actorflow.testing.topologies import Sink
+        >>> class Counts(Witness):
+        ...     frames = 0
+        ...     def received(self, process, link, frame):
+        ...         self.frames += 1
+        >>> topology = Topology("example").stage("numbers", Range, args={"stop": 3})
+        >>> witness = Counts()
+        >>> run = simulate(topology.stage("sink", Sink, subscribe_to=["numbers"]), witness=witness)
+        >>> witness.frames > 0
+        True
     """
 
     verdict: Exception | None = None

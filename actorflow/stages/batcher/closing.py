@@ -34,6 +34,14 @@ class ShutDown:
 
     Raises:
         OptionError: an argument breaks its rule.
+
+    Example:
+        >>> ShutDown("drain", deadline=5)
+        ShutDown(mode='drain', deadline=5)
+        >>> ShutDown("now")
+        Traceback (most recent call last):
+        ...
+        actorflow.errors.OptionError: mode must be one of ...
     """
 
     mode: Mode = "flush"

@@ -37,7 +37,15 @@ class Trigger(Enum):
 
 
 class Outcome(Enum):
-    """How a batch ended, for whoever releases its resources."""
+    """How a batch ended, for whoever releases its resources.
+
+    Example:
+        >>> class Leases:
+        ...     def release_resources(self, key, resources, outcome):
+        ...         return "back to the pool" if outcome is Outcome.DONE else "closed"
+        >>> Leases().release_resources("a", None, Outcome.FAILED)
+        'closed'
+    """
 
     DONE = "done"
     FAILED = "failed"
@@ -103,6 +111,11 @@ class ShutdownReport:
         failed: items answered with an error since then, those that were cancelled included.
         refused: items refused since then.
         abandoned: the keys of items that were cancelled, as text, at most 100.
+
+    Example:
+        >>> report = ShutdownReport("drain", replied=98, failed=2)
+        >>> report.mode, report.escalated
+        ('drain', False)
     """
 
     mode: str
@@ -137,6 +150,11 @@ class BatcherStatistics:
         answered: items ever answered.
         rejected: items refused for want of room.
         batches: batches that ever started.
+
+    Example:
+        >>> counts = BatcherStatistics(queued_items=3, accepted=10, answered=7)
+        >>> counts.accepted == counts.answered + counts.queued_items
+        True
     """
 
     active_keys: int = 0

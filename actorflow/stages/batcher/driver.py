@@ -44,6 +44,14 @@ class Flush:
 
     Args:
         key: of this key; None for all.
+
+    Example:
+        >>> from actorflow.stages.batcher import BatcherServer, Size
+        >>> from actorflow.testing import StageHarness
+        >>> harness = StageHarness(BatcherServer, {"processor": "operator:eq", "policy": Size()})
+        >>> harness.cast(Flush("shop"))
+        >>> harness.exiting is None
+        True
     """
 
     key: Any = None

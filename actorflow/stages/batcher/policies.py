@@ -32,7 +32,13 @@ __all__ = [
 
 
 class OnFull(Enum):
-    """What a `Duration` batch does that is full before its time."""
+    """What a `Duration` batch does that is full before its time.
+
+    Example:
+        >>> from actorflow.stages.batcher import Duration
+        >>> Duration(0.5, on_full=OnFull.WAIT_DEADLINE).on_full
+        <OnFull.WAIT_DEADLINE: 'wait_deadline'>
+    """
 
     PROCESS = "process"
     """It starts, as soon as capacity is free."""

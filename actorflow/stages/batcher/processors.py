@@ -61,7 +61,14 @@ class Processor:
 
 @dataclass(frozen=True, slots=True)
 class Ok:
-    """An output that is a value; it says so where the value itself might be an `Err`."""
+    """An output that is a value; it says so where the value itself might be an `Err`.
+
+    Example:
+        >>> def halves(key, inputs):
+        ...     return [Err("it is odd") if number % 2 else Ok(number // 2) for number in inputs]
+        >>> halves("a", [4, 5])
+        [Ok(value=2), Err(error='it is odd')]
+    """
 
     value: Any
 
@@ -72,6 +79,12 @@ class Err:
 
     Args:
         error: why: an exception, or a text.
+
+    Example:
+        >>> def halves(key, inputs):
+        ...     return [number // 2 if number % 2 == 0 else Err("it is odd") for number in inputs]
+        >>> halves("a", [4, 5])
+        [2, Err(error='it is odd')]
     """
 
     error: BaseException | str

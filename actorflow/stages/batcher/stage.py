@@ -30,6 +30,13 @@ class KeyedBatch:
         key: the key of its items.
         items: the events, at least one, in the order in which they came.
         trigger: why it is a batch now: ``"size"``, ``"timeout"`` or ``"flush"``.
+
+    Example:
+        >>> from actorflow.stages.batcher import BatcherStage, Size
+        >>> from actorflow.testing import run
+        >>> arguments = {"policy": Size(), "limits": {"max_batch_size": 2}}
+        >>> [(batch.items, batch.trigger) for batch in run(BatcherStage, [1, 2, 3], args=arguments)]
+        [([1, 2], 'size'), ([3], 'flush')]
     """
 
     key: Any
@@ -45,6 +52,12 @@ class ItemFailed:
         key: the item's key.
         item: the event that failed.
         error: why.
+
+    Example:
+        >>> from actorflow import BatchTimeout
+        >>> failed = ItemFailed("shop", {"order": 7}, BatchTimeout("process", 1.5))
+        >>> failed.item["order"], type(failed.error).__name__
+        (7, 'BatchTimeout')
     """
 
     key: Any

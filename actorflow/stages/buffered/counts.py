@@ -22,6 +22,11 @@ class CallCounts:
         failed: how many failed for good and were skipped, or became an `ItemFailed`.
         cancelled: how many a stop has cancelled.
         pausing: how many wait for the end of the pause before they are tried again.
+
+    Example:
+        >>> counts = CallCounts(waiting=2, in_flight=5, ready=1, handed_over=1, pausing=1)
+        >>> counts.claimed
+        9
     """
 
     waiting: int

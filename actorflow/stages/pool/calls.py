@@ -63,6 +63,10 @@ class Ticket:
         query: for which query.
         state: ``"admitted"``; or how it ended, with everything that descends from it: ``"done"``,
             ``"failed"`` or ``"expired"``.
+
+    Example:
+        >>> Ticket("negate", "done").state
+        'done'
     """
 
     query: str
@@ -77,6 +81,16 @@ class TaskPoolHandle(StageHandle):
 
     Args:
         call: makes a call to the stage: request, seconds.
+
+    Example:
+        >>> from actorflow.stages.pool import TaskPool
+        >>> from actorflow.testing import StageHarness
+        >>> stage = StageHarness(TaskPool, {"workers": 2})
+        >>> pool = TaskPoolHandle(lambda request, seconds: stage.call(request))
+        >>> pool.start({"name": "negate", "pipelines": {"negate": "operator:neg"}}).state
+        'running'
+        >>> pool.submit("negate", 5)
+        Ticket(query='negate', state='admitted')
     """
 
     def submit(

@@ -52,6 +52,15 @@ class QueryResult:
         slices: how often a worker was given something of it.
         stops: the pipelines that have stopped, in order.
         reason: why it failed, as text; nothing when it did not.
+
+    Example:
+        >>> from actorflow.stages.pool.calls import Look
+        >>> from actorflow.stages.pool import TaskPool
+        >>> from actorflow.testing import StageHarness
+        >>> queries = [{"name": "negate", "pipelines": {"negate": "operator:neg"}}]
+        >>> result = StageHarness(TaskPool, {"queries": queries, "workers": 2}).call(Look("negate"))
+        >>> result.state, result.admitted, result.pending
+        ('running', 0, 0)
     """
 
     name: str

@@ -34,6 +34,10 @@ class MemoryBudget:
 
     Raises:
         OptionError: an argument breaks its rule.
+
+    Example:
+        >>> MemoryBudget(limit=64 << 20, patience=0.5).limit
+        67108864
     """
 
     limit: int
@@ -57,6 +61,14 @@ class InFlight:
 
     Raises:
         OptionError: an argument breaks its rule.
+
+    Example:
+        >>> InFlight(limit=8, most=64)
+        InFlight(limit=8, most=64, step=4)
+        >>> InFlight(limit=8, most=4)
+        Traceback (most recent call last):
+        ...
+        actorflow.errors.OptionError: most must be an integer of at least 8, got 4
     """
 
     limit: int = 64

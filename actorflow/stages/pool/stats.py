@@ -29,6 +29,15 @@ class PoolStats:
         executed: how many tasks ran to their end, of all queries there have been.
         late: events that came when no query took them any more.
         queries: every query that has not ended.
+
+    Example:
+        >>> from actorflow.stages.pool import TaskPool
+        >>> from actorflow.stages.pool.calls import Look
+        >>> from actorflow.testing import StageHarness
+        >>> queries = [{"name": "negate", "pipelines": {"negate": "operator:neg"}}]
+        >>> stats = StageHarness(TaskPool, {"queries": queries, "workers": 2}).call(Look())
+        >>> stats.workers, stats.idle, stats.executed, [query.name for query in stats.queries]
+        (2, 2, 0, ['negate'])
     """
 
     workers: int

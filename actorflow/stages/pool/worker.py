@@ -51,6 +51,13 @@ class Lease:
 
     It returns when the task ends, when `release` is called, or, when it was emitted with an item,
     with the task of that item.
+
+    Example:
+        >>> returned = []
+        >>> lease = Lease(100, returned.append)
+        >>> lease.release()
+        >>> lease.amount, returned
+        (0, [100])
     """
 
     __slots__ = ("_give_back", "amount")
@@ -67,7 +74,22 @@ class Lease:
 
 
 class TaskContext:
-    """What a pipeline's function can do beside computing; given to it as its last argument."""
+    """What a pipeline's function can do beside computing; given to it as its last argument.
+
+    Example:
+        >>> from actorflow.stages.pool import Query, TaskPool
+        >>> def words(line, context):
+        ...     for word in line.split():
+        ...         context.emit(word)
+        >>> def count(word, context):
+        ...     context.emit(len(word))
+        >>> query = Query(name="lengths", pipelines={
+        ...     "words": {"run": words, "to": ["count"]}, "count": count,
+        ... })
+        >>> from actorflow.testing import run
+        >>> sorted(run(TaskPool, ["to be or", "not"], args={"queries": [query], "workers": 2}))
+        [2, 2, 2, 3]
+    """
 
     __slots__ = ("_children", "_depth", "_leases", "_repeat", "_root", "_run", "_step")
 

@@ -57,12 +57,16 @@ class ScansHandle:
         run: the `Run`.
         stage: the stage's name in it.
 
-    Example::
-
-        with topology.start() as run:
-            scans = ScansHandle(run, "statistics")
-            ref = scans.add_scan(length(), name="how many")
-            scans.remove_scan(ref)
+    Example:
+        >>> from types import SimpleNamespace
+        >>> from actorflow.stages.scans import DistributeStage, length
+        >>> from actorflow.testing import StageHarness
+        >>> stage = StageHarness(DistributeStage)
+        >>> run = SimpleNamespace(call=lambda name, request, timeout: stage.call(request))
+        >>> scans = ScansHandle(run, "statistics")
+        >>> ref = scans.add_scan(length(), name="how many")
+        >>> [(scan.name, scan.state) for scan in scans.scans()]
+        [('how many', 'running')]
     """
 
     def __init__(self, run: _Run, stage: str) -> None:

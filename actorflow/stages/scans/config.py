@@ -145,6 +145,10 @@ class ScanRef:
     Args:
         id: its number.
         name: its name.
+
+    Example:
+        >>> ScanRef(3, "how many")
+        ScanRef(id=3, name='how many')
     """
 
     id: int
@@ -169,6 +173,10 @@ class ScanInfo:
         restarts: how often it has been begun anew.
         lost: how many inputs went with its crashes.
         pid: its process; 0 when it has none.
+
+    Example:
+        >>> ScanInfo(id=1, name="how many", state="running", queued=2, consumed=98).queued
+        2
     """
 
     id: int
@@ -193,6 +201,12 @@ class ScanStageReport:
         values: how many values scans said.
         scans: a row for each scan there was, at most the last thousand.
         killed: the names of those that did not end in time.
+
+    Example:
+        >>> scans = (ScanInfo(id=1, name="how many", state="done", consumed=100, emitted=1),)
+        >>> report = ScanStageReport(elements=100, discarded=0, values=1, scans=scans, killed=())
+        >>> [(scan.name, scan.state) for scan in report.scans]
+        [('how many', 'done')]
     """
 
     elements: int

@@ -41,7 +41,17 @@ _LAST = _Last.STATE
 
 @dataclass(frozen=True, slots=True)
 class Partial(Generic[State]):
-    """A scan goes on, from this state."""
+    """A scan goes on, from this state.
+
+    Example:
+        >>> class Total(Scan):
+        ...     def initial(self):
+        ...         return Partial(0)
+        ...     def step(self, state, item):
+        ...         return Partial(state + item)
+        >>> Total().step(3, 4)
+        Partial(state=7)
+    """
 
     state: State
 
@@ -53,6 +63,12 @@ class Done(Generic[Value]):
     Args:
         value: the value.
         state: the state that `Scan.final` gets; left out, the last one that was `Partial`.
+
+    Example:
+        >>> def first_above(limit):
+        ...     return lambda state, item: Done(item) if item > limit else Partial(state)
+        >>> first_above(10)(None, 7), first_above(10)(None, 12).value
+        (Partial(state=None), 12)
     """
 
     value: Value
