@@ -91,13 +91,8 @@ MUTATIONS = [
         (
             Edit(
                 "actorflow/runtime/local/companions.py",
-                """        self._read(beside)
-        link = beside.link
-        if link.reader >= 0:
-""",
-                """        link = beside.link
-        if link.reader >= 0:
-""",
+                "        self._read(beside)\n        beside.link.close_reader()\n",
+                "        beside.link.close_reader()\n",
             ),
         ),
         (IN_PARTS + "test_a_10_last_words_and_the_end_in_every_order_and_cut",),
