@@ -195,6 +195,8 @@ def test_s081_s087_children_by_hand(kind: str, tmp_path: Path) -> None:
         assert (row.id, row.state, row.by_hand) == (1, "running", True)
         wait_until(lambda: lines(journal), "it to run")
         (pid, *_) = lines(journal)[0]
+        # The child may write before its fork server has said which process it is.
+        wait_until(lambda: jobs.which_children()[0].pid, "its process to be known")
         assert [(each.id, each.pid) for each in jobs.which_children()] == [(1, int(pid))]
         counts = jobs.count_children()
         assert (counts.specs, counts.active, counts.workers, counts.supervisors) == (1, 1, 1, 0)
