@@ -89,7 +89,7 @@ def test_a_line_for_each_stage_is_redrawn_in_place(
         lines = [line for line in block.splitlines() if not line.startswith("actorflow:")]
         names = [line.split()[0] for line in lines[:3]]
         assert names == ["numbers/0", "a_stage_with_quite_a_long_name/0", "sink/0"]
-        assert max(map(len, block.splitlines()[:3])) < columns
+        assert max(map(len, lines[:3])) < columns
     # As many lines up as were drawn: the cursor ends where it began.
     assert set(re.findall(r"\x1b\[(\d+)A", screen.text)) == {"3"}
     if columns > 80:

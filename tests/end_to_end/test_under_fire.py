@@ -18,7 +18,8 @@ import pytest
 from actorflow import Defaults, Run, SupervisorOptions, Topology, load
 from tests.end_to_end.helpers import ROOT, finish, start_python, wait_until
 
-pytestmark = pytest.mark.processes
+# Hundreds of starts, one after the other: a busy machine takes its time for each.
+pytestmark = [pytest.mark.processes, pytest.mark.timeout(170)]
 
 CONFIG = ROOT / "configs" / "wordcount.yaml"
 KILLS = 50
@@ -105,11 +106,13 @@ def test_a_run_whose_host_was_killed_goes_on_from_its_checkpoint(
 def kill_host_after(checkpoint: str, counts: int) -> None:
     """Run until the merge has taken so many more counts, then kill the host."""
     host = start_python("-c", HOST, checkpoint)
-    assert host.stdout is not None
-    done = 0
-    while done < counts:
-        line = host.stdout.readline()
-        assert line.strip().isdigit(), f"it came to its end too soon: {line!r}"
-        done = int(line)
-    os.kill(host.pid, signal.SIGKILL)
-    finish(host)
+    try:
+        assert host.stdout is not None
+        done = 0
+        while done < counts:
+            line = host.stdout.readline()
+            assert line.strip().isdigit(), f"it came to its end too soon: {line!r}"
+            done = int(line)
+    finally:
+        host.kill()
+        finish(host)
