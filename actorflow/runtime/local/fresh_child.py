@@ -15,7 +15,12 @@ from functools import partial
 from typing import Any
 
 from actorflow.runtime.local.descriptors import FIRST_FREE
-from actorflow.runtime.local.kernel import exit_at_once, parent_death_signal
+from actorflow.runtime.local.kernel import (
+    DIE_WITH_PARENT,
+    KILL,
+    control_process,
+    exit_at_once,
+)
 from actorflow.runtime.local.offspring import (
     CANNOT_REPORT,
     DESCRIPTORS,
@@ -37,16 +42,17 @@ class FreshChild:
         templates: what children run, by number.
     """
 
-    __slots__ = ("_exit", "_fork", "_parent", "_reseeds", "_runs", "_steps", "_words")
+    __slots__ = ("_exit", "_fork", "_parent", "_reseeds", "_runs", "_steps", "_streams", "_words")
 
     def __init__(self, words: LastWords, templates: Sequence[ChildTemplate]) -> None:
         self._words = words
         self._runs = [(_callable(each.function), tuple(each.arguments)) for each in templates]
         self._reseeds = "numpy.random" in sys.modules
         self._fork: Callable[[], int] = os.fork
-        self._exit: Callable[[int], object] = exit_at_once()
+        self._exit: Callable[[int], object] = exit_at_once
         self._parent = os.getpid()
         self._steps = _steps(words.file, DESCRIPTORS)
+        self._streams = _streams()
 
     def fork(self, place: int, template: int, arguments: bytes) -> int:
         """Fork a child that lives its life; returns its process id.
@@ -67,14 +73,13 @@ class FreshChild:
             status = self._live(place, template, arguments)
         except BaseException:  # noqa: BLE001  (a child must not return into its parent's loop)
             traceback.print_exc()
+        try:
+            self._flush()
         finally:
             try:
-                flush_stdio()
-            finally:
-                try:
-                    self._exit(status)
-                except BaseException:  # noqa: BLE001  (there was no memory for this way)
-                    os._exit(1)
+                self._exit(status)
+            except BaseException:  # noqa: BLE001  (there was no memory for this way)
+                os._exit(1)
         return 0
 
     def rehearse(self) -> None:
@@ -96,7 +101,7 @@ class FreshChild:
     def _live(self, place: int, template: int, arguments: bytes) -> int:
         """Returns the exit status."""
         die_with_parent, lead, parent, close_below, close_above, loads, dumps = self._steps
-        if not die_with_parent():
+        if not die_with_parent(DIE_WITH_PARENT, KILL):
             # A group of its own, so that what it forks can be killed with it.
             lead()
         if parent() != self._parent:
@@ -117,7 +122,7 @@ class FreshChild:
                 return 0
             status = 0
             try:
-                words = RESULT + dumps(result)
+                words = RESULT + dumps(result, 5)
             except Exception:  # noqa: BLE001  (pickling runs the result's own code)
                 words = result_by_value(result)
         if parent() != self._parent:
@@ -128,26 +133,44 @@ class FreshChild:
             return CANNOT_REPORT
         return status
 
+    def _flush(self) -> None:
+        out, error, flush_out, flush_error = self._streams
+        if sys.stdout is not out or sys.stderr is not error:
+            flush_stdio()  # others have been put in their place
+            return
+        try:
+            flush_out()
+            flush_error()
+        except (OSError, ValueError):
+            flush_stdio()  # the one that is left
+
 
 def _steps(file: int, end: int) -> tuple[Callable[..., Any], ...]:
     """What children call, each made ready.
 
-    To call one counts no reference to the function in it, and all of them, made in a row, are on
-    one page or two.
+    To call a partial counts no reference to the function in it, and all of them, made in a row,
+    are on one page or two.
 
     Args:
         file: the descriptor that is kept; what is closed is below it, and from the next on.
         end: the first that is not closed.
     """
     return (
-        parent_death_signal(),
+        control_process,
         partial(os.setpgid, 0, 0),
         partial(os.getppid),
         partial(os.closerange, FIRST_FREE, file),
         partial(os.closerange, file + 1, end),
         partial(pickle.loads),
-        partial(pickle.dumps, protocol=pickle.HIGHEST_PROTOCOL),
+        partial(pickle.dumps),
     )
+
+
+def _streams() -> tuple[Any, Any, Callable[[], object], Callable[[], object]]:
+    """Standard output and error, and what flushes each."""
+    streams = sys.stdout, sys.stderr
+    out, error = (partial(int if each is None else each.flush) for each in streams)
+    return *streams, out, error
 
 
 def _callable(run: Callable[..., Any]) -> Callable[..., Any]:

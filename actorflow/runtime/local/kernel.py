@@ -15,15 +15,16 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterable
-from functools import partial
 
 __all__ = [
+    "DIE_WITH_PARENT",
+    "KILL",
     "adopt_orphans",
+    "control_process",
     "die_with_parent",
     "exit_at_once",
     "find_title",
     "out_of_memory_kills",
-    "parent_death_signal",
     "rehearse_kernel_calls",
     "release_file",
     "rename",
@@ -31,7 +32,8 @@ __all__ = [
     "watch_process",
 ]
 
-_PR_SET_PDEATHSIG = 1
+DIE_WITH_PARENT = 1
+"""The number of what `die_with_parent` asks for, of which `KILL` is the argument."""
 _PR_GET_DUMPABLE = 3
 _PR_SET_NAME = 15
 _PR_SET_CHILD_SUBREAPER = 36
@@ -39,46 +41,32 @@ _PR_SET_CHILD_SUBREAPER = 36
 # Looked up and made once, in the zygote: every fork inherits it, and a stage's start does not pay
 # for it. Each object that a call makes besides is some pages of memory that a fork has to copy.
 _libc = ctypes.CDLL(None) if sys.platform == "linux" else None
-_prctl = None if _libc is None else _libc.prctl
-_exit = os._exit if _libc is None else _libc._exit
+control_process: Callable[..., int] = (lambda *_: -1) if _libc is None else _libc.prctl
+"""`prctl`: 0 when it worked."""
+exit_at_once: Callable[[int], object] = os._exit if _libc is None else _libc._exit
+"""`os._exit`, of which the first call in a process looks a symbol up, on a dozen pages."""
 # Plain integers travel without an object made for each; the kernel looks at no more of them.
-_KILL = int(signal.SIGKILL)
+KILL = int(signal.SIGKILL)
 _fallocate = None if _libc is None else getattr(_libc, "fallocate64", None)
 _KEEP_SIZE_PUNCH_HOLE = 1 | 2
 
 
-def parent_death_signal() -> partial[int]:
-    """What has the kernel kill this process when the *thread* that forked it ends.
+def die_with_parent() -> bool:
+    """Have the kernel kill this process when the *thread* that forked it ends.
 
     Only for what the zygote's only thread forks, where thread and process are one.
-
-    Returns:
-        A call that returns 0 when it worked.
     """
-    if _prctl is None:
-        return partial(int, -1)
-    return partial(_prctl, _PR_SET_PDEATHSIG, _KILL)
-
-
-def die_with_parent() -> bool:
-    """Ask for the signal of `parent_death_signal`; whether it worked."""
-    return parent_death_signal()() == 0
+    return control_process(DIE_WITH_PARENT, KILL) == 0
 
 
 def rehearse_kernel_calls() -> None:
     """Call what a child will call, without effect; see `child.rehearse` for what it is good for."""
-    if _prctl is not None:
-        _prctl(_PR_GET_DUMPABLE, 0)
-
-
-def exit_at_once() -> Callable[[int], object]:
-    """`os._exit`, of which the first call in a process looks a symbol up, on a dozen pages."""
-    return _exit
+    control_process(_PR_GET_DUMPABLE, 0)
 
 
 def adopt_orphans() -> bool:
     """Have the kernel give this process its descendants' orphans instead of giving them to init."""
-    return _prctl is not None and _prctl(_PR_SET_CHILD_SUBREAPER, 1) == 0
+    return control_process(_PR_SET_CHILD_SUBREAPER, 1) == 0
 
 
 # --- process titles ------------------------------------------------------------------------------
@@ -86,7 +74,7 @@ def adopt_orphans() -> bool:
 
 def find_title() -> tuple[int, int]:
     """Where the kernel keeps this process's command line: address and length, or ``(0, 0)``."""
-    if _prctl is None:
+    if _libc is None:
         return 0, 0
     try:
         with open("/proc/self/stat", "rb") as stat:
@@ -101,10 +89,10 @@ def find_title() -> tuple[int, int]:
 
 def rename(name: str, title: tuple[int, int]) -> None:
     """Show `name` in `ps` and `top`; `title` is what `find_title` found, also before a fork."""
-    if _prctl is None:
+    if _libc is None:
         return
     data = name.encode()
-    _prctl(_PR_SET_NAME, ctypes.c_char_p(data[:15]))
+    control_process(_PR_SET_NAME, ctypes.c_char_p(data[:15]))
     start, length = title
     if length:
         # In place: the memory of the arguments that the interpreter was started with. It ends with
