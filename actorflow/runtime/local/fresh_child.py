@@ -14,13 +14,9 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+from actorflow.runtime.local import kernel
 from actorflow.runtime.local.descriptors import FIRST_FREE
-from actorflow.runtime.local.kernel import (
-    DIE_WITH_PARENT,
-    KILL,
-    control_process,
-    exit_at_once,
-)
+from actorflow.runtime.local.kernel import DIE_WITH_PARENT, KILL, exit_at_once
 from actorflow.runtime.local.offspring import (
     CANNOT_REPORT,
     DESCRIPTORS,
@@ -156,7 +152,7 @@ def _steps(file: int, end: int) -> tuple[Callable[..., Any], ...]:
         end: the first that is not closed.
     """
     return (
-        control_process,
+        kernel.control_process,
         partial(os.setpgid, 0, 0),
         partial(os.getppid),
         partial(os.closerange, FIRST_FREE, file),

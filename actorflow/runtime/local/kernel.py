@@ -38,10 +38,16 @@ _PR_GET_DUMPABLE = 3
 _PR_SET_NAME = 15
 _PR_SET_CHILD_SUBREAPER = 36
 
+
+def no_such_call(*_arguments: object) -> int:
+    """What `control_process` is where the system has nothing of the kind."""
+    return -1
+
+
 # Looked up and made once, in the zygote: every fork inherits it, and a stage's start does not pay
 # for it. Each object that a call makes besides is some pages of memory that a fork has to copy.
 _libc = ctypes.CDLL(None) if sys.platform == "linux" else None
-control_process: Callable[..., int] = (lambda *_: -1) if _libc is None else _libc.prctl
+control_process: Callable[..., int] = no_such_call if _libc is None else _libc.prctl
 """`prctl`: 0 when it worked."""
 exit_at_once: Callable[[int], object] = os._exit if _libc is None else _libc._exit
 """`os._exit`, of which the first call in a process looks a symbol up, on a dozen pages."""

@@ -9,4 +9,5 @@ from actorflow.runtime.local import kernel
 for name in ("waitid", "pidfd_open"):
     if hasattr(os, name):
         delattr(os, name)
-kernel._prctl = None
+kernel._libc = None
+kernel.control_process = kernel.no_such_call

@@ -24,7 +24,8 @@ def like_macos(monkeypatch: pytest.MonkeyPatch, watched: Make) -> Make:
     monkeypatch.delattr(os, "pidfd_open", raising=False)
     monkeypatch.delattr(os, "memfd_create", raising=False)
     monkeypatch.delattr(fcntl, "F_SETPIPE_SZ", raising=False)
-    monkeypatch.setattr(kernel, "_prctl", None)
+    monkeypatch.setattr(kernel, "_libc", None)
+    monkeypatch.setattr(kernel, "control_process", kernel.no_such_call)
     monkeypatch.setattr(control, "_CLOEXEC", 0)
 
     def make(entry: str, **options: object) -> Watched:
