@@ -18,7 +18,14 @@ from actorflow.runtime.local.control import ControlSocket
 from actorflow.runtime.local.lanes import Lanes
 from actorflow.runtime.local.linkboard import half_view
 from actorflow.runtime.local.pipes import CHUNK, PipeLink
-from actorflow.runtime.local.poller import READABLE, WRITABLE, Poller, busy_poller, new_poller
+from actorflow.runtime.local.poller import (
+    READABLE,
+    WRITABLE,
+    BusyPoller,
+    Poller,
+    busy_poller,
+    new_poller,
+)
 from actorflow.runtime.local.posting import Mailbox
 from actorflow.stage.children import ChildKind, ChildRuntime, Observer
 from actorflow.stage.companions import CompanionObserver, CompanionRuntime
@@ -214,6 +221,9 @@ class StageLoop:
         if kind.name in ("thread", "task"):
             self._open_mailbox()
         stage = self.machine.child.stage
+        if kind.name == "process" and isinstance(self._poller, BusyPoller):
+            # What starts and ends a process for each event leaves no processor idle.
+            self._poller = self._poller.inner
         return children_of_kind(kind, str(stage), self, observe, self.machine.log)
 
     def companions(self, place: str, observer: CompanionObserver) -> CompanionRuntime:

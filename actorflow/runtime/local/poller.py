@@ -94,6 +94,8 @@ class BusyPoller:
         clock: Callable[[], int],
         pause: Callable[[], None],
     ) -> None:
+        self.inner = poller
+        """What it waits with, and what sleeps at once."""
         self._look = poller.wait
         self._limit = int(seconds * 1e9)
         self._clock = clock
