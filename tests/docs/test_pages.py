@@ -12,10 +12,12 @@ import pytest
 
 from tests.docs.pages import EXECUTED, ROOT, blocks, pages
 
-READ_WITHIN = 55.0
+READ_WITHIN = 150.0
+"""Seconds for a page: each of its blocks has its own limit, and a busy machine is slow."""
 
 
 @pytest.mark.processes
+@pytest.mark.timeout(READ_WITHIN + 10)
 @pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)
 def test_a_page_keeps_its_word(page: Path, tmp_path: Path) -> None:
     """Its Python runs, its topologies load, its commands print what it shows."""
