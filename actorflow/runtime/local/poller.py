@@ -27,6 +27,10 @@ SOON = 2
 """After so many short waits in a row the next one is expected to be short, too. A consumer that
 gets a batch now and then has one: its producer's answer to the demand of the batch before."""
 
+WORTH = 4
+"""All in all it looks again for at most so many times as long as it works. So what looking costs is
+bounded by what the work costs, whatever the rate is at which messages come."""
+
 
 class Poller(Protocol):
     """A set of descriptors and what to wait for on each."""
@@ -76,13 +80,15 @@ class _Poll:
 class BusyPoller:
     """A poller that looks again before it sleeps, while waits have been short of late.
 
-    A wait that lasts longer than `seconds` ends this; it begins again after `SOON` short ones. So
-    a process whose messages come rarely sleeps, and one that hears nothing more looks again for
-    `seconds` once. Between two looks it lets others have the processor.
+    Work makes a credit, `WORTH` times as long and `seconds` at most, and waits use it up. A wait is
+    short when the credit suffices. After `SOON` short ones in a row it looks again for as long as
+    there is credit; a wait that is longer ends this. So a process whose messages come rarely
+    sleeps, and one that hears nothing more looks again once. Between two looks it lets others have
+    the processor.
 
     Args:
         poller: what to wait with.
-        seconds: how long it looks again, and how long a short wait is.
+        seconds: the longest time for which it looks again.
         clock: the time in nanoseconds.
         pause: what to do between two looks.
     """
@@ -100,6 +106,8 @@ class BusyPoller:
         self._limit = int(seconds * 1e9)
         self._clock = clock
         self._pause = pause
+        self._ended = clock()
+        self._credit = 0
         self._short = 0
         self.register = poller.register
         self.modify = poller.modify
@@ -110,17 +118,22 @@ class BusyPoller:
         """The descriptors that are ready and for what; empty when the time is up."""
         if seconds == 0.0:
             return self._look(0.0)
-        clock = self._clock
-        began = clock()
+        began = self._clock()
+        credit = min(self._limit, self._credit + WORTH * (began - self._ended))
         if self._short < SOON:
             ready = self._look(seconds)
-            self._short = self._short + 1 if clock() - began <= self._limit else 0
-            return ready
-        limit = self._limit if seconds is None else min(self._limit, seconds * 1e9)
+        else:
+            ready = self._look_again(began, credit, seconds)
+        self._ended = ended = self._clock()
+        left = credit - (ended - began)
+        self._short, self._credit = (self._short + 1, left) if left >= 0 else (0, 0)
+        return ready
+
+    def _look_again(self, began: int, credit: int, seconds: float | None) -> list[tuple[int, int]]:
+        limit = credit if seconds is None else min(credit, seconds * 1e9)
         while not (ready := self._look(0.0)):
-            looked = clock() - began
+            looked = self._clock() - began
             if looked >= limit:
-                self._short = 0
                 return self._look(None if seconds is None else max(0.0, seconds - looked * 1e-9))
             self._pause()
         return ready

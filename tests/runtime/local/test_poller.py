@@ -3,28 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import cycle
 from typing import Any
+
+import pytest
 
 from actorflow.runtime.local.poller import READABLE, BusyPoller
 
 LIMIT = 0.0001
 READY = [(7, READABLE)]
+LOOK = 2_000
+"""Nanoseconds that a look takes."""
 
 
 class Script:
-    """A poller and a clock: each look finds nothing until the message of this wait is there."""
+    """A poller and a clock: each look finds nothing until the message of this wait is there.
 
-    def __init__(self, waits: Iterable[float], look: float = 0.000_002) -> None:
+    Args:
+        waits: how long after its beginning each wait has something.
+        work: how long there is work before each, again and again.
+    """
+
+    def __init__(self, waits: Iterable[float], work: Iterable[float] = (0.000_1,)) -> None:
         self.now = 0
         self.slept: list[float | None] = []
         self.pauses = 0
+        self.poller = BusyPoller(self, LIMIT, lambda: self.now, self.pause)
         self._waits: Iterator[float] = iter(waits)
-        self._cost = int(look * 1e9)
+        self._work = cycle(round(each * 1e9) for each in work)
         self._due: int | None = None
-
-    def clock(self) -> int:
-        """The time of the script."""
-        return self.now
 
     def pause(self) -> None:
         """Somebody else's turn."""
@@ -33,16 +40,26 @@ class Script:
     def wait(self, seconds: float | None) -> list[tuple[int, int]]:
         """Ready when the message is there; a sleep moves the clock to it, or to its own end."""
         if self._due is None:
-            self._due = self.now + int(next(self._waits) * 1e9)
-        self.now += self._cost
+            self._due = self.now + round(next(self._waits) * 1e9)
+        self.now += LOOK
         if seconds != 0.0:
             self.slept.append(seconds)
-            until = self._due if seconds is None else self.now + int(seconds * 1e9)
+            until = self._due if seconds is None else self.now + round(seconds * 1e9)
             self.now = max(self.now, min(self._due, until))
         if self.now < self._due:
             return []
         self._due = None
         return READY
+
+    def play(self, *waits: float | None) -> list[int]:
+        """For each wait, how often it has slept; work comes before each."""
+        found = []
+        for seconds in waits:
+            before = len(self.slept)
+            self.now += next(self._work)
+            self.poller.wait(seconds)
+            found.append(len(self.slept) - before)
+        return found
 
     def register(self, descriptor: int, events: int) -> Any:
         """Nothing to watch."""
@@ -57,69 +74,61 @@ class Script:
         """Nothing to close."""
 
 
-def sleeps_of(script: Script, seconds: Iterable[float | None]) -> list[int]:
-    """For each wait, how often it has slept."""
-    poller = BusyPoller(script, LIMIT, script.clock, script.pause)
-    found = []
-    for each in seconds:
-        before = len(script.slept)
-        poller.wait(each)
-        found.append(len(script.slept) - before)
-    return found
-
-
 def test_it_looks_again_once_two_waits_have_been_short() -> None:
     """And goes on as long as the messages come within the limit."""
     script = Script([0.00005] * 10)
-    assert sleeps_of(script, [None] * 10) == [1, 1, 0, 0, 0, 0, 0, 0, 0, 0]
+    assert script.play(*[None] * 10) == [1, 1, 0, 0, 0, 0, 0, 0, 0, 0]
     assert script.pauses > 8
 
 
 def test_a_long_wait_is_slept_and_makes_the_next_ones_sleep() -> None:
     """The third message is late: the process sleeps for it, and for the two after it."""
     script = Script([0.00001, 0.00001, 0.5, 0.00001, 0.00001, 0.00001])
-    assert sleeps_of(script, [None] * 6) == [1, 1, 1, 1, 1, 0]
+    assert script.play(*[None] * 6) == [1, 1, 1, 1, 1, 0]
 
 
 def test_rare_messages_never_make_it_look_again() -> None:
     """One a millisecond, and now and then two together, as at a low rate."""
     script = Script([0.001, 0.00002] * 50)
-    assert sleeps_of(script, [None] * 100) == [1] * 100
+    assert script.play(*[None] * 100) == [1] * 100
     assert script.pauses == 0
 
 
+@pytest.mark.parametrize(("work", "looks_again"), [(0.000_02, True), (0.000_01, False)])
+def test_it_looks_again_for_no_longer_than_the_work_is_worth(
+    work: float, looks_again: bool
+) -> None:
+    """Waits of 50 µs: shorter than four times 20 µs of work, longer than four times 10 µs."""
+    script = Script([0.00005] * 20, work=[work])
+    slept = script.play(*[None] * 20)
+    assert sum(slept) == (2 if looks_again else 20)
+    assert bool(script.pauses) == looks_again
+
+
+def test_credit_is_kept_for_a_wait_after_little_work() -> None:
+    """A batch, then an ask that is no work: two short waits of one cycle are paid by its work."""
+    script = Script([0.00004] * 20, work=[0.000_03, 0.000_005])
+    assert sum(script.play(*[None] * 20)) == 2
+
+
 def test_it_looks_again_for_the_limit_and_no_longer() -> None:
-    """When nothing comes any more, the time spent looking is the limit and one look."""
+    """When nothing comes any more it has looked for 0.1 ms: 50 looks of 2 µs."""
     script = Script([0.00001, 0.00001, 60.0])
-    poller = BusyPoller(script, LIMIT, script.clock, script.pause)
-    poller.wait(None)
-    poller.wait(None)
-    began = script.now
-    poller.wait(None)
-    assert len(script.slept) == 3
-    assert script.pauses == 49  # between 50 looks of 2 µs
-    assert script.now - began >= 60e9
+    assert script.play(None, None, None) == [1, 1, 1]
+    assert script.pauses == 49
 
 
 def test_a_timer_is_not_late_for_it() -> None:
     """What has been spent looking is no part of the sleep; a timer within the limit is seen."""
-    script = Script([0.00001, 0.00001, 60.0])
-    poller = BusyPoller(script, LIMIT, script.clock, script.pause)
-    poller.wait(None)
-    poller.wait(None)
-    began = script.now
-    assert poller.wait(0.01) == []
-    assert 0.01 <= (script.now - began) * 1e-9 < 0.010_01
-    script = Script([0.00001, 0.00001, 60.0])
-    poller = BusyPoller(script, LIMIT, script.clock, script.pause)
-    poller.wait(None)
-    poller.wait(None)
-    began = script.now
-    assert poller.wait(0.00002) == []
-    assert (script.now - began) * 1e-9 < 0.000_03
+    for seconds in (0.01, 0.00002):
+        script = Script([0.00001, 0.00001, 60.0])
+        script.play(None, None)
+        began = script.now
+        assert script.poller.wait(seconds) == []
+        assert seconds <= (script.now - began) * 1e-9 <= seconds + 2 * LOOK * 1e-9
 
 
 def test_a_look_that_does_not_wait_changes_nothing() -> None:
     """The look between two batches says nothing about how soon messages come."""
     script = Script([0.00001, 0.00001, 0.00005, 0.00005])
-    assert sleeps_of(script, [None, None, 0.0, None]) == [1, 1, 0, 0]
+    assert script.play(None, None, 0.0, None) == [1, 1, 0, 0]
