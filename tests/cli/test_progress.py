@@ -117,8 +117,8 @@ def test_a_small_terminal_shows_as_much_as_it_can(topology: Callable[[str], Path
 def test_progress_can_be_forced_into_a_file(topology: Callable[[str], Path]) -> None:
     """`--progress always` draws also where no terminal is; `auto` does not."""
     file = str(topology(ENDLESS))
-    for option, drawn in (("always", True), ("auto", False), ("never", False)):
-        limit = "stages.numbers.args.limit=600"
+    for option, drawn, events in (("always", True, 600), ("auto", False, 60), ("never", False, 60)):
+        limit = f"stages.numbers.args.limit={events}"
         program = start_actorflow("run", file, "--json", "--progress", option, "--set", limit)
         code, _, errors = finish(program)
         assert code == 0

@@ -8,13 +8,11 @@ from typing import Any
 
 from actorflow import Consumer, ProducerConsumer, Subscription
 
-POISON = 777_777
-
 
 class Add(Consumer):
     """Adds numbers up; one of them kills its process, or raises."""
 
-    def __init__(self, poison: int = POISON, *, kills: bool = True) -> None:
+    def __init__(self, poison: int, *, kills: bool = True) -> None:
         self.poison = poison
         self.kills = kills
         self.count = 0

@@ -11,9 +11,11 @@ import pytest
 from actorflow import Run, SubscriptionOptions, Topology
 from tests.end_to_end.helpers import Events, descriptors, pids, wait_until
 from tests.end_to_end.stages import Idle, Sink
-from tests.seeds import THOROUGH
+from tests.seeds import size
 
-CYCLES = 10_000 if THOROUGH else 2_000
+CYCLES = size(10_000, 1_000)
+FIRST = size(1_000, 300)
+"""Of these; what is made once has been made then."""
 
 TEMPORARY = SubscriptionOptions(max_demand=10, cancel="temporary")
 
@@ -48,11 +50,11 @@ def test_s118_ten_thousand_subscriptions_leave_nothing_behind(tmp_path: Path) ->
             "host": psutil.Process().pid,
             "zygote": run._runtime.describe()["zygote"],
         }
-        cycle(run, 1000)  # what is made once has been made then
+        cycle(run, FIRST)
         wait_until(lambda: settled(run), "the subscriptions to end")
         gc.collect()
         before = {name: (descriptors(pid), memory(pid)) for name, pid in processes.items()}
-        cycle(run, CYCLES - 1000)
+        cycle(run, CYCLES - FIRST)
         wait_until(lambda: settled(run), "the subscriptions to end")
         gc.collect()
         after = {name: (descriptors(pid), memory(pid)) for name, pid in processes.items()}

@@ -112,6 +112,7 @@ def test_the_one_reason_that_never_ends_a_consumer(reason: Any) -> None:
 deep = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary(),
     lambda inner: st.lists(inner) | st.lists(inner).map(tuple) | st.dictionaries(st.text(), inner),
+    max_leaves=20,
 )
 
 
