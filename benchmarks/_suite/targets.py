@@ -162,10 +162,12 @@ TARGETS: tuple[Target, ...] = (
         benchmark="spawn",
         source=DESIGN,
         reason=(
-            "a child costs this processor time, in microseconds on a busy machine, beside the bare "
-            "one's: 760 in the child (480) for 144 page faults (92), 500 in the fork server (330) "
-            "for 77 (50), 150 in the stage that takes events and passes results on, 100 in source "
-            "and sink (30); of both sums, a fork and an exit with this memory are 260"
+            "fork server and children alone start 0.74 of the bare one's (646 to 479 microseconds a"
+            " child): a child takes 121 page faults where the bare one takes 87, the fork server 63"
+            " between two forks (46), for a group of its own, the parent-death signal, event and"
+            " result pickled, streams flushed, its end watched; the stage that takes events and"
+            " passes results on takes 200 microseconds of processor time on a busy machine, source"
+            " and sink 140 (30)"
         ),
     ),
     Target(

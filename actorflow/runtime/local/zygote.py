@@ -24,7 +24,6 @@ import gc
 import importlib
 import mmap
 import os
-import resource
 import select
 import selectors
 import signal
@@ -33,6 +32,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import actorflow.runtime.local.blobs
 import actorflow.runtime.local.space  # noqa: F401  (both for the stages: imported once for all)
@@ -62,6 +62,9 @@ from actorflow.runtime.local.orders import (
     decode_record,
     encode_record,
 )
+
+if TYPE_CHECKING:
+    import resource
 
 __all__ = ["Zygote", "main"]
 
