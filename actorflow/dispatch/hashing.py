@@ -16,7 +16,7 @@ from uuid import UUID
 
 from actorflow.errors import OptionError
 from actorflow.protocol.codec import encode_value
-from actorflow.protocol.plain import CHANGED, of_this_thread
+from actorflow.protocol.plain import CHANGED, plain_packer
 
 __all__ = ["quick_partitions", "stable_hash"]
 
@@ -67,7 +67,7 @@ def stable_hash(value: Any) -> int:
     kind = type(value)
     if kind in _QUICK:
         try:
-            return zlib.crc32(of_this_thread.pack(value))
+            return zlib.crc32(plain_packer()(value))
         except CHANGED:
             pass  # it has a form of its own
     try:
@@ -95,7 +95,7 @@ def quick_partitions(values: list[Any], partitions: int) -> list[int] | None:
     """
     if not _QUICK.issuperset(map(type, values)):
         return None
-    pack, crc32 = of_this_thread.pack, zlib.crc32
+    pack, crc32 = plain_packer(), zlib.crc32
     try:
         return [crc32(pack(value)) % partitions for value in values]
     except CHANGED:

@@ -26,7 +26,7 @@ from actorflow.protocol.plain import (
     has_no_bytearray,
     may_hold_bytes,
     new_packer,
-    of_this_thread,
+    plain_packer,
 )
 from actorflow.records import dataclass
 
@@ -271,7 +271,7 @@ def encode_value(value: Any) -> Encoded:
         TypeError: it cannot be pickled.
     """
     try:
-        body = of_this_thread.pack(value)
+        body = plain_packer()(value)
         if not may_hold_bytes(body) or has_no_bytearray([value]):
             return Encoded("msgpack", body)
     except CHANGED:

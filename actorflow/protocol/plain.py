@@ -21,7 +21,7 @@ __all__ = [
     "has_no_bytearray",
     "may_hold_bytes",
     "new_packer",
-    "of_this_thread",
+    "plain_packer",
 ]
 
 
@@ -50,13 +50,16 @@ def new_packer() -> Callable[[Any], bytes]:
     return pack
 
 
-class _PerThread(_thread._local):  # `threading.local`, without the module: see `Guard`
-    def __init__(self) -> None:
-        self.pack = new_packer()
+_mine = _thread._local()  # `threading.local`, without the module: see `Guard`
 
 
-of_this_thread = _PerThread()
-"""Its `pack` packs plain data, for the thread that reads it; else it raises one of `CHANGED`."""
+def plain_packer() -> Callable[[Any], bytes]:
+    """What packs plain data, for the thread that calls this; else it raises one of `CHANGED`."""
+    try:
+        pack: Callable[[Any], bytes] = _mine.pack
+    except AttributeError:
+        pack = _mine.pack = new_packer()
+    return pack
 
 
 def may_hold_bytes(body: bytes) -> bool:
