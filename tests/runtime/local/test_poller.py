@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from collections.abc import Iterable, Iterator
 from itertools import cycle
 from typing import Any
 
 import pytest
 
+from actorflow.protocol.identity import Incarnation, StageId
+from actorflow.runtime.local.control import ControlSocket, control_pair
+from actorflow.runtime.local.loop import StageLoop
 from actorflow.runtime.local.poller import READABLE, BusyPoller
+from actorflow.stage.behaviour import Consumer
+from actorflow.stage.children import ChildKind
+from actorflow.stage.counters import SLOT_SIZE
+from actorflow.stage.spec import StageSpec
 
 LIMIT = 0.0001
 READY = [(7, READABLE)]
@@ -132,3 +141,20 @@ def test_a_look_that_does_not_wait_changes_nothing() -> None:
     """The look between two batches says nothing about how soon messages come."""
     script = Script([0.00001, 0.00001, 0.00005, 0.00005])
     assert script.play(None, None, 0.0, None) == [1, 1, 0, 0]
+
+
+def test_a_stage_with_a_process_for_each_event_sleeps_at_once() -> None:
+    """Its children want the processors that looking again would take."""
+    ours, theirs = control_pair()
+    control = ControlSocket(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, theirs))
+    spec = StageSpec(id=StageId("jobs"), behaviour=Consumer)
+    loop = StageLoop(Incarnation.parse("jobs/0#1"), spec, control, [0] * SLOT_SIZE)
+    try:
+        looks_again = isinstance(loop._poller, BusyPoller)
+        assert looks_again == hasattr(os, "sched_yield")
+        loop.children(ChildKind("process"), lambda ends: None).close()
+        assert not isinstance(loop._poller, BusyPoller)
+    finally:
+        loop._poller.close()
+        control.close()
+        ours.close()
