@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.cli.conftest import Command
-from tests.end_to_end.helpers import finish, numbers_in, start_actorflow, wait_until
+from tests.end_to_end.helpers import finish, how_many_in, numbers_in, start_actorflow, wait_until
 
 pytestmark = pytest.mark.processes
 
@@ -220,7 +220,7 @@ def test_a_drain_does_not_depend_on_who_reads_the_log(topology: Write, tmp_path:
     read, write = os.pipe()
     program = start_actorflow("run", str(file), "--json", stderr=write)
     os.close(write)
-    wait_until(lambda: len(numbers_in(journal)) > 50, "events to flow")
+    wait_until(lambda: how_many_in(journal) > 50, "events to flow")
     os.close(read)
     program.send_signal(signal.SIGINT)
     code, output, _ = finish(program)

@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from actorflow import Run, SubscribeTo, Topology
-from tests.end_to_end.helpers import Events, numbers_in, pids, wait_until
+from tests.end_to_end.helpers import Events, how_many_in, numbers_in, pids, wait_until
 from tests.end_to_end.stages import Collect, Numbers, Pass
 from tests.stopwatch import within
 
@@ -64,7 +64,7 @@ def test_a_stopped_sink_stops_the_source(demand: int | str, tmp_path: Path) -> N
     )
     with topology.start(events) as run:
         events.started("numbers", "pass", "sink")
-        wait_until(lambda: len(numbers_in(journal)) > 1000, "events to flow")
+        wait_until(lambda: how_many_in(journal) > 1000, "events to flow")
         sink = pids(run)["sink/0"]
         os.kill(sink, signal.SIGSTOP)
         try:
@@ -80,8 +80,8 @@ def test_a_stopped_sink_stops_the_source(demand: int | str, tmp_path: Path) -> N
                 assert stage.events_out <= demand_in
         finally:
             os.kill(sink, signal.SIGCONT)
-        seen = len(numbers_in(journal))
-        wait_until(lambda: len(numbers_in(journal)) > seen + 1000, "events to flow again")
+        seen = how_many_in(journal)
+        wait_until(lambda: how_many_in(journal) > seen + 1000, "events to flow again")
         outcome = run.drain(timeout=10)
     assert outcome.status == "done"
     assert numbers_in(journal) == list(range(outcome.results["numbers"]))

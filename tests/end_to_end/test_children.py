@@ -27,7 +27,16 @@ from actorflow import (
 )
 from actorflow.stage.behaviour import Stage
 from actorflow.supervision.events import ChildEnded, ChildReady
-from tests.end_to_end.helpers import Events, alive, kill, numbers_in, pids, states, wait_until
+from tests.end_to_end.helpers import (
+    Events,
+    alive,
+    how_many_in,
+    kill,
+    numbers_in,
+    pids,
+    states,
+    wait_until,
+)
 from tests.end_to_end.stages import (
     Answers,
     Collect,
@@ -169,12 +178,12 @@ def test_a_restarted_child_has_its_declared_subscriptions_again(tmp_path: Path) 
     )
     run, _ = start(topology)
     with run:
-        wait_until(lambda: len(numbers_in(journal)) > 20, "events to flow")
+        wait_until(lambda: how_many_in(journal) > 20, "events to flow")
         run.terminate_child("pass")
         assert states(run) == {"numbers/0": "running", "pass/0": "ended", "collect/0": "running"}
-        seen = len(numbers_in(journal))
+        seen = how_many_in(journal)
         run.restart_child("pass")
-        wait_until(lambda: len(numbers_in(journal)) > seen + 20, "events to flow again")
+        wait_until(lambda: how_many_in(journal) > seen + 20, "events to flow again")
         outcome = run.drain(timeout=10)
     assert outcome.status == "done"
     arrived = numbers_in(journal)

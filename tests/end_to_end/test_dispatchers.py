@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from actorflow import Defaults, Outcome, Run, SubscribeTo, Topology
-from tests.end_to_end.helpers import Events, kill, numbers_in, wait_until
+from tests.end_to_end.helpers import Events, how_many_in, kill, numbers_in, wait_until
 from tests.end_to_end.stages import Collect, Numbers, Pass
 from tests.end_to_end.stages_of_dispatchers import (
     CollectApart,
@@ -116,12 +116,12 @@ def test_at_most_once_delivers_nothing_twice(tmp_path: Path) -> None:
     )
     with topology.start(events) as run:
         for restart in range(3):
-            seen = len(numbers_in(journal))
-            wait_until(lambda seen=seen: len(numbers_in(journal)) > seen + 50, "events to flow")
+            seen = how_many_in(journal)
+            wait_until(lambda seen=seen: how_many_in(journal) > seen + 50, "events to flow")
             kill(run, "pass")
             events.restarted("pass", restart + 1)
-        seen = len(numbers_in(journal))
-        wait_until(lambda: len(numbers_in(journal)) > seen + 50, "events to flow again")
+        seen = how_many_in(journal)
+        wait_until(lambda: how_many_in(journal) > seen + 50, "events to flow again")
         outcome = run.drain(timeout=10)
     arrived = numbers_in(journal)
     assert arrived == sorted(set(arrived))
@@ -169,12 +169,12 @@ def test_a_process_that_a_stage_forked_holds_nobody_up(killed: bool, tmp_path: P
         )
     )
     with topology.start(events) as run:
-        wait_until(lambda: len(numbers_in(journal)) > 50, "events to flow")
+        wait_until(lambda: how_many_in(journal) > 50, "events to flow")
         if killed:
             kill(run, "pass")
             events.restarted("pass")
-            seen = len(numbers_in(journal))
-            wait_until(lambda: len(numbers_in(journal)) > seen + 50, "events to flow again")
+            seen = how_many_in(journal)
+            wait_until(lambda: how_many_in(journal) > seen + 50, "events to flow again")
         outcome = run.drain(timeout=10)
     assert outcome.status == "done"
     assert set(numbers_in(journal)) == set(range(outcome.results["numbers"]))

@@ -18,6 +18,7 @@ from tests.end_to_end.helpers import (
     descendants,
     descriptors,
     finish,
+    how_many_in,
     kill,
     numbers_in,
     start_python,
@@ -56,13 +57,13 @@ def test_two_runs_in_one_program_do_not_know_of_each_other(tmp_path: Path) -> No
     events = [Events(), Events()]
     with topologies[0].start(events[0]) as first, topologies[1].start(events[1]) as second:
         for journal in journals:
-            wait_until(lambda journal=journal: len(numbers_in(journal)) > 20, "events to flow")
+            wait_until(lambda journal=journal: how_many_in(journal) > 20, "events to flow")
         kill(first, "sink")
         events[0].restarted("sink")
         assert first.drain(timeout=10).status == "done"
         assert not second.over
-        seen = len(numbers_in(journals[1]))
-        wait_until(lambda: len(numbers_in(journals[1])) > seen + 20, "the other to go on")
+        seen = how_many_in(journals[1])
+        wait_until(lambda: how_many_in(journals[1]) > seen + 20, "the other to go on")
         assert second.stats().stage("sink").restarts == 0
         outcome = second.drain(timeout=10)
     assert numbers_in(journals[1]) == list(range(outcome.results["numbers"]))

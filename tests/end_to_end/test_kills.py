@@ -10,7 +10,15 @@ import pytest
 
 from actorflow import StageKilled, SubscribeTo, SupervisorOptions, Topology
 from actorflow.supervision.events import ChildEnded
-from tests.end_to_end.helpers import Events, descriptors, kill, numbers_in, pids, wait_until
+from tests.end_to_end.helpers import (
+    Events,
+    descriptors,
+    how_many_in,
+    kill,
+    numbers_in,
+    pids,
+    wait_until,
+)
 from tests.end_to_end.stages import Collect, Numbers, Pass
 
 pytestmark = pytest.mark.processes
@@ -39,12 +47,12 @@ def test_a_killed_stage_is_restarted_and_every_event_arrives(victim: str, tmp_pa
     with chain(journal).start(events) as run:
         for life in range(3):
             events.started(victim, generation=life + 1)
-            seen = len(numbers_in(journal))
-            wait_until(lambda seen=seen: len(numbers_in(journal)) > seen + 50, "events to flow")
+            seen = how_many_in(journal)
+            wait_until(lambda seen=seen: how_many_in(journal) > seen + 50, "events to flow")
             kill(run, victim)
         events.restarted(victim, 3)
-        seen = len(numbers_in(journal))
-        wait_until(lambda: len(numbers_in(journal)) > seen + 50, "events to flow again")
+        seen = how_many_in(journal)
+        wait_until(lambda: how_many_in(journal) > seen + 50, "events to flow again")
         outcome = run.drain(timeout=10)
     assert outcome.status == "done"
     emitted = outcome.results["a"]
@@ -61,7 +69,7 @@ def test_only_what_was_under_way_is_delivered_again(tmp_path: Path) -> None:
     journal = tmp_path / "journal"
     events = Events()
     with chain(journal, demand=10).start(events) as run:
-        wait_until(lambda: len(numbers_in(journal)) > 100, "events to flow")
+        wait_until(lambda: how_many_in(journal) > 100, "events to flow")
         kill(run, "b")
         events.restarted("b")
         outcome = run.drain(timeout=10)
@@ -92,15 +100,15 @@ def test_a_kill_of_every_stage_at_once_is_survived(tmp_path: Path) -> None:
     events = Events()
     with chain(journal, restarts=5).start(events) as run:
         events.started("a", "b", "c")
-        wait_until(lambda: len(numbers_in(journal)) > 50, "events to flow")
+        wait_until(lambda: how_many_in(journal) > 50, "events to flow")
         before = pids(run)
         for stage in ("a", "b", "c"):
             kill(run, stage)
         for stage in ("a", "b", "c"):
             events.restarted(stage)
         assert not set(before.values()) & set(pids(run).values())
-        seen = len(numbers_in(journal))
-        wait_until(lambda: len(numbers_in(journal)) > seen + 50, "events to flow again")
+        seen = how_many_in(journal)
+        wait_until(lambda: how_many_in(journal) > seen + 50, "events to flow again")
         outcome = run.drain(timeout=10)
     assert outcome.status == "done"
     assert set(range(outcome.results["a"])) <= set(numbers_in(journal))
@@ -121,8 +129,8 @@ def test_a_hundred_restarts_leave_nothing_behind(tmp_path: Path) -> None:
 
         def counted() -> list[int]:
             # The spare process and the successor's links come a moment later.
-            seen = len(numbers_in(journal))
-            wait_until(lambda: len(numbers_in(journal)) > seen + 50, "events to flow again")
+            seen = how_many_in(journal)
+            wait_until(lambda: how_many_in(journal) > seen + 50, "events to flow again")
             watched = [os.getpid(), zygote, pids(run)["a/0"], pids(run)["c/0"]]
             return [descriptors(pid) for pid in watched]
 

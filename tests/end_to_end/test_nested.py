@@ -26,7 +26,16 @@ from actorflow.supervision.events import (
     SupervisorEnded,
     SupervisorEvent,
 )
-from tests.end_to_end.helpers import Events, alive, kill, numbers_in, pids, states, wait_until
+from tests.end_to_end.helpers import (
+    Events,
+    alive,
+    how_many_in,
+    kill,
+    numbers_in,
+    pids,
+    states,
+    wait_until,
+)
 from tests.end_to_end.stages import Collect, Idle, Numbers, Pass, wait_for_file
 from tests.stopwatch import within
 
@@ -83,12 +92,12 @@ def test_a_part_falls_and_events_flow_again(
     with topology.start(events) as run:
         events.started(*"abcd")
         before = pids(run)
-        wait_until(lambda: len(numbers_in(journal)) > 20, "events to flow")
+        wait_until(lambda: how_many_in(journal) > 20, "events to flow")
         kill(run, "c")
         events.started(*expected, generation=2)
         assert changed(before, run) == expected
-        seen = len(numbers_in(journal))
-        wait_until(lambda: len(numbers_in(journal)) > seen + 50, "events to flow again")
+        seen = how_many_in(journal)
+        wait_until(lambda: how_many_in(journal) > seen + 50, "events to flow again")
         fallen = [row.restarts for row in run.which_supervisors()]
         assert fallen == [0, int(not limit)]
         outcome = run.drain(timeout=20)

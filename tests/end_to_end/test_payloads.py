@@ -16,6 +16,7 @@ from tests.end_to_end.helpers import (
     alive,
     descriptors,
     finish,
+    how_many_in,
     kill,
     numbers_in,
     pids,
@@ -63,9 +64,9 @@ def test_buffers_arrive_whole_and_come_back_whoever_is_killed(tmp_path: Path) ->
             return run.stats().stage("pictures").large_shared
 
         def flows(more: int) -> None:
-            before = shared(), len(numbers_in(tmp_path / "collected"))
+            before = shared(), how_many_in(tmp_path / "collected")
             wait_until(lambda: shared() > before[0] + more, "buffers in shared memory")
-            wait_until(lambda: len(numbers_in(tmp_path / "collected")) > before[1] + more, "events")
+            wait_until(lambda: how_many_in(tmp_path / "collected") > before[1] + more, "events")
 
         def kill_each(*victims: str) -> None:
             for victim in victims:

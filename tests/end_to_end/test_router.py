@@ -15,7 +15,7 @@ from actorflow import (
     SupervisorOptions,
     Topology,
 )
-from tests.end_to_end.helpers import kill, numbers_in, wait_until
+from tests.end_to_end.helpers import how_many_in, kill, numbers_in, wait_until
 from tests.end_to_end.stages import Collect, Count, Idle
 from tests.end_to_end.stages_of_router import Measured, MeasuredNumbers, Reception
 
@@ -63,7 +63,7 @@ def test_a04_kill_9_of_the_broker_a_producer_and_a_consumer_leaves_m_times_n_edg
         assert (row.edges, row.monitors) == (8, 6)
         for number in range(4):
             run.cast(f"p{number}", [number * 10, number * 10 + 1])
-        wait_until(lambda: len(numbers_in(path)) == 8, "every event")
+        wait_until(lambda: how_many_in(path) == 8, "every event")
         assert sorted(numbers_in(path)) == [0, 1, 10, 11, 20, 21, 30, 31]
         assert run.stats().stage("broker").batches_out == 0
 
@@ -87,7 +87,7 @@ def test_a03_notifications_and_a05_unknown_pairs_of_a_running_program(tmp_path: 
         for number in range(5):
             run.notify("broker", number)
             run.sync_notify("broker", 100 + number, timeout=20)
-        wait_until(lambda: len(numbers_in(path)) == 10, "ten notifications")
+        wait_until(lambda: how_many_in(path) == 10, "ten notifications")
         assert numbers_in(path) == [0, 100, 1, 101, 2, 102, 3, 103, 4, 104]
         with pytest.raises(Refused, match="unknown_subscription"):
             run.unsubscribe("broker", to="p0")

@@ -13,7 +13,7 @@ from actorflow import (
     Topology,
     TopologyError,
 )
-from tests.end_to_end.helpers import kill, numbers_in, states, wait_until
+from tests.end_to_end.helpers import how_many_in, kill, numbers_in, states, wait_until
 from tests.end_to_end.stages_of_running_changes import Add, Kept, Told
 
 pytestmark = pytest.mark.processes
@@ -39,12 +39,12 @@ def test_replicas_come_and_go_under_way_and_nothing_is_lost_or_repeated(tmp_path
     path = tmp_path / "out"
     with flowing(path).start() as run:
         for replicas in (4, 2, 3, 1):
-            before = len(numbers_in(path))
+            before = how_many_in(path)
             rows = run.scale("add", replicas, timeout=20)
             assert [row.id for row in rows] == [f"add/{index}" for index in range(replicas)]
             assert {row.state for row in rows} == {"running"}
             assert run.call("add/0", "how many?") == replicas
-            wait_until(lambda before=before: len(numbers_in(path)) > before + 500, "events")
+            wait_until(lambda before=before: how_many_in(path) > before + 500, "events")
         outcome = run.drain(timeout=20)
     assert outcome.status == "done"
     there = numbers_in(path)
@@ -58,7 +58,7 @@ def test_a_replica_killed_while_it_leaves_loses_nothing(tmp_path: Path) -> None:
     path = tmp_path / "out"
     with flowing(path).start() as run:
         run.scale("add", 3, timeout=20)
-        wait_until(lambda: len(numbers_in(path)) > 300, "events")
+        wait_until(lambda: how_many_in(path) > 300, "events")
         kill(run, "add/2")
         run.scale("add", 1, timeout=20)
         wait_until(lambda: set(states(run)) == {"numbers/0", "add/0", "out/0"}, "one replica")
@@ -72,7 +72,7 @@ def test_a_stage_is_replaced_under_way(tmp_path: Path) -> None:
     million = 1_000_000
     with flowing(path).start() as run:
         run.scale("add", 2, timeout=20)
-        wait_until(lambda: len(numbers_in(path)) > 300, "events")
+        wait_until(lambda: how_many_in(path) > 300, "events")
         rows = run.replace("add", args={"number": million}, timeout=20)
         assert [row.generation for row in rows] == [2, 2]
         wait_until(lambda: max(numbers_in(path)) > million, "events of the new ones")
@@ -94,7 +94,7 @@ def test_a_stage_is_paused_and_resumed_under_way(tmp_path: Path, stage: str) -> 
     """While it rests the counters stand still; a kill does not wake it; nothing is lost."""
     path = tmp_path / "out"
     with flowing(path).start() as run:
-        wait_until(lambda: len(numbers_in(path)) > 300, "events")
+        wait_until(lambda: how_many_in(path) > 300, "events")
         run.pause_stage(stage)
         if stage == "add":
             kill(run, "add/0")
@@ -102,8 +102,8 @@ def test_a_stage_is_paused_and_resumed_under_way(tmp_path: Path, stage: str) -> 
         stood = at_rest(run)
         assert at_rest(run) == stood
         run.resume_stage(stage)
-        before = len(numbers_in(path))
-        wait_until(lambda: len(numbers_in(path)) > before + 300, "more events")
+        before = how_many_in(path)
+        wait_until(lambda: how_many_in(path) > before + 300, "more events")
         assert run.drain(timeout=20).status == "done"
     there = numbers_in(path)
     assert set(there) == set(range(max(there) + 1))

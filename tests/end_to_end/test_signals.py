@@ -13,7 +13,14 @@ import psutil
 import pytest
 
 from actorflow.cli.interrupts import Interrupts
-from tests.end_to_end.helpers import alive, finish, numbers_in, start_actorflow, wait_until
+from tests.end_to_end.helpers import (
+    alive,
+    finish,
+    how_many_in,
+    numbers_in,
+    start_actorflow,
+    wait_until,
+)
 from tests.stopwatch import within
 
 pytestmark = pytest.mark.processes
@@ -68,7 +75,7 @@ class Endless:
 def test_an_interrupt_drains(number: signal.Signals, tmp_path: Path) -> None:
     """Sources stop, everything emitted arrives, the report is printed, and the exit code is 130."""
     running = Endless(tmp_path, "Collect")
-    wait_until(lambda: len(numbers_in(running.path)) > 100, "events to flow")
+    wait_until(lambda: how_many_in(running.path) > 100, "events to flow")
     running.interrupt(number)
     code, output, errors = finish(running.program)
     assert code == 130
@@ -101,8 +108,8 @@ def test_stages_do_not_hear_the_interrupt(tmp_path: Path) -> None:
     running = Endless(tmp_path, "Collect")
     for pid in running.family:
         os.kill(pid, signal.SIGINT)
-    seen = len(numbers_in(running.path))
-    wait_until(lambda: len(numbers_in(running.path)) > seen + 100, "events to go on")
+    seen = how_many_in(running.path)
+    wait_until(lambda: how_many_in(running.path) > seen + 100, "events to go on")
     assert alive(running.family) == running.family
     running.interrupt()
     code, output, _ = finish(running.program)

@@ -9,7 +9,16 @@ import pytest
 from actorflow import IntensityExceeded, StageKilled, StartFailed, SubscribeTo, Topology
 from actorflow import SupervisorOptions as Options
 from actorflow.supervision.events import ChildEnded, ChildReady
-from tests.end_to_end.helpers import Events, alive, kill, numbers_in, pids, states, wait_until
+from tests.end_to_end.helpers import (
+    Events,
+    alive,
+    how_many_in,
+    kill,
+    numbers_in,
+    pids,
+    states,
+    wait_until,
+)
 from tests.end_to_end.stages import Brief, Collect, Numbers, Pass, StartsWhenAllowed
 
 pytestmark = pytest.mark.processes
@@ -48,15 +57,15 @@ def test_the_strategy_decides_who_is_started_again(
     with chain(journal, strategy).start(events) as run:
         events.started(*"abcd")
         before = pids(run)
-        wait_until(lambda: len(numbers_in(journal)) > 20, "events to flow")
+        wait_until(lambda: how_many_in(journal) > 20, "events to flow")
         kill(run, victim)
         expected = RESTARTED[strategy][victim]
         events.started(*expected, generation=2)
         after = pids(run)
         changed = {name[0] for name in before if before[name] != after[name]}
         assert "".join(sorted(changed)) == expected
-        seen = len(numbers_in(journal))
-        wait_until(lambda: len(numbers_in(journal)) > seen + 50, "events to flow again")
+        seen = how_many_in(journal)
+        wait_until(lambda: how_many_in(journal) > seen + 50, "events to flow again")
         restarts = {stage.stage[0]: stage.restarts for stage in run.stats().stages}
         assert restarts == {stage: int(stage in expected) for stage in "abcd"}
         outcome = run.drain(timeout=10)

@@ -9,7 +9,7 @@ import pytest
 
 from actorflow import NoSuchStage, Refused, Run, SubscribeTo, SubscriptionOptions, Topology
 from actorflow.supervision.events import ChildEnded
-from tests.end_to_end.helpers import Events, kill, numbers_in, pids, states, wait_until
+from tests.end_to_end.helpers import Events, how_many_in, kill, numbers_in, pids, states, wait_until
 from tests.end_to_end.stages import Collect, Idle, Numbers, Pass, Sink
 
 pytestmark = pytest.mark.processes
@@ -60,7 +60,7 @@ def test_events_flow_from_a_subscription_until_it_is_cancelled(tmp_path: Path) -
     with run:
         options = SubscriptionOptions(max_demand=10, cancel="temporary")
         ref = run.subscribe("sink", to="numbers", options=options)
-        wait_until(lambda: len(numbers_in(journal)) > 50, "events to flow")
+        wait_until(lambda: how_many_in(journal) > 50, "events to flow")
         assert subscriptions_of(run, "sink") == [ref]
         run.cancel(ref)
         wait_until(lambda: is_over(run, ref), "the subscription to end")
@@ -71,7 +71,7 @@ def test_events_flow_from_a_subscription_until_it_is_cancelled(tmp_path: Path) -
         again = run.subscribe("sink", to="numbers", options=options)
         assert again != ref
         seen = len(arrived)
-        wait_until(lambda: len(numbers_in(journal)) > seen + 50, "events to flow again")
+        wait_until(lambda: how_many_in(journal) > seen + 50, "events to flow again")
         outcome = run.drain(timeout=10)
     # What was under way when it was cancelled was delivered again, and nothing was lost.
     assert set(numbers_in(journal)) == set(range(outcome.results["numbers"]))
@@ -162,12 +162,12 @@ def test_a_second_subscription_to_a_broadcast_is_refused_and_harmless(tmp_path: 
     with run:
         options = SubscriptionOptions(max_demand=10)
         ref = run.subscribe("sink", to="numbers", options=options)
-        wait_until(lambda: len(numbers_in(journal)) > 20, "events to flow")
+        wait_until(lambda: how_many_in(journal) > 20, "events to flow")
         with pytest.raises(Refused) as caught:
             run.subscribe("sink", to="numbers", options=options)
         assert "already_subscribed" in str(caught.value)
-        seen = len(numbers_in(journal))
-        wait_until(lambda: len(numbers_in(journal)) > seen + 20, "events to go on")
+        seen = how_many_in(journal)
+        wait_until(lambda: how_many_in(journal) > seen + 20, "events to go on")
         assert subscriptions_of(run, "sink") == [ref]
         assert events.of(ChildEnded) == []
         outcome = run.drain(timeout=10)
@@ -183,11 +183,11 @@ def test_a_subscription_made_by_hand_is_in_place_again_after_a_kill(
     run, events = start(unlinked(journal))
     with run:
         run.subscribe("sink", to="numbers", options=SubscriptionOptions(max_demand=10))
-        wait_until(lambda: len(numbers_in(journal)) > 20, "events to flow")
+        wait_until(lambda: how_many_in(journal) > 20, "events to flow")
         kill(run, victim)
         events.restarted(victim)
-        seen = len(numbers_in(journal))
-        wait_until(lambda: len(numbers_in(journal)) > seen + 50, "events to flow again")
+        seen = how_many_in(journal)
+        wait_until(lambda: how_many_in(journal) > seen + 50, "events to flow again")
         outcome = run.drain(timeout=10)
     assert set(range(outcome.results["numbers"])) <= set(numbers_in(journal))
 
@@ -299,7 +299,7 @@ def test_a_drain_ends_consumers_that_would_not_end_by_themselves(tmp_path: Path)
     )
     run, _ = start(topology)
     with run:
-        wait_until(lambda: len(numbers_in(journal)) > 20, "events to flow")
+        wait_until(lambda: how_many_in(journal) > 20, "events to flow")
         outcome = run.drain(timeout=15)
     assert outcome.status == "done"
     assert numbers_in(journal) == list(range(outcome.results["numbers"]))
