@@ -102,11 +102,17 @@ def watch(run: Run, seconds: float) -> list[Picture]:
 
 
 def _wait_until_full(run: Run) -> None:
-    """Until nothing was emitted for a while, or for so long that it never will be."""
+    """Until nothing was emitted for a while, or for so long that it never will be.
+
+    Each stage answers meanwhile: one that did not get a processor has emitted nothing, either.
+    """
     deadline = time.monotonic() + PATIENCE
     before, quiet = -1, 0
+    awake = [stage.stage for stage in run.stats().stages if "total" not in stage.stage]
     while quiet < 3 and time.monotonic() < deadline:
         time.sleep(0.2)
+        for stage in awake:
+            run.status(stage)
         emitted = sum(stage.events_out for stage in run.stats().stages)
         before, quiet = emitted, quiet + 1 if emitted == before else 0
 
