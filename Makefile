@@ -26,6 +26,9 @@ SEEDS ?= 1000
 SEED ?= 0
 MINUTES ?= 1
 COMPILED := build/compiled
+# Where Python's headers and a C compiler are, the benchmarks measure the compiled core.
+CORE ?= $(shell command -v cc >/dev/null && $(PYTHON) -c $(HAS_HEADERS) && echo compiled || echo python)
+HAS_HEADERS := 'import os, sysconfig; open(os.path.join(sysconfig.get_path("include"), "Python.h")).close()' 2>/dev/null
 # What tests look at besides the package, to be copied beside a compiled one.
 BESIDE := CHANGELOG.md LICENSE Makefile README.md benchmarks configs docs examples hatch_build.py pyproject.toml tests
 
@@ -49,15 +52,19 @@ check: $(VENV)/dev.stamp  ## Lint, formatting, types, and who may import whom.
 	$(BIN)/lint-imports --no-logo
 
 .PHONY: bench
-bench: $(VENV)/bench.stamp  ## Run the benchmarks, with a report in build/bench: ARGS='--quick …'.
+bench: $(VENV)/bench.stamp bench-$(CORE)  ## Run the benchmarks, with a report in build/bench: ARGS='--quick …', CORE=compiled or python.
+
+.PHONY: bench-compiled
+bench-compiled: compiled
+	PYTHONPATH=$(CURDIR)/$(COMPILED)/tree $(BIN)/actorflow bench --output build/bench $(ARGS)
+
+.PHONY: bench-python
+bench-python:
 	$(BIN)/actorflow bench --output build/bench $(ARGS)
 
 .PHONY: compiled
-compiled: $(VENV)/dev.stamp  ## Build a wheel whose hot modules are compiled, into build/compiled; needs a C compiler.
-	rm -rf $(COMPILED)
-	ACTORFLOW_COMPILED=1 $(PIP) wheel --no-deps --wheel-dir $(COMPILED) .
-	mkdir $(COMPILED)/tree
-	$(BIN)/python -m zipfile -e $(COMPILED)/*.whl $(COMPILED)/tree
+compiled: $(COMPILED)/wheel.stamp  ## Build a wheel whose hot modules are compiled, into build/compiled; needs a C compiler.
+	rm -rf $(BESIDE:%=$(COMPILED)/tree/%)
 	cp -R $(BESIDE) $(COMPILED)/tree
 
 .PHONY: test-compiled
@@ -92,6 +99,13 @@ $(BIN)/python:
 
 $(VENV)/run.stamp: pyproject.toml $(BIN)/python
 	$(PIP) install -e .
+	@touch $@
+
+$(COMPILED)/wheel.stamp: $(shell find actorflow -name '*.py') hatch_build.py pyproject.toml | $(VENV)/dev.stamp
+	rm -rf $(COMPILED)
+	ACTORFLOW_COMPILED=1 $(PIP) wheel --no-deps --wheel-dir $(COMPILED) .
+	mkdir $(COMPILED)/tree
+	$(BIN)/python -m zipfile -e $(COMPILED)/*.whl $(COMPILED)/tree
 	@touch $@
 
 $(VENV)/bench.stamp: $(VENV)/dev.stamp

@@ -15,7 +15,9 @@ import pytest
 from actorflow.stage.children import ChildEnd, ChildEnded, ChildTemplate
 from actorflow.supervision import threads as module
 from actorflow.supervision.threads import Threads
+from tests.end_to_end.helpers import wait_until
 from tests.seeds import size
+from tests.stopwatch import looks
 
 WITHIN = 30.0
 
@@ -123,6 +125,35 @@ def test_a_request_in_the_moment_after_a_childs_own_end_does_not_hit_the_next(
         rig.start(life, threading.get_ident)
         assert rig.end_of(life).normal
     assert len(rig.alive) == 1
+
+
+def test_a_child_cannot_leave_while_a_request_is_made(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It waits at the lock until what is raised has been raised in its thread, and in no other."""
+    gate = threading.Event()
+    raise_in = module._raise_in
+
+    def when_the_child_waits(ident: int, error: Any) -> None:
+        if threading.current_thread() is threading.main_thread():
+            gate.set()
+            wait_until(lambda: in_function(ident, "_leave"), "the child at the lock")
+            for _ in looks(0.05):
+                assert in_function(ident, "_leave"), "it has left without the lock"
+        raise_in(ident, error)
+
+    monkeypatch.setattr(module, "_raise_in", when_the_child_waits)
+    rig.start(1, gate.wait, WITHIN)
+    wait_until(lambda: rig.threads._idents, "the child's own code")
+    rig.threads.signal(1, "kill")
+    assert rig.end_of(1) == ChildEnd("shutdown", False)
+    rig.start(2, threading.get_ident)
+    assert rig.end_of(2).normal
+
+
+def in_function(ident: int, name: str) -> bool:
+    """Whether a thread's innermost Python function is this one."""
+    return sys._current_frames()[ident].f_code.co_name == name
 
 
 def test_every_end_is_told_whenever_the_request_comes(rig: Rig) -> None:

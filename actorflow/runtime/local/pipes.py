@@ -13,7 +13,7 @@ from typing import Protocol
 
 from actorflow.protocol.framing import LENGTH, FrameDecoder
 from actorflow.runtime.local.descriptors import close_all
-from actorflow.runtime.local.poller import WRITABLE
+from actorflow.runtime.local.poller import READABLE, WRITABLE
 
 __all__ = ["CHUNK", "PipeLink", "WatchedLink", "Watcher"]
 
@@ -139,7 +139,9 @@ class PipeLink:
 class Watcher(Protocol):
     """What waits for descriptors: a stage's loop, or a fork server."""
 
-    def watch(self, descriptor: int, callback: Callable[[int], None], events: int = ...) -> None:
+    def watch(
+        self, descriptor: int, callback: Callable[[int], None], events: int = READABLE
+    ) -> None:
         """Have `callback` called with the events of a descriptor that is ready, until `unwatch`."""
 
     def unwatch(self, descriptor: int) -> None:
