@@ -156,6 +156,19 @@ def in_function(ident: int, name: str) -> bool:
     return sys._current_frames()[ident].f_code.co_name == name
 
 
+def test_a_profiler_works_after_children_as_threads(rig: Rig) -> None:
+    """An exception that was taken back left CPython 3.11 looking for it: traced, it stood still."""
+    rig.start(1, threading.get_ident)
+    assert rig.end_of(1).normal
+    calls: list[str] = []
+    sys.setprofile(lambda frame, event, argument: calls.append(event))
+    try:
+        size(1, 1)
+    finally:
+        sys.setprofile(None)
+    assert "call" in calls
+
+
 def test_every_end_is_told_whenever_the_request_comes(rig: Rig) -> None:
     """The two threads take turns as often as they can, and requests come at any time, twice too."""
     choose = random.Random(1)
