@@ -9,6 +9,17 @@ from typing import Any
 from tests.end_to_end.stages import Idle
 
 
+class Ahead(Idle):
+    """Emits so many events at once when it is first asked, and has no more."""
+
+    def __init__(self, count: int) -> None:
+        self.left = list(range(count))
+
+    def handle_demand(self, demand: int) -> list[int]:  # type: ignore[override]
+        events, self.left = self.left, []
+        return events
+
+
 class Hesitates(Idle):
     """Has nothing the first times that it is asked."""
 

@@ -12,7 +12,7 @@ from actorflow import Closed, Run, SubscribeTo, SupervisorOptions, Topology
 from actorflow.supervision.events import ChildEnded
 from tests.end_to_end.helpers import Events, descriptors, kill, numbers_in, wait_until
 from tests.end_to_end.stages import Collect, Count, Numbers, Once, Pass, Sink, Some
-from tests.end_to_end.stages_of_lives import Hesitates, Noted
+from tests.end_to_end.stages_of_lives import Ahead, Hesitates, Noted
 
 pytestmark = pytest.mark.processes
 
@@ -128,9 +128,13 @@ def test_operations_from_many_threads_do_not_disturb_each_other() -> None:
 
 @pytest.mark.parametrize("through", [False, True])
 def test_a_drain_does_not_wait_for_consumers_that_are_gone(through: bool) -> None:
-    """What nobody is left to take is dropped, and said so, instead of being kept for ever."""
+    """What nobody is left to take is dropped, and said so, instead of being kept for ever.
+
+    The source has emitted more than was ever asked for, so that something is left however the
+    processes take turns.
+    """
     events = Events()
-    topology = Topology("alone").stage("numbers", Numbers, buffer_size=None)
+    topology = Topology("alone").stage("numbers", Ahead, args={"count": 5000}, buffer_size=None)
     if through:
         topology = topology.stage("pass", Pass, subscribe_to=["numbers"])
     last = "pass" if through else "numbers"
