@@ -28,6 +28,7 @@ from actorflow.runtime.local.words import LastWords
 from actorflow.stage.children import ChildTemplate
 
 __all__ = [
+    "ENDED",
     "NOT_FORKED",
     "REPORT",
     "WORDS",
@@ -114,7 +115,7 @@ class ForkServer:
         self._words = LastWords(len(table) // 2)
         self._child = FreshChild(self._words, templates)
         self._records: list[_Child] = []
-        """Of each place that has had a child."""
+        """Of each place that was to have a child."""
         self._watched: dict[int, _Child] = {}
         """Those that a descriptor tells of, by that."""
         self._unwatched: set[int] = set()
@@ -191,6 +192,10 @@ class ForkServer:
             link.send()
 
     def _start(self, life: int, place: int, template: int, order: bytes) -> None:
+        # Also of a child that cannot be forked: its stage may have ordered a signal for it by now.
+        records = self._records
+        while len(records) <= place:
+            records.append(_Child(len(records)))
         # Before the fork: what has a time here may have begun.
         self._table[2 * place + 1] = time.monotonic_ns()
         try:
@@ -199,9 +204,6 @@ class ForkServer:
             self._report(NOT_FORKED, life, 0, str(error).encode())
             return
         self._table[2 * place] = pid
-        records = self._records
-        while len(records) <= place:
-            records.append(_Child(len(records)))
         child = records[place]
         child.life = life
         child.pid = pid

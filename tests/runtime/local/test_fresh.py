@@ -11,6 +11,7 @@ import pytest
 from actorflow.protocol.framing import frame
 from actorflow.runtime.local import fresh
 from actorflow.runtime.local.fork_server import (
+    ENDED,
     NOT_FORKED,
     REPORT,
     order_retirement,
@@ -21,8 +22,6 @@ from actorflow.runtime.local.fresh import FreshProcesses
 from actorflow.runtime.local.pipes import WatchedLink
 from actorflow.runtime.local.words import RESULT
 from actorflow.stage.children import ChildEnded, ChildTemplate
-
-ENDED = b"e"
 
 
 class Place(FreshProcesses):
