@@ -42,6 +42,9 @@ _PART = 1 << 20
 _BEGUN = -1
 """The size of what is being written to the file."""
 
+UNREADABLE = b"?"
+"""Instead of last words whose size is none: no end, as what a child said is unknown."""
+
 _MARK = 1 << 40
 """The position of the file, which is written and read elsewhere: no other file is likely to be at
 it. To ask for that makes one integer."""
@@ -178,7 +181,11 @@ class LastWords:
         self._sizes[place] = size
 
     def take(self, place: int) -> bytes:
-        """What a place's child, which has ended, has left; nothing if it was killed over it."""
+        """What a place's child, which has ended, has left; nothing if it was killed over it.
+
+        Each child may have written anything anywhere, so `UNREADABLE` is what a size means that
+        there is nothing for.
+        """
         size = self._sizes[place]
         if not size:
             return b""
@@ -186,7 +193,12 @@ class LastWords:
         if 0 < size <= ROOM:
             start = self._rooms + place * ROOM
             return self._memory[start : start + size]
-        data = self._read(place, size)
+        if size == _BEGUN:
+            data = b""
+        elif 0 < size <= self._held():
+            data = self._read(place, size)
+        else:
+            data = UNREADABLE
         release_file(self.file, place * _REGION, _REGION)
         return data
 
@@ -207,11 +219,16 @@ class LastWords:
             start += written
             rest = rest[written:]
 
+    def _held(self) -> int:
+        """How many bytes there can be in a region: holes, which read as zeros, take no memory."""
+        status = os.fstat(self.file)
+        return status.st_blocks * 512 if hasattr(os, "memfd_create") else status.st_size
+
     def _read(self, place: int, size: int) -> bytes:
         data = bytearray()
         while len(data) < size:
             part = os.pread(self.file, min(size - len(data), _PART), place * _REGION + len(data))
             if not part:
-                return b""
+                return UNREADABLE
             data += part
         return bytes(data)
