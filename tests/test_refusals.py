@@ -134,6 +134,7 @@ TABLE: dict[str, Row] = {
         "max_deliveries": (0, -1, 1.5, "5"),
         "shared_memory": NO_SIZE[1:],
         "busy_poll": (-1, 0.011, NAN, "5"),
+        "scheduling": ("idle", 5),
         "backoff": (5, "text"),
     },
     "Topology.supervise": {
@@ -373,6 +374,7 @@ TABLE: dict[str, Row] = {
         "codec": ("json", None, 5, {}, {"json": "a:B"}, {"msgspec": "B"}),
         "shared_memory": NO_SIZE,
         "busy_poll": (-1, 0.011, NAN, INF, None, "5", True),
+        "scheduling": ("idle", None, 5),
     },
     "SubscribeTo": {
         "to": NO_TEXT,  # whether there is such a stage is seen when the topology is complete

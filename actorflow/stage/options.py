@@ -35,6 +35,7 @@ DEMAND_MODES = ("forward", "accumulate")
 SUBSCRIPTION_MODES = ("automatic", "manual")
 KEEP_MODES = ("first", "last")
 NO_CONSUMERS = ("buffer", "discard")
+SCHEDULINGS = ("batch", "normal")
 MOST_SHARED = 1 << 40
 LONGEST_BUSY_POLL = 0.01
 """Seconds; what a process waits for this long is better slept for."""
@@ -47,8 +48,8 @@ _SIZE = re.compile(r"([0-9]{1,15}) ?(" + "|".join(_UNITS) + ")")
 class StageOptions:
     """How a stage produces.
 
-    Each is an option of the topology; all but `delivery`, `codec`, `shared_memory` and
-    `busy_poll` may be class attributes of the stage, too.
+    Each is an option of the topology; all but `delivery`, `codec`, `shared_memory`,
+    `busy_poll` and `scheduling` may be class attributes of the stage, too.
 
     Args:
         buffer_size: how many emitted events may wait for demand, from 0; None for no limit. The
@@ -74,6 +75,9 @@ class StageOptions:
         busy_poll: for how many seconds the stage's process looks again for messages before it
             sleeps, while they come one soon after the other; from 0, which sleeps at once, to 0.01.
             A process that waits for longer sleeps without looking again.
+        scheduling: what the stage's process does when it is woken and others have the processors:
+            ``"batch"`` waits for its turn, ``"normal"`` may take a processor from whoever has it.
+            Only Linux knows the difference.
         on_error: what becomes of an event for which `handle_events` raises: ``"restart"``,
             ``"retry"``, ``"skip"``, ``"dead_letter"``, or a map from ``retry`` to the options of a
             `Retry`.
@@ -100,6 +104,7 @@ class StageOptions:
     codec: CodecOption = "auto"
     shared_memory: int | str = "64 MiB"
     busy_poll: float = 0.0002
+    scheduling: str = "batch"
     on_error: str | Mapping[str, Any] | OnError = "restart"
     max_deliveries: int | None = None
 
@@ -131,6 +136,7 @@ class StageOptions:
         _one_of("when_no_consumers", self.when_no_consumers, NO_CONSUMERS)
         _one_of("demand", self.demand, DEMAND_MODES)
         _one_of("delivery", self.delivery, DELIVERY_MODES)
+        _one_of("scheduling", self.scheduling, SCHEDULINGS)
         check_codec(self.codec)
         interval = self.poll_interval
         if interval is not None and (

@@ -159,6 +159,7 @@ class Defaults:
         codec: of the stages that emit.
         shared_memory: of the stages that emit: bytes, or a text such as ``"64 MiB"``; 0 for none.
         busy_poll: of the stages: seconds from 0 to 0.01.
+        scheduling: of the stages: ``"batch"`` or ``"normal"``.
         restart: of the stages.
         shutdown: of the stages, seconds from 0, ``"brutal_kill"`` or ``"infinity"``.
         start_within: of the stages, seconds above 0.
@@ -177,6 +178,7 @@ class Defaults:
     codec: CodecOption | None = None
     shared_memory: int | str | None = None
     busy_poll: float | None = None
+    scheduling: str | None = None
     restart: str | None = None
     shutdown: float | str | None = None
     start_within: float | None = None
@@ -369,6 +371,7 @@ class StageKeywords(TypedDict, total=False):
     codec: CodecOption
     shared_memory: int | str
     busy_poll: float
+    scheduling: str
     on_error: str | Mapping[str, Any] | OnError
     max_deliveries: int | None
 

@@ -122,6 +122,7 @@ _DELIVERY = Owned(StageOptions, "delivery")
 _CODEC = Owned(StageOptions, "codec")
 _SHARED_MEMORY = Owned(StageOptions, "shared_memory")
 _BUSY_POLL = Owned(StageOptions, "busy_poll")
+_SCHEDULING = Owned(StageOptions, "scheduling")
 _RESTART = Owned(ChildSpec, "restart", _CHILD)
 _SHUTDOWN = Owned(ChildSpec, "shutdown", _CHILD)
 _START_WITHIN = Owned(ChildSpec, "start_within", _CHILD)
@@ -199,6 +200,7 @@ DEFAULTS = Table(
         Key("codec", _CODEC, "The stages' `codec`."),
         Key("shared_memory", _SHARED_MEMORY, "The stages' `shared_memory`."),
         Key("busy_poll", _BUSY_POLL, "The stages' `busy_poll`."),
+        Key("scheduling", _SCHEDULING, "The stages' `scheduling`."),
         Key("restart", _RESTART, "The stages' `restart`."),
         Key("shutdown", _SHUTDOWN, "The stages' `shutdown`."),
         Key("start_within", _START_WITHIN, "The stages' `start_within`."),
@@ -327,6 +329,11 @@ STAGE = Table(
             "busy_poll",
             _BUSY_POLL,
             "Seconds for which it looks again for messages before it sleeps, while they come soon.",
+        ),
+        Key(
+            "scheduling",
+            _SCHEDULING,
+            "Whether its process, when woken, waits for its turn or may take another's processor.",
         ),
         Key(
             "dispatcher",

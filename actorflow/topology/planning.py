@@ -202,7 +202,7 @@ def stage_options(use: type[Stage], given: Mapping[str, Any], defaults: Defaults
         OptionError: a class attribute breaks its rule.
     """
     values = class_options(use)
-    for option in ("delivery", "codec", "shared_memory", "busy_poll"):
+    for option in ("delivery", "codec", "shared_memory", "busy_poll", "scheduling"):
         value = getattr(defaults, option)
         if value is not None:
             values[option] = value

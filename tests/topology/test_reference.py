@@ -112,6 +112,7 @@ def test_the_defaults_shown_are_those_that_hold() -> None:
         "codec",
         "shared_memory",
         "busy_poll",
+        "scheduling",
         "dispatcher",
         "max_unfinished",
         "buffer_size",

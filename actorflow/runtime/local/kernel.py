@@ -28,6 +28,7 @@ __all__ = [
     "rehearse_kernel_calls",
     "release_file",
     "rename",
+    "wait_for_turns",
     "wait_gone",
     "watch_process",
 ]
@@ -73,6 +74,23 @@ def rehearse_kernel_calls() -> None:
 def adopt_orphans() -> bool:
     """Have the kernel give this process its descendants' orphans instead of giving them to init."""
     return control_process(_PR_SET_CHILD_SUBREAPER, 1) == 0
+
+
+def wait_for_turns() -> bool:
+    """Have this thread, and whatever it starts, wait for its turn when it is woken: `SCHED_BATCH`.
+
+    Without it the kernel gives a woken process the processor of whoever woke it, if that has run
+    for longer, though another processor may be free a moment later. In a chain of stages that is
+    the one with most to do, of which the others are waiting for more. A policy that somebody else
+    has chosen for the program is left alone.
+    """
+    if sys.platform != "linux" or os.sched_getscheduler(0) != os.SCHED_OTHER:
+        return False
+    try:
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+    except OSError:
+        return False  # a sandbox that forbids it: only slower
+    return True
 
 
 # --- process titles ------------------------------------------------------------------------------

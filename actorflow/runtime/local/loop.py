@@ -15,6 +15,7 @@ from actorflow.compiled import mypyc_attr
 from actorflow.errors import ProtocolError
 from actorflow.protocol.identity import Incarnation
 from actorflow.runtime.local.control import ControlSocket
+from actorflow.runtime.local.kernel import wait_for_turns
 from actorflow.runtime.local.lanes import Lanes
 from actorflow.runtime.local.linkboard import half_view
 from actorflow.runtime.local.pipes import CHUNK, PipeLink
@@ -495,6 +496,8 @@ class StageLoop:
 
 def run_stage(child: Incarnation, spec: StageSpec, control: ControlSocket, counters: Any) -> int:
     """Run a stage in this process until it ends; returns the exit status."""
+    if spec.options.scheduling == "batch":
+        wait_for_turns()
     begin_counting(child, counters)
     return StageLoop(child, spec, control, counters).run()
 
