@@ -14,8 +14,8 @@ import sys
 from contextlib import suppress
 from struct import Struct
 
+import actorflow.runtime.local.entry
 import actorflow.runtime.local.fresh
-import actorflow.runtime.local.loop
 import actorflow.supervision.consumer  # noqa: F401
 
 NUMBER = Struct("<I")

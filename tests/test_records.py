@@ -214,7 +214,7 @@ def test_every_class_has_slots() -> None:
 def test_no_process_of_a_run_has_a_class_of_the_standard_decorator() -> None:
     """Six functions to compile for each class were two fifths of a run's start."""
     code = (
-        "import sys, actorflow.runtime.local.zygote, actorflow.runtime.local.loop\n"
+        "import sys, actorflow.runtime.local.zygote, actorflow.runtime.local.entry\n"
         "for name, module in sys.modules.items():\n"
         "    if name.startswith('actorflow'): print(module.__file__)"
     )

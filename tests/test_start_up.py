@@ -12,7 +12,7 @@ import pytest
 
 CHECKED = Path(__file__).parents[1] / "configs" / "wordcount.yaml"
 
-EVERY_PROCESS = "import actorflow.runtime.local.zygote, actorflow.runtime.local.loop"
+EVERY_PROCESS = "import actorflow.runtime.local.zygote, actorflow.runtime.local.entry"
 """What the zygote imports for all stages."""
 
 EVERY_PROGRAM = (

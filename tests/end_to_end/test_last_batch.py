@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from actorflow import Defaults, Producer, SubscribeTo, Topology
-from actorflow.runtime.local import loop
+from actorflow.runtime.local import handover
 from tests.end_to_end.helpers import numbers_in
 from tests.end_to_end.stages import Collect, Count, Once, Pass
 
@@ -20,7 +20,7 @@ class Impatient(Once):
     """Would give up very soon on a consumer that does not read."""
 
     def on_start(self) -> None:
-        loop.LAST_WORDS = 0.05
+        handover.LAST_WORDS = 0.05
 
 
 def pair(

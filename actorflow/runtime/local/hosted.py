@@ -12,7 +12,7 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Callable, MutableSequence
+from collections.abc import Callable, MutableSequence, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -24,7 +24,8 @@ from actorflow.protocol.wire import encode
 from actorflow.records import dataclass
 from actorflow.runtime.local.control import ControlSocket
 from actorflow.runtime.local.descriptors import keep_from_forks
-from actorflow.runtime.local.loop import LOOK_AFTER, StageLoop, begin_counting
+from actorflow.runtime.local.entry import begin_counting
+from actorflow.runtime.local.loop import LOOK_AFTER, StageLoop
 from actorflow.runtime.local.pipes import PipeLink
 from actorflow.runtime.local.poller import READABLE, WRITABLE, Poller, new_poller
 from actorflow.stage.counters import Counter
@@ -79,7 +80,7 @@ class HostedLoop(StageLoop):
         self._killed = False
         self._in_hand: _InHand | None = None
         self._slots: list[memoryview] = []
-        self._poller.register(self._bell, READABLE)
+        self.watch(self._bell, self._heard_bell)
 
     def _new_poller(self, spec: StageSpec) -> Poller:
         # Whoever looks again and again in the program's own process keeps its threads from running.
@@ -126,7 +127,7 @@ class HostedLoop(StageLoop):
                 self._look(0.0)
                 self._advance()
         if not self._killed:
-            self._last_words()
+            self._last_words(self._wait_for_room)
         return machine.exit_status
 
     def release(self) -> None:
@@ -140,7 +141,7 @@ class HostedLoop(StageLoop):
         self._poller.close()
         self._bell_read.close()
         self._bell_write.close()
-        self._control.close()
+        self._control.socket.close()
         for slot in self._slots:
             slot.release()
 
@@ -202,9 +203,7 @@ class HostedLoop(StageLoop):
 
     # --- the bell ---------------------------------------------------------------------------------
 
-    def _not_a_link(self, descriptor: int) -> None:
-        if descriptor != self._bell:
-            return
+    def _heard_bell(self, events: int = READABLE) -> None:
         with suppress(BlockingIOError):
             while self._bell_read.recv(64):
                 pass
@@ -216,23 +215,24 @@ class HostedLoop(StageLoop):
         else:
             self.machine.ring(self._place)
 
-    def _wait_for_room(self, full: list[PipeLink], seconds: float | None) -> bool:
-        """Wait until a peer reads; False when it is not worth waiting any longer."""
+    def _wait_for_room(self, full: Sequence[PipeLink], seconds: float | None) -> bool:
+        """A `WaitForRoom` that hears the bell and the supervisor, too."""
         room = new_poller()
         room.register(self._bell, READABLE)
-        if self._control_descriptor >= 0:
+        control = self._control
+        if control.descriptor >= 0:
             # The supervisor's end of it closes when the run is over.
-            room.register(self._control_descriptor, READABLE)
+            room.register(control.descriptor, READABLE)
         for pipe in full:
             room.register(pipe.writer, WRITABLE)
         ready = room.wait(seconds)
         room.close()
         for descriptor, _ in ready:
             if descriptor == self._bell:
-                self._not_a_link(descriptor)
-            elif descriptor == self._control_descriptor:
-                self._control.receive()
-        return not (self._killed or self._control.at_end)
+                self._heard_bell()
+            elif descriptor == control.descriptor:
+                control.socket.receive()
+        return not (self._killed or control.socket.at_end)
 
 
 class HostedStage:

@@ -8,20 +8,20 @@ shares with the stage. When its link is over, it goes with it.
 from __future__ import annotations
 
 import fcntl
-from collections.abc import Callable, MutableSequence
+from collections.abc import MutableSequence
 from functools import partial
 from struct import Struct
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from actorflow.runtime.local.descriptors import close_all, keep_from_forks
 from actorflow.runtime.local.links import CAN_SHARE
 
 if TYPE_CHECKING:
     from actorflow.runtime.local.blobs import SharedBlobs
+    from actorflow.runtime.local.control_link import Driver
     from actorflow.runtime.local.space import SharedSpace
-    from actorflow.stage.machine import StageMachine
 
-__all__ = ["ACCEPTED", "NUMBER", "SEALS", "Driver", "Lanes"]
+__all__ = ["ACCEPTED", "NUMBER", "SEALS", "Lanes"]
 
 NUMBER = Struct("<Q")
 """What is said on a lane: the size of the memory with the offer, then what its consumer says."""
@@ -32,18 +32,6 @@ it returns."""
 
 SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW if CAN_SHARE else 0
 """What the file of a space has: nobody can make it shorter under those who have it mapped."""
-
-
-class Driver(Protocol):
-    """The loop that a stage's lanes are waited for in."""
-
-    machine: StageMachine
-
-    def watch(self, descriptor: int, callback: Callable[[int], None]) -> None:
-        """Have `callback` called when a descriptor can be read."""
-
-    def unwatch(self, descriptor: int) -> None:
-        """Watch a descriptor no more."""
 
 
 class Lanes:

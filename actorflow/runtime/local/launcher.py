@@ -43,7 +43,7 @@ class LaunchOptions:
     import_paths: Sequence[str] = ()
     preload: Sequence[str] = ()
     stdout_to_stderr: bool = False
-    entry: str = "actorflow.runtime.local.loop:run_stage"
+    entry: str = "actorflow.runtime.local.entry:run_stage"
     environment: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -15,7 +15,8 @@ from actorflow.compiled import mypyc_attr
 from actorflow.errors import ProtocolError
 from actorflow.protocol.identity import Incarnation
 from actorflow.runtime.local.control import ControlSocket
-from actorflow.runtime.local.kernel import wait_for_turns
+from actorflow.runtime.local.control_link import ControlLink
+from actorflow.runtime.local.handover import WaitForRoom, hand_over, wait_for_room
 from actorflow.runtime.local.lanes import Lanes
 from actorflow.runtime.local.linkboard import half_view
 from actorflow.runtime.local.pipes import CHUNK, PipeLink
@@ -25,7 +26,6 @@ from actorflow.runtime.local.poller import (
     BusyPoller,
     Poller,
     busy_poller,
-    new_poller,
 )
 from actorflow.runtime.local.posting import Mailbox
 from actorflow.stage.children import ChildKind, ChildRuntime, Observer
@@ -39,7 +39,7 @@ from actorflow.supervision.specs import StageSpec
 if TYPE_CHECKING:
     from actorflow.protocol.blobs import BlobSource, BlobSpace
 
-__all__ = ["StageLoop", "begin_counting", "run_stage"]
+__all__ = ["LOOK_AFTER", "StageLoop"]
 
 LOOK_AFTER = 2_000_000
 """Nanoseconds of uninterrupted work after which the links are looked at: a stop or a cancellation
@@ -47,9 +47,6 @@ is seen this soon between two batches."""
 
 COOL = 7
 """After a read in vain, so many reads that were announced pass before one is tried in advance."""
-
-LAST_WORDS = 5.0
-"""Seconds that a failed stage may take to hand over what it has sent."""
 
 _BUSY = int(Counter.BUSY)
 _STARVED = int(Counter.STARVED)
@@ -78,15 +75,13 @@ class StageLoop:
         control: ControlSocket,
         counters: MutableSequence[int],
     ) -> None:
-        self._control = control
         self._counters = counters
         self._links: dict[int, PipeLink] = {}
         self._by_descriptor: dict[int, PipeLink] = {}
         self._dirty: list[PipeLink] = []
         self._poller = self._new_poller(spec)
-        self._control_descriptor = control.fileno()
-        self._control_waits = False
-        self._poller.register(self._control_descriptor, READABLE)
+        self._watchers: dict[int, Callable[[int], None]] = {}
+        self._control = ControlLink(control, self)
         self._looked = 0
         self._hot: PipeLink | None = None
         """A link that may have more, and is read before anything is waited for."""
@@ -94,7 +89,6 @@ class StageLoop:
         """Whether that has found something since the link was hot."""
         self._cool = 0
         """How many reads are to pass before a link is hot again."""
-        self._watchers: dict[int, Callable[[int], None]] = {}
         self._lanes = Lanes(counters, self)
         self._mailbox: Mailbox | None = None
         # Added up here and stored there, which costs less than adding up in the shared memory.
@@ -123,8 +117,13 @@ class StageLoop:
             if finished - self._looked > LOOK_AFTER:
                 self._look(0.0)
                 self._advance()
-        self._last_words()
+        self._last_words(wait_for_room)
         return machine.exit_status
+
+    def _last_words(self, wait: WaitForRoom) -> None:
+        failed = self.machine.exit_status != 0
+        dropped = hand_over(self._control.socket, [*self._links.values()], failed=failed, wait=wait)
+        self._counters[Counter.MESSAGES_DROPPED] += dropped
 
     def _new_poller(self, spec: StageSpec) -> Poller:
         return busy_poller(spec.options.busy_poll)
@@ -135,7 +134,6 @@ class StageLoop:
         """Queue a frame; it leaves when the work item in hand is done."""
         if link == CONTROL_LINK:
             self._control.send(head + body if body else head)
-            self._watch_control()
             return
         pipe = self._links.get(link)
         # A link that is closed has no reader who would miss it: its end was seen, or was our doing.
@@ -149,7 +147,7 @@ class StageLoop:
 
     def open(self, link: int) -> None:
         """Take the descriptors that came with the announcement in hand."""
-        reader, writer, *lane = self._control.take_descriptors(2, 3)
+        reader, writer, *lane = self._control.socket.take_descriptors(2, 3)
         if lane:
             self._lanes.add(link, lane[0])
         pipe = PipeLink(link, reader, writer)
@@ -249,7 +247,7 @@ class StageLoop:
     @property
     def congested(self) -> bool:
         """Whether the host does not keep up with reading the control link."""
-        return self._control.wants_write
+        return self._control.congested
 
     # --- work -------------------------------------------------------------------------------------
 
@@ -345,25 +343,17 @@ class StageLoop:
         ready = self._poller.wait(seconds)
         self._looked = time.monotonic_ns()
         for descriptor, events in ready:
-            if descriptor == self._control_descriptor:
-                self._control_ready(events)
-                continue
             pipe = self._by_descriptor.get(descriptor)
             if pipe is None:
                 watcher = self._watchers.get(descriptor)
+                # None: it was closed by what an earlier one of this round brought.
                 if watcher is not None:
                     self._guarded(watcher, events)
-                else:
-                    self._not_a_link(descriptor)
-                continue
-            if descriptor == pipe.reader:
+            elif descriptor == pipe.reader:
                 self._read(pipe)
             else:
                 self._dirty.append(pipe)
                 self._flush_dirty()
-
-    def _not_a_link(self, descriptor: int) -> None:
-        """Nothing: it was closed by what an earlier one of this round brought."""
 
     def _read(self, pipe: PipeLink) -> None:
         try:
@@ -429,84 +419,3 @@ class StageLoop:
             self._counters[Counter.MESSAGES_DROPPED] += pipe.dropped
             dropped = {"link": pipe.number, "messages": pipe.dropped}
             self.machine.log("debug", "messages were dropped, their reader is gone", dropped)
-
-    # --- the control link -------------------------------------------------------------------------
-
-    def _control_ready(self, events: int) -> None:
-        if events & WRITABLE:
-            self._control.flush()
-            self._watch_control()
-        if not events & ~WRITABLE:
-            return
-        try:
-            frames = self._control.receive()
-        except ProtocolError as error:
-            self.machine.fail(error)
-            return
-        for frame in frames:
-            self._guarded(self.machine.receive, CONTROL_LINK, frame)
-        if self._control.at_end and self._control_descriptor >= 0:
-            self._poller.unregister(self._control_descriptor)
-            self._control_descriptor = -1
-            self._guarded(self.machine.link_closed, CONTROL_LINK)
-
-    def _watch_control(self) -> None:
-        """Wait for room on the control link exactly while something waits to be written."""
-        wants = self._control.wants_write
-        if wants != self._control_waits and self._control_descriptor >= 0:
-            self._control_waits = wants
-            events = READABLE | WRITABLE if wants else READABLE
-            self._poller.modify(self._control_descriptor, events)
-
-    # --- the end ----------------------------------------------------------------------------------
-
-    def _last_words(self) -> None:
-        """Hand over what has been sent, for as long as somebody reads.
-
-        After an orderly end there is no limit: with `at_most_once` nobody would send it again, and
-        whoever asked this stage to stop ends it when its time is up. After a failure the limit is
-        `LAST_WORDS`, since a successor waits, to whom what is not taken is given back.
-        """
-        limit = time.monotonic() + LAST_WORDS if self.machine.exit_status else None
-        self._control.flush_within(LAST_WORDS)
-        for pipe in self._links.values():
-            # Two stages in their last words must not wait for each other to read.
-            pipe.close_reader()
-        self._flush_dirty()
-        while full := [pipe for pipe in self._links.values() if pipe.waits]:
-            left = None if limit is None else limit - time.monotonic()
-            if left is not None and left <= 0:
-                break
-            if not self._wait_for_room(full, left):
-                break
-            self._dirty += full
-            self._flush_dirty()
-        dropped = sum(pipe.dropped for pipe in self._links.values())
-        self._counters[Counter.MESSAGES_DROPPED] += dropped
-
-    def _wait_for_room(self, full: list[PipeLink], seconds: float | None) -> bool:
-        """Wait until a peer reads; False when it is not worth waiting any longer."""
-        # A poller of its own: nothing but room must wake it.
-        room = new_poller()
-        for pipe in full:
-            room.register(pipe.writer, WRITABLE)
-        room.wait(seconds)
-        return True
-
-
-def run_stage(child: Incarnation, spec: StageSpec, control: ControlSocket, counters: Any) -> int:
-    """Run a stage in this process until it ends; returns the exit status."""
-    if spec.options.scheduling == "batch":
-        wait_for_turns()
-    begin_counting(child, counters)
-    return StageLoop(child, spec, control, counters).run()
-
-
-def begin_counting(child: Incarnation, counters: MutableSequence[int]) -> None:
-    """A new life of a stage writes to its slot from now on."""
-    counters[Counter.GENERATION] = child.generation
-    counters[Counter.STARTED_SINCE] = time.monotonic_ns()
-    for counter in (Counter.ENDED, Counter.CALLBACK_SINCE, Counter.CALLBACK_EVENTS):
-        counters[counter] = 0
-    for counter in (Counter.BUFFERED, Counter.QUEUED, Counter.UNACKNOWLEDGED, Counter.HELD):
-        counters[counter] = 0

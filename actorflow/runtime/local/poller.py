@@ -38,9 +38,6 @@ class Poller(Protocol):
     def register(self, descriptor: int, events: int) -> Any:
         """Begin to watch a descriptor."""
 
-    def modify(self, descriptor: int, events: int) -> Any:
-        """Wait for something else on it."""
-
     def unregister(self, descriptor: int) -> Any:
         """Watch it no more; to be called before it is closed."""
 
@@ -57,7 +54,6 @@ class _Epoll:
         # A float from 0 is rounded up to milliseconds by Python itself.
         self.wait = partial(epoll.poll, maxevents=most) if most > 0 else epoll.poll
         self.register = epoll.register
-        self.modify = epoll.modify
         self.unregister = epoll.unregister
         self.close = epoll.close
 
@@ -67,7 +63,6 @@ class _Poll:
         poll = select.poll()
         self._poll = poll.poll
         self.register = poll.register
-        self.modify = poll.modify
         self.unregister = poll.unregister
 
     def wait(self, seconds: float | None) -> list[tuple[int, int]]:
@@ -110,7 +105,6 @@ class BusyPoller:
         self._credit = 0
         self._short = 0
         self.register = poller.register
-        self.modify = poller.modify
         self.unregister = poller.unregister
         self.close = poller.close
 

@@ -80,7 +80,7 @@ class LocalRuntime(Runtime):
         preload: Sequence[str] = (),
         stdout_to_stderr: bool = False,
         boot_within: float = 60.0,
-        entry: str = "actorflow.runtime.local.loop:run_stage",
+        entry: str = "actorflow.runtime.local.entry:run_stage",
         count_links: bool = True,
         permits: Mapping[str, int] | None = None,
     ) -> None:

@@ -144,7 +144,6 @@ class _Turns:
         self._calls = calls
         self._poller: Poller = new_poller()
         self.register = self._poller.register
-        self.modify = self._poller.modify
         self.unregister = self._poller.unregister
         self.close = self._poller.close
 
