@@ -17,8 +17,9 @@ class Interrupts:
 
     A SIGHUP comes when the terminal is closed. Under `nohup` it is ignored, and stays so.
 
-    The handler only counts and writes a byte. It raises nothing, and takes no lock, which the code
-    that it interrupts might hold.
+    The handler only counts. It raises nothing, and takes no lock, which the code that it interrupts
+    might hold. The system may give the signal to any thread, and the handler runs on the main one
+    when that wakes up: by a byte that the interpreter writes wherever the signal came.
     """
 
     def __init__(self) -> None:
@@ -34,9 +35,11 @@ class Interrupts:
         if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
             numbers.append(signal.SIGHUP)
         before = {number: signal.signal(number, self._handle) for number in numbers}
+        woken = signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
         try:
             yield
         finally:
+            signal.set_wakeup_fd(woken)
             for number, handler in before.items():
                 signal.signal(number, handler)
             os.close(self._read)
@@ -56,4 +59,3 @@ class Interrupts:
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         self.count += 1
-        self.wake()

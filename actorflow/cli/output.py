@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 import sys
-from contextlib import suppress
 from typing import TextIO
 
 __all__ = ["Unbreakable", "ensure_streams", "print_out"]
@@ -26,10 +25,13 @@ class Unbreakable:
 
     def write(self, text: str) -> int:
         """Write and flush."""
-        # ValueError is how Python says that the stream is closed.
-        with suppress(OSError, ValueError):
+        try:
             self._stream.write(text)
             self._stream.flush()
+        except ValueError:
+            pass  # how Python says that the stream is closed
+        except OSError:
+            _let_go(self._stream)
         return len(text)
 
     def flush(self) -> None:
@@ -70,12 +72,20 @@ def print_out(text: str, stream: TextIO) -> bool:
     try:
         print(text, file=stream, flush=True)
     except OSError as error:
-        # Nobody reads on, as in `actorflow run … | head`, or the disk is full. The interpreter
-        # flushes once more when it ends.
-        null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, stream.fileno())
-        os.close(null)
+        # Nobody reads on, as in `actorflow run … | head`, or the disk is full.
+        _let_go(stream)
         if not isinstance(error, BrokenPipeError):
             Unbreakable(sys.stderr).write(f"actorflow: the result could not be written: {error}\n")
             return False
     return True
+
+
+def _let_go(stream: TextIO) -> None:
+    """Have what is left in a stream, and all that follows, go nowhere.
+
+    The interpreter flushes its streams once more when it ends, and would turn the exit code into
+    120 when that fails again.
+    """
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, stream.fileno())
+    os.close(null)

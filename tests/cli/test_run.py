@@ -218,7 +218,9 @@ def test_a_drain_does_not_depend_on_who_reads_the_log(topology: Write, tmp_path:
         " subscribe_to: [{to: numbers, max_demand: 10}]}\n"
     )
     read, write = os.pipe()
-    program = start_actorflow("run", str(file), "--json", stderr=write)
+    # What was not written must not be tried again when the interpreter ends, and end it with 120.
+    buffered = {"PYTHONUNBUFFERED": ""}
+    program = start_actorflow("run", str(file), "--json", stderr=write, env=buffered)
     os.close(write)
     wait_until(lambda: how_many_in(journal) > 50, "events to flow")
     os.close(read)

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,21 @@ def test_a_closed_terminal_is_an_interrupt_unless_nohup_says_no() -> None:
             assert signal.getsignal(signal.SIGHUP) is handler
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+def test_a_signal_that_another_thread_was_given_wakes_the_main_thread() -> None:
+    """The system may choose any; a process that was stopped and goes on has it chosen at random."""
+    interrupts = Interrupts()
+
+    def take_it() -> None:
+        signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+
+    thread = threading.Thread(target=take_it)
+    with interrupts.caught(), within(10):
+        thread.start()
+        interrupts.wait(20)
+        assert interrupts.count == 1
+    thread.join()
 
 
 def test_stages_do_not_hear_the_interrupt(tmp_path: Path) -> None:
