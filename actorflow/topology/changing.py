@@ -58,7 +58,7 @@ class RunningChanges(RunPart):
     def scale(
         self, stage: str, replicas: int, *, within: float = 30.0, timeout: float = 60.0
     ) -> list[ChildInfo]:
-        """Have so many replicas of a stage, while events flow; waits until they are there.
+        """Have so many replicas of a stage, while events flow; waits for those that come or go.
 
         More: the new ones get the stage's declared subscriptions. Fewer: the last ones ask for no
         more, finish what they have, and end; what one does not finish is delivered to the others.

@@ -238,6 +238,20 @@ class FailsOnce(ProducerConsumer):
         return events
 
 
+class KilledOnce(ProducerConsumer):
+    """Is killed in its callback at one event, the first time only: a file remembers."""
+
+    def __init__(self, at: int, path: str) -> None:
+        self.at = at
+        self.path = path
+
+    def handle_events(self, events: list[int], subscription: Subscription) -> list[int]:
+        if self.at in events and not os.path.exists(self.path):
+            append(self.path, "killed")
+            os.kill(os.getpid(), signal.SIGKILL)
+        return events
+
+
 class Answers(Consumer):
     """Answers calls in every way that there is, and keeps what it is told."""
 
@@ -266,6 +280,9 @@ class Answers(Consumer):
                 os._exit(9)
             case "unsendable":
                 return threading.Lock()
+            case ["wait for", str(path)]:
+                wait_for_file(path)
+                return "waited"
             case ["sleep", seconds]:
                 time.sleep(seconds)
                 return "slept"

@@ -97,6 +97,7 @@ def test_a_child_is_started_subscribed_terminated_restarted_and_deleted(tmp_path
         row = run.start_child(spec("extra", Collect, path=str(journal)))
         assert (row.id, row.state, row.kind) == ("extra/0", "running", "consumer")
         run.subscribe("extra", to="source")
+        wait_until(lambda: all(asked(run)), "both to have asked")
         run.cast("source", list(range(10)))
         wait_until(lambda: numbers_in(journal), "its share")
         assert [each.stage for each in run.stats().stages] == ["source/0", "sink/0", "extra/0"]
@@ -119,6 +120,12 @@ def test_a_child_is_started_subscribed_terminated_restarted_and_deleted(tmp_path
             run.terminate_child("extra")
         assert run.start_child(spec("extra", Sink)).generation == 1
     assert all(end.normal for end in events.of(ChildEnded))
+
+
+def asked(run: Run) -> list[int]:
+    """What each consumer of the source has asked for and not got."""
+    consumers = run.status("source")["producing"]["consumers"]
+    return [consumer["outstanding"] for consumer in consumers]
 
 
 def test_a_name_that_is_taken_is_refused() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -60,7 +61,7 @@ def test_a_call_that_raises_has_the_original_exception_as_its_cause() -> None:
         assert run.call("answers", "again") == "again"
 
 
-def test_a_call_without_an_answer_times_out() -> None:
+def test_a_call_without_an_answer_times_out(tmp_path: Path) -> None:
     """After its time a call fails, whether the stage is busy or never answers; both live on."""
     run, _ = start()
     with run:
@@ -68,8 +69,10 @@ def test_a_call_without_an_answer_times_out() -> None:
         with within(5):
             with pytest.raises(CallTimeout, match=r"no answer within 0.1 s"):
                 run.call("answers", "never", timeout=0.1)
+            gate = tmp_path / "gate"
             with pytest.raises(TimeoutError):
-                run.call("answers", ["sleep", 0.3], timeout=0.1)
+                run.call("answers", ["wait for", str(gate)], timeout=0.1)
+            gate.touch()
         assert run.call("answers", "still there") == "still there"
 
 

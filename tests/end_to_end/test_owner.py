@@ -122,7 +122,9 @@ def test_the_hosts_registry_stops_it_and_its_processes(tmp_path: Path) -> None:
     assert not alive(pids)
     outcome = told.get(timeout=LIMIT).outcome
     assert (outcome.status, outcome.error) == ("stopped", None)
-    assert path.read_text().split()[6:] == ["-c", "-b", "-b.", "-a", "-a."]
+    # Whether the one that is killed had come to its end by then is a matter of the machine.
+    others = ["-b", "-b.", "-a", "-a."]
+    assert path.read_text().split()[6:] in (["-c", *others], others)
 
 
 def test_closing_a_run_waits_for_the_stop_that_is_under_way(tmp_path: Path) -> None:

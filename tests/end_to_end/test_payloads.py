@@ -80,6 +80,8 @@ def test_buffers_arrive_whole_and_come_back_whoever_is_killed(tmp_path: Path) ->
         open_before = descriptors(survivor)
         kill_each("scribble", "collect", "pictures")
         wait_until(lambda: descriptors(survivor) == open_before, "lanes and spaces to be closed")
+        # The others may have been faster than the one that keeps everything.
+        wait_until(lambda: run.stats().stage("hoard").events_in == HOARDED, "all of the hoard")
         hoarded = run.stats().stage("more")
         outcome = run.drain(timeout=20)
     assert outcome.status == "done"

@@ -13,7 +13,7 @@ from actorflow import (
     Topology,
     TopologyError,
 )
-from tests.end_to_end.helpers import how_many_in, kill, numbers_in, states, wait_until
+from tests.end_to_end.helpers import Events, how_many_in, kill, numbers_in, states, wait_until
 from tests.end_to_end.stages_of_running_changes import Add, Kept, Told
 
 pytestmark = pytest.mark.processes
@@ -37,7 +37,9 @@ def flowing(path: Path) -> Topology:
 def test_replicas_come_and_go_under_way_and_nothing_is_lost_or_repeated(tmp_path: Path) -> None:
     """One, four, two, one; then a drain: every number from 0 is there once."""
     path = tmp_path / "out"
-    with flowing(path).start() as run:
+    events = Events()
+    with flowing(path).start(events) as run:
+        events.started("numbers", "add", "out")  # a change waits for the new replicas alone
         for replicas in (4, 2, 3, 1):
             before = how_many_in(path)
             rows = run.scale("add", replicas, timeout=20)

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from actorflow import LocalRuntime, Run, SubscribeTo, Topology
-from tests.end_to_end.helpers import Events, kill, sleeping, wait_until
-from tests.end_to_end.stages import Collect, Numbers, Pass
+from actorflow import EdgeStatistics, LocalRuntime, Run, SubscribeTo, Topology
+from tests.end_to_end.helpers import Events, sleeping, wait_until
+from tests.end_to_end.stages import Collect, KilledOnce, Numbers
 
 pytestmark = pytest.mark.processes
 
@@ -56,14 +56,16 @@ def test_a18_edges_are_read_while_a_process_is_stopped(tmp_path: Path) -> None:
         pid = run.stats().stage("sink").pid
         os.kill(pid, signal.SIGSTOP)
         try:
-            at_rest = wait_until(
-                lambda: (
-                    (edge := run.stats().edge("numbers", "sink")).events_sent == edge.demand_sent
-                    and edge
-                ),
-                "the producer to run out of demand",
-            )
-            assert 0 <= at_rest.in_flight == at_rest.outstanding <= 50
+
+            def out_of_demand() -> EdgeStatistics | None:
+                for _ in range(2):  # what comes together with the first may be read behind it
+                    run.status("numbers")
+                edge = run.stats().edge("numbers", "sink")
+                return edge if edge.events_sent == edge.demand_received else None
+
+            at_rest = wait_until(out_of_demand, "the producer to run out of demand")
+            # It may have been stopped with an ask that is counted and has not left.
+            assert 0 <= at_rest.in_flight <= at_rest.outstanding <= 50
             assert at_rest.events_sent == at_rest.events_received + at_rest.in_flight
         finally:
             os.kill(pid, signal.SIGCONT)
@@ -74,12 +76,20 @@ def test_a18_edges_are_read_while_a_process_is_stopped(tmp_path: Path) -> None:
 
 
 def test_a18_edges_add_up_over_a_kill(tmp_path: Path) -> None:
-    """A killed stage's counters stay; its successor's subscription is added to them."""
+    """A killed stage's counters stay; its successor's subscription is added to them.
+
+    It is killed in a callback: two counters of one fact cannot be written at once.
+    """
     events = Events()
     topology = (
         Topology("killed")
         .stage("numbers", Numbers)
-        .stage("pass", Pass, subscribe_to=[SubscribeTo("numbers", max_demand=10)])
+        .stage(
+            "pass",
+            KilledOnce,
+            args={"at": 100, "path": str(tmp_path / "killed")},
+            subscribe_to=[SubscribeTo("numbers", max_demand=10)],
+        )
         .stage(
             "sink",
             Collect,
@@ -88,8 +98,6 @@ def test_a18_edges_add_up_over_a_kill(tmp_path: Path) -> None:
         )
     )
     with topology.start(events) as run:
-        wait_until(lambda: received(run, "numbers", "pass") > 50, "events")
-        kill(run, "pass")
         events.restarted("pass")
         seen = received(run, "numbers", "pass")
         wait_until(lambda: received(run, "numbers", "pass") > seen + 50, "more")

@@ -96,9 +96,8 @@ def test_a_temporary_stage_is_never_started_again(strategy: str, tmp_path: Path)
 def test_a_permanent_stage_is_started_again_after_an_orderly_end() -> None:
     """`restart: permanent` means always; too often ends the run, for want of another error."""
     events = Events()
-    topology = Topology("permanent", supervisor=Options(max_restarts=2)).stage(
-        "brief", Brief, restart="permanent"
-    )
+    rules = Options(max_restarts=2, max_seconds=60)
+    topology = Topology("permanent", supervisor=rules).stage("brief", Brief, restart="permanent")
     with (
         topology.start(events) as run,
         pytest.raises(IntensityExceeded, match=r"max_restarts=2 .*last ended with 'normal'"),

@@ -34,7 +34,6 @@ def test_every_word_has_the_count_of_one_process(expected: Counter[str]) -> None
     files = stages["files/0"]["events_out"]
     assert files > 1000
     assert stages["count/0"]["events_in"] + stages["count/1"]["events_in"] == files
-    assert min(stages["count/0"]["events_in"], stages["count/1"]["events_in"]) > files / 10
     made = stages["count/0"]["events_out"] + stages["count/1"]["events_out"]
     assert stages["merge/0"]["events_in"] == made
 
