@@ -100,6 +100,8 @@ class FreshProcesses(ChildRuntime):
         """The one that gets orders; the others wait for the end of their children."""
         self._where: dict[int, _Server] = {}
         self._ends: list[ChildEnded] = []
+        # What starts and ends a process for each event leaves no processor idle.
+        loop.sleep_at_once()
 
     # --- the seam ---------------------------------------------------------------------------------
 

@@ -23,7 +23,6 @@ from actorflow.runtime.local.pipes import CHUNK, PipeLink
 from actorflow.runtime.local.poller import (
     READABLE,
     WRITABLE,
-    BusyPoller,
     Poller,
     busy_poller,
 )
@@ -220,9 +219,6 @@ class StageLoop:
         if kind.name in ("thread", "task"):
             self._open_mailbox()
         stage = self.machine.child.stage
-        if kind.name == "process" and isinstance(self._poller, BusyPoller):
-            # What starts and ends a process for each event leaves no processor idle.
-            self._poller = self._poller.inner
         return children_of_kind(kind, str(stage), self, observe, self.machine.log)
 
     def companions(self, place: str, observer: CompanionObserver) -> CompanionRuntime:
@@ -233,6 +229,10 @@ class StageLoop:
             self._open_mailbox()
             return CompanionThreads(self.post, observer)
         return CompanionProcesses(str(self.machine.child.stage), self, observer)
+
+    def sleep_at_once(self) -> None:
+        """Look no more for messages that may come soon: others are to have the processor."""
+        self._poller.sleep_at_once()
 
     def _open_mailbox(self) -> None:
         if self._mailbox is None:

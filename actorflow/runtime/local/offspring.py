@@ -64,6 +64,9 @@ class Loop(Watcher, Protocol):
     def post(self, callback: Callable[[], None]) -> None:
         """Have `callback` called soon; from any thread."""
 
+    def sleep_at_once(self) -> None:
+        """Look no more for messages that may come soon: others are to have the processor."""
+
 
 class Offspring:
     """One forked process, as its parent sees it.

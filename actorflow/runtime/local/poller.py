@@ -44,11 +44,21 @@ class Poller(Protocol):
     def wait(self, seconds: float | None) -> list[tuple[int, int]]:
         """The descriptors that are ready and for what; empty when the time is up."""
 
+    def sleep_at_once(self) -> None:
+        """Look no more for what may come soon: others are to have the processor."""
+
     def close(self) -> None:
         """Give back its own descriptor, if it has one."""
 
 
-class _Epoll:
+class _System:
+    """What the system has."""
+
+    def sleep_at_once(self) -> None:
+        """As `Poller.sleep_at_once`: it never does anything else."""
+
+
+class _Epoll(_System):
     def __init__(self, most: int) -> None:
         epoll = select.epoll()
         # A float from 0 is rounded up to milliseconds by Python itself.
@@ -58,7 +68,7 @@ class _Epoll:
         self.close = epoll.close
 
 
-class _Poll:
+class _Poll(_System):
     def __init__(self) -> None:
         poll = select.poll()
         self._poll = poll.poll
@@ -95,8 +105,6 @@ class BusyPoller:
         clock: Callable[[], int],
         pause: Callable[[], None],
     ) -> None:
-        self.inner = poller
-        """What it waits with, and what sleeps at once."""
         self._look = poller.wait
         self._limit = int(seconds * 1e9)
         self._clock = clock
@@ -107,6 +115,10 @@ class BusyPoller:
         self.register = poller.register
         self.unregister = poller.unregister
         self.close = poller.close
+
+    def sleep_at_once(self) -> None:
+        """As `Poller.sleep_at_once`: whatever its work is worth, it has no credit from now on."""
+        self._limit = 0
 
     def wait(self, seconds: float | None) -> list[tuple[int, int]]:
         """The descriptors that are ready and for what; empty when the time is up."""

@@ -40,6 +40,9 @@ class Place(FreshProcesses):
     def unwatch(self, descriptor: int) -> None:
         del self.watched[descriptor]
 
+    def sleep_at_once(self) -> None:
+        """The test does not wait."""
+
     def _keep_log(self, level: str, event: str, values: dict[str, Any]) -> None:
         self.logged.append(event)
 

@@ -73,11 +73,11 @@ class Script:
     def register(self, descriptor: int, events: int) -> Any:
         """Nothing to watch."""
 
-    def modify(self, descriptor: int, events: int) -> Any:
-        """Nothing to watch."""
-
     def unregister(self, descriptor: int) -> Any:
         """Nothing to watch."""
+
+    def sleep_at_once(self) -> None:
+        """It is done above this one."""
 
     def close(self) -> None:
         """Nothing to close."""
@@ -143,17 +143,34 @@ def test_a_look_that_does_not_wait_changes_nothing() -> None:
     assert script.play(None, None, 0.0, None) == [1, 1, 0, 0]
 
 
-def test_a_stage_with_a_process_for_each_event_sleeps_at_once() -> None:
+def test_it_looks_no_more_when_it_is_to_sleep_at_once() -> None:
+    """However soon messages come, and however much work there is."""
+    script = Script([0.00001] * 20)
+    assert script.play(*[None] * 10)[2:] == [0] * 8
+    script.poller.sleep_at_once()
+    assert script.play(*[None] * 10) == [1] * 10
+
+
+def test_a_stage_with_a_process_for_each_event_sleeps_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Its children want the processors that looking again would take."""
+    told: list[BusyPoller] = []
+
+    def tell(poller: BusyPoller) -> None:
+        told.append(poller)
+
+    monkeypatch.setattr(BusyPoller, "sleep_at_once", tell)
     ours, theirs = control_pair()
     control = ControlSocket(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, 0, theirs))
     spec = StageSpec(id=StageId("jobs"), behaviour=Consumer)
     loop = StageLoop(Incarnation.parse("jobs/0#1"), spec, control, [0] * SLOT_SIZE)
+    looks_again = [loop._poller] if isinstance(loop._poller, BusyPoller) else []
     try:
-        looks_again = isinstance(loop._poller, BusyPoller)
-        assert looks_again == hasattr(os, "sched_yield")
+        assert bool(looks_again) == hasattr(os, "sched_yield")
+        assert told == []
         loop.children(ChildKind("process"), lambda ends: None).close()
-        assert not isinstance(loop._poller, BusyPoller)
+        assert told == looks_again
     finally:
         loop._poller.close()
         control.close()
