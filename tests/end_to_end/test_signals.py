@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -108,7 +109,12 @@ def test_a_signal_that_another_thread_was_given_wakes_the_main_thread() -> None:
     """The system may choose any; a process that was stopped and goes on has it chosen at random."""
     interrupts = Interrupts()
 
+    def waits() -> bool:
+        frame = sys._current_frames()[threading.main_thread().ident or 0]
+        return frame.f_code is Interrupts.wait.__code__
+
     def take_it() -> None:
+        wait_until(waits, "the main thread to wait")
         signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
 
     thread = threading.Thread(target=take_it)
