@@ -113,6 +113,12 @@ def die_once(item: list[Any], context: TaskContext) -> None:
     context.emit(item[0])
 
 
+def again_until(gate: str, context: TaskContext) -> None:
+    """Be repeated until the test has made a file."""
+    if not Path(gate).exists():
+        context.repeat(0.01)
+
+
 def nap(seconds: float, context: TaskContext) -> None:
     """Take so long."""
     time.sleep(seconds)

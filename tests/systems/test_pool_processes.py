@@ -100,7 +100,7 @@ def test_b_22_and_others_by_hand(tmp_path: Path) -> None:
         a_killed_worker_is_replaced(pool, tmp_path)
         a_killed_worker_fails_one_query(pool, tmp_path)
         who_waits_for_room_is_told(pool)
-        a_stop_overtakes_a_flood(pool)
+        a_stop_overtakes_a_flood(pool, tmp_path)
         stats = pool.stats()
         assert (stats.workers, stats.idle, stats.admission, stats.internal) == (2, 2, 0, 0)
         # B-24: it ends when it is told to, and not when some poll comes round.
@@ -136,7 +136,7 @@ def who_waits_for_room_is_told(pool: TaskPoolHandle) -> None:
 
     def push() -> None:
         try:
-            for _ in range(100):
+            while True:
                 pool.submit("slow", 0.05, timeout=None)
         except PoolClosed as error:
             told.append(error)
@@ -150,12 +150,14 @@ def who_waits_for_room_is_told(pool: TaskPoolHandle) -> None:
     assert len(told) == 1
 
 
-def a_stop_overtakes_a_flood(pool: TaskPoolHandle) -> None:
-    """B-16: admission is full of what takes long, and another query stops meanwhile."""
-    pool.start(query("flood", a=pool_tasks.nap))
+def a_stop_overtakes_a_flood(pool: TaskPoolHandle, folder: Path) -> None:
+    """B-16: a query has tasks again and again, and another one stops meanwhile."""
+    pool.start(query("flood", a=pool_tasks.again_until))
     pool.start(query("empty", b=pool_tasks.note))
     for _ in range(3):
-        pool.submit("flood", 0.1)
+        pool.submit("flood", str(folder / "gate"))
     assert pool.stop("empty").stops == ("b",)
-    assert pool.query("flood").pending > 0
-    assert pool.stop("flood", deadline=20).executed == 3
+    assert pool.query("flood").pending == 3
+    (folder / "gate").touch()
+    flood = pool.stop("flood", deadline=20)
+    assert (flood.admitted, flood.executed) == (3, 3 + flood.created)
