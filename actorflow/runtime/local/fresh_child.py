@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+from actorflow.records import dataclass
 from actorflow.runtime.local import kernel
 from actorflow.runtime.local.descriptors import FIRST_FREE
 from actorflow.runtime.local.kernel import DIE_WITH_PARENT, KILL, exit_at_once
@@ -96,20 +97,20 @@ class FreshChild:
 
     def _live(self, place: int, template: int, arguments: bytes) -> int:
         """Returns the exit status."""
-        die_with_parent, lead, parent, close_below, close_above, loads, dumps = self._steps
-        if not die_with_parent(DIE_WITH_PARENT, KILL):
+        steps = self._steps
+        if not steps.die_with_parent(DIE_WITH_PARENT, KILL):
             # A group of its own, so that what it forks can be killed with it.
-            lead()
-        if parent() != self._parent:
+            steps.lead_group()
+        if steps.parent() != self._parent:
             return 1  # it died before its death could be signalled
-        close_below()
-        close_above()
+        steps.close_below()
+        steps.close_above()
         if self._reseeds:
             seed_anew()
         run, first = self._runs[template]
         try:
             # Reading an event may run its class's own code, so it is not done before the fork.
-            result = run(*first, *loads(arguments))
+            result = run(*first, *steps.loads(arguments))
         except BaseException as error:  # noqa: BLE001  (whatever a child raises is how it ended)
             end = end_by(error, 0.0)
             status, words = 0 if end.normal else 1, end_as_bytes(end)
@@ -118,10 +119,10 @@ class FreshChild:
                 return 0
             status = 0
             try:
-                words = RESULT + dumps(result, 5)
+                words = RESULT + steps.dumps(result, 5)
             except Exception:  # noqa: BLE001  (pickling runs the result's own code)
                 words = result_by_value(result)
-        if parent() != self._parent:
+        if steps.parent() != self._parent:
             return 0  # forked by the child's own code, which fell through to here
         try:
             self._words.leave(place, words)
@@ -130,43 +131,70 @@ class FreshChild:
         return status
 
     def _flush(self) -> None:
-        out, error, flush_out, flush_error = self._streams
-        if sys.stdout is not out or sys.stderr is not error:
+        streams = self._streams
+        if sys.stdout is not streams.out or sys.stderr is not streams.error:
             flush_stdio()  # others have been put in their place
             return
         try:
-            flush_out()
-            flush_error()
+            streams.flush_out()
+            streams.flush_error()
         except (OSError, ValueError):
             flush_stdio()  # the one that is left
 
 
-def _steps(file: int, end: int) -> tuple[Callable[..., Any], ...]:
+@dataclass(frozen=True, slots=True)
+class _Steps:
     """What children call, each made ready.
 
     To call a partial counts no reference to the function in it, and all of them, made in a row,
     are on one page or two.
+    """
+
+    die_with_parent: Callable[..., int]
+    lead_group: Callable[[], object]
+    parent: Callable[[], int]
+    close_below: Callable[[], object]
+    close_above: Callable[[], object]
+    loads: Callable[[bytes], Any]
+    dumps: Callable[[Any, int], bytes]
+
+
+def _steps(file: int, end: int) -> _Steps:
+    """The steps of a child.
 
     Args:
         file: the descriptor that is kept; what is closed is below it, and from the next on.
         end: the first that is not closed.
     """
-    return (
-        kernel.control_process,
-        partial(os.setpgid, 0, 0),
-        partial(os.getppid),
-        partial(os.closerange, FIRST_FREE, file),
-        partial(os.closerange, file + 1, end),
-        partial(pickle.loads),
-        partial(pickle.dumps),
+    return _Steps(
+        die_with_parent=kernel.control_process,
+        lead_group=partial(os.setpgid, 0, 0),
+        parent=partial(os.getppid),
+        close_below=partial(os.closerange, FIRST_FREE, file),
+        close_above=partial(os.closerange, file + 1, end),
+        loads=partial(pickle.loads),
+        dumps=partial(pickle.dumps),
     )
 
 
-def _streams() -> tuple[Any, Any, Callable[[], object], Callable[[], object]]:
+@dataclass(frozen=True, slots=True)
+class _Streams:
     """Standard output and error, and what flushes each."""
-    streams = sys.stdout, sys.stderr
-    out, error = (partial(int if each is None else each.flush) for each in streams)
-    return *streams, out, error
+
+    out: Any
+    error: Any
+    flush_out: Callable[[], object]
+    flush_error: Callable[[], object]
+
+
+def _streams() -> _Streams:
+    """Those that the server has; it may have none."""
+    out, error = sys.stdout, sys.stderr
+    return _Streams(out, error, flush_out=_flush_of(out), flush_error=_flush_of(error))
+
+
+def _flush_of(stream: Any) -> Callable[[], object]:
+    return partial(int if stream is None else stream.flush)
 
 
 def _callable(run: Callable[..., Any]) -> Callable[..., Any]:
