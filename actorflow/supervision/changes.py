@@ -101,6 +101,7 @@ def unsubscribe(core: SupervisorCore, consumer: str, producer: str, reason: Any)
     for edge in found:
         core.linking.leave(edge, plain(reason))
     core.joining.settle()
+    core.check_end()
     return len(found)
 
 

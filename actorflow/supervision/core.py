@@ -89,7 +89,7 @@ class SupervisorCore(SupervisorState):
     def start(self) -> None:
         """Start every child; they are linked as they become ready."""
         self.begin([child for child in self.in_order() if child.end is None])
-        self._check_end()
+        self.check_end()
 
     def resume(self, kept: Mapping[str, Kept]) -> None:
         """Go on from an earlier run's checkpoint; before `start`."""
@@ -104,7 +104,7 @@ class SupervisorCore(SupervisorState):
         self._stop_status = status
         for child in reversed(self.in_order()):
             self.give_up(child, reason)
-        self._check_end()
+        self.check_end()
 
     def drain(self, within: float | None = None) -> None:
         """Let the sources finish; everything in flight is processed, then the run is over.
@@ -178,9 +178,10 @@ class SupervisorCore(SupervisorState):
         self._stop_status = "failed"
         if self._failure is None:
             self._failure = Broken(observation.detail)
-        self._check_end()
+        self.check_end()
 
-    def _check_end(self) -> None:
+    def check_end(self) -> None:
+        """End the run if everything has ended, or drain it if nothing more can flow."""
         if self.outcome is not None:
             return
         busy = (child.alive or child.awaited for child in self.children.values())
@@ -274,6 +275,7 @@ class SupervisorCore(SupervisorState):
         elif isinstance(record, control.SubscriptionEnded):
             self._linking.ended(child, record)
             self._drain_on()
+            self.check_end()
         elif isinstance(record, control.Members):
             self._joining.requested(child, record)
         elif isinstance(record, control.Redirected):
@@ -312,12 +314,12 @@ class SupervisorCore(SupervisorState):
         self._ends.exited(child, exited)
         self._recovery.ended(child)
         self._drain_on()
-        self._check_end()
+        self.check_end()
 
     def kill_supervisor(self, name: str) -> None:
         """A supervisor has ended badly, and its parent decides."""
         self._ends.supervisor_killed(name)
-        self._check_end()
+        self.check_end()
 
     # --- for operations ---------------------------------------------------------------------------
 
@@ -332,7 +334,7 @@ class SupervisorCore(SupervisorState):
         self._revivals.forget(child)
         self.forget_if_over(child)
         self._drain_on()
-        self._check_end()
+        self.check_end()
 
     def terminate(self, child: Child, reason: Any = "shutdown") -> None:
         """Ask a child to stop; SIGTERM at half of its `shutdown` time, SIGKILL at its end."""

@@ -211,3 +211,21 @@ def test_the_last_child_that_is_given_up_while_it_waits_ends_the_run() -> None:
     operations.terminate_child(simulation.core, "a")
     assert simulation.over
     assert simulation.finish().status == "done"
+
+
+def test_the_last_subscription_of_a_program_that_is_given_up_ends_the_run() -> None:
+    """Nothing will be heard of it any more: its consumer is away, and comes back later."""
+    topology = chain("temporary").stage("d", Sink, backoff=Backoff(initial=5))
+    simulation = Simulation(topology, seed=3)
+    core = simulation.start().core
+    away = core.children[StageId("d")]
+    simulation.run_until(lambda: away.state is ChildState.RUNNING)
+    options = SubscriptionOptions(cancel="temporary")
+    simulation.run_until(operations.subscribe(core, "d", "b", options).done)
+    simulation.world.signal(away.incarnation, "kill")
+    simulation.run_until(lambda: away.state is ChildState.RESTARTING)
+    simulation.run_until(lambda: core.children[StageId("a")].ended_for_good)
+    assert not core.draining
+    changes.unsubscribe(core, "d", "b", "normal")
+    assert core.draining
+    assert simulation.finish().status == "done"
