@@ -19,7 +19,8 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input --no-
 unexport PYTHONDONTWRITEBYTECODE
 
 CONFIG ?= configs/wordcount.yaml
-CPUS := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
+# What asks a shell is asked when a recipe uses it, and not for each target: `?=` and `=`, no `:=`.
+CPUS = $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 # Two more than there are cores: many tests wait for processes.
 JOBS ?= $(shell expr $(CPUS) + 2)
 SEEDS ?= 1000
@@ -27,8 +28,9 @@ SEED ?= 0
 MINUTES ?= 1
 COMPILED := build/compiled
 # Where Python's headers and a C compiler are, the benchmarks measure the compiled core.
-CORE ?= $(shell command -v cc >/dev/null && $(PYTHON) -c $(HAS_HEADERS) && echo compiled || echo python)
-HAS_HEADERS := 'import os, sysconfig; open(os.path.join(sysconfig.get_path("include"), "Python.h")).close()' 2>/dev/null
+CORE ?= $(shell command -v cc >/dev/null && $(BIN)/python -c $(HAS_HEADERS) 2>/dev/null && echo compiled || echo python)
+HAS_HEADERS := 'import os, sysconfig; open(os.path.join(sysconfig.get_path("include"), "Python.h")).close()'
+SOURCES := $(wildcard $(addsuffix /*.py,actorflow actorflow/* actorflow/*/* actorflow/*/*/*))
 # What tests look at besides the package, to be copied beside a compiled one.
 BESIDE := CHANGELOG.md LICENSE Makefile README.md benchmarks configs docs examples hatch_build.py pyproject.toml tests
 
@@ -52,14 +54,15 @@ check: $(VENV)/dev.stamp  ## Lint, formatting, types, and who may import whom.
 	$(BIN)/lint-imports --no-logo
 
 .PHONY: bench
-bench: $(VENV)/bench.stamp bench-$(CORE)  ## Run the benchmarks, with a report in build/bench: ARGS='--quick …', CORE=compiled or python.
+bench: $(VENV)/bench.stamp  ## Run the benchmarks, with a report in build/bench: ARGS='--quick …', CORE=compiled or python.
+	@$(MAKE) --no-print-directory bench-$(CORE)
 
 .PHONY: bench-compiled
-bench-compiled: compiled
+bench-compiled: $(VENV)/bench.stamp compiled
 	PYTHONPATH=$(CURDIR)/$(COMPILED)/tree $(BIN)/actorflow bench --output build/bench $(ARGS)
 
 .PHONY: bench-python
-bench-python:
+bench-python: $(VENV)/bench.stamp
 	$(BIN)/actorflow bench --output build/bench $(ARGS)
 
 .PHONY: compiled
@@ -101,7 +104,7 @@ $(VENV)/run.stamp: pyproject.toml $(BIN)/python
 	$(PIP) install -e .
 	@touch $@
 
-$(COMPILED)/wheel.stamp: $(shell find actorflow -name '*.py') hatch_build.py pyproject.toml | $(VENV)/dev.stamp
+$(COMPILED)/wheel.stamp: $(SOURCES) hatch_build.py pyproject.toml | $(VENV)/dev.stamp
 	rm -rf $(COMPILED)
 	ACTORFLOW_COMPILED=1 $(PIP) wheel --no-deps --wheel-dir $(COMPILED) .
 	mkdir $(COMPILED)/tree
