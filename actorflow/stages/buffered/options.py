@@ -34,8 +34,7 @@ class CallOptions:
         teardown: called with that after the last call.
         timeout: seconds that a try may take, above 0; None for no limit.
         retries: how often a failed call is tried again, from 0.
-        backoff: the pause before each retry: a `Backoff`, or a map of its options but `attempts`;
-            None for none.
+        backoff: the pause before each retry, without `attempts`; None for none.
         on_error: what follows when it failed for good: ``"fail"``, ``"emit"``, ``"skip"``; or
             ``"retry"``, which is ``"fail"`` with at least one retry.
         on_stop: what becomes of calls in flight when the stage is stopped: ``"finish"``,
@@ -84,7 +83,9 @@ limit, got 0
         check_integer("retries", self.retries)
         if self.on_error == "retry" and not self.retries:
             raise OptionError("retries", "at least 1 when on_error is retry", self.retries)
-        self._take_backoff()
+        if self.backoff is not None and self.backoff.attempts is not None:
+            hint = "retries says how often a call is tried again"
+            raise OptionError("attempts", "left out here", self.backoff.attempts, hint)
         for option in ("setup", "teardown", "requeue"):
             if getattr(self, option) is not None:
                 function_of(option, getattr(self, option))
@@ -93,14 +94,6 @@ limit, got 0
             raise OptionError("teardown", "left out without a setup", self.teardown, hint)
         if self.requeue is not None and self.on_stop != "requeue":
             raise OptionError("requeue", "left out unless on_stop is requeue", self.requeue)
-
-    def _take_backoff(self) -> None:
-        """A map of options, as YAML has it, stands for the object."""
-        backoff = backoff_of(self.backoff)
-        if backoff is not None and backoff.attempts is not None:
-            hint = "retries says how often a call is tried again"
-            raise OptionError("attempts", "left out here", backoff.attempts, hint)
-        object.__setattr__(self, "backoff", backoff)
 
     @classmethod
     def of(cls, arguments: Mapping[str, Any]) -> CallOptions | None:
@@ -111,7 +104,10 @@ limit, got 0
         known = {each.name for each in fields(cls)}
         if not {"run", "concurrency"} <= set(arguments) <= known:
             return None
-        return cls(**arguments)
+        given = dict(arguments)
+        if "backoff" in given:
+            given["backoff"] = backoff_of(given["backoff"])
+        return cls(**given)
 
 
 def coroutine_function(option: str, value: object) -> Callable[..., Any]:
