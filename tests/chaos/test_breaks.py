@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from actorflow import ActorflowError
-from actorflow.compiled import core
 from actorflow.protocol.control import Snapshot
 from actorflow.protocol.delivery import Unfinished
 from actorflow.protocol.edges import EdgeStore
@@ -22,6 +21,7 @@ from actorflow.supervision.journal import Journal
 from actorflow.supervision.recovery import Recovery
 from tests.chaos.simulated import DeliveryExperiment, Disk, Undelivered
 from tests.simulation.breaks import (
+    INTERPRETED_ONLY,
     Break,
     acknowledged_on_arrival,
     break_it,
@@ -30,9 +30,7 @@ from tests.simulation.breaks import (
     unfinished_batches_forgotten,
 )
 
-pytestmark = pytest.mark.skipif(
-    core() == "compiled", reason="breaks methods from outside, which compiled callers do not see"
-)
+pytestmark = INTERPRETED_ONLY
 
 SEEDS = 400
 """How many experiments a break may take to be caught; most take a few."""

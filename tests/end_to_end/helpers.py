@@ -13,9 +13,9 @@ from typing import Any, TypeVar
 
 import psutil
 
-from actorflow import Run, SubscribeTo, Topology
+from actorflow import Run, SubscribeTo, SupervisorOptions, Topology
 from actorflow.supervision.events import ChildReady, ChildRestarting, SupervisorEvent
-from tests.end_to_end.stages import Numbers, Sleep
+from tests.end_to_end.stages import Collect, Numbers, Pass, Sleep
 from tests.stopwatch import looks
 
 DEADLINE = 20.0
@@ -125,6 +125,21 @@ def sleeping(told: Path) -> Topology:
 def pids(run: Run) -> dict[str, int]:
     """Each child's process."""
     return {child.id: child.pid for child in run.which_children()}
+
+
+def four_in_a_row(path: Path, **supervisor: Any) -> Topology:
+    """Stages `a`, `b`, `c` and `d` one behind the other; `d` writes what arrives to a file."""
+
+    def to(stage: str) -> list[SubscribeTo]:
+        return [SubscribeTo(stage, max_demand=10)]
+
+    return (
+        Topology("row", supervisor=SupervisorOptions(**supervisor))
+        .stage("a", Numbers)
+        .stage("b", Pass, subscribe_to=to("a"))
+        .stage("c", Pass, subscribe_to=to("b"))
+        .stage("d", Collect, args={"path": str(path)}, subscribe_to=to("c"))
+    )
 
 
 def states(run: Run) -> dict[str, str]:

@@ -13,7 +13,6 @@ from actorflow import (
     IntensityExceeded,
     Run,
     StageKilled,
-    SubscribeTo,
     Subscription,
     Topology,
     load,
@@ -29,6 +28,7 @@ from actorflow.supervision.events import (
 from tests.end_to_end.helpers import (
     Events,
     alive,
+    four_in_a_row,
     how_many_in,
     kill,
     numbers_in,
@@ -36,7 +36,7 @@ from tests.end_to_end.helpers import (
     states,
     wait_until,
 )
-from tests.end_to_end.stages import Collect, Idle, Numbers, Pass, wait_for_file
+from tests.end_to_end.stages import Idle, Numbers, wait_for_file
 from tests.stopwatch import within
 
 pytestmark = pytest.mark.processes
@@ -50,21 +50,6 @@ class Waits(Consumer):
 
     def handle_events(self, events: list[int], subscription: Subscription) -> None:
         wait_for_file(self.path)
-
-
-def chain(path: Path, strategy: str = "one_for_one", **root: int) -> Topology:
-    """Four stages in a row; b and c are to be supervised."""
-
-    def to(stage: str) -> list[SubscribeTo]:
-        return [SubscribeTo(stage, max_demand=10)]
-
-    return (
-        Topology("nested", supervisor=Options(strategy=strategy, **root))
-        .stage("a", Numbers)
-        .stage("b", Pass, subscribe_to=to("a"))
-        .stage("c", Pass, subscribe_to=to("b"))
-        .stage("d", Collect, args={"path": str(path)}, subscribe_to=to("c"))
-    )
 
 
 def changed(before: dict[str, int], run: Run) -> str:
@@ -88,7 +73,9 @@ def test_a_part_falls_and_events_flow_again(
     """Within the limit the stage alone; beyond it the part, or what the outer strategy says."""
     journal = tmp_path / "journal"
     events = Events()
-    topology = chain(journal, outer).supervise("part", ["b", "c"], max_restarts=limit)
+    topology = four_in_a_row(journal, strategy=outer).supervise(
+        "part", ["b", "c"], max_restarts=limit
+    )
     with topology.start(events) as run:
         events.started(*"abcd")
         before = pids(run)
@@ -110,7 +97,7 @@ def test_the_root_cause_of_a_fall_through_three_supervisors(tmp_path: Path) -> N
     """The error of the run says who gave up, and its cause who was killed and how."""
     events = Events()
     topology = (
-        chain(tmp_path / "journal", max_restarts=0)
+        four_in_a_row(tmp_path / "journal", max_restarts=0)
         .supervise("outer", ["b"], max_restarts=0)
         .supervise("inner", ["c"], inside="outer", max_restarts=0)
     )

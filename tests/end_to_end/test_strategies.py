@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from actorflow import IntensityExceeded, StageKilled, StartFailed, SubscribeTo, Topology
+from actorflow import IntensityExceeded, StageKilled, StartFailed, Topology
 from actorflow import SupervisorOptions as Options
 from actorflow.supervision.events import ChildEnded, ChildReady
 from tests.end_to_end.helpers import (
     Events,
     alive,
+    four_in_a_row,
     how_many_in,
     kill,
     numbers_in,
@@ -30,22 +31,6 @@ RESTARTED = {
 }
 
 
-def chain(path: Path, strategy: str, **middle: object) -> Topology:
-    """Four stages in a row."""
-    return (
-        Topology("strategies", supervisor=Options(strategy=strategy))
-        .stage("a", Numbers)
-        .stage("b", Pass, subscribe_to=[SubscribeTo("a", max_demand=10)])
-        .stage("c", Pass, subscribe_to=[SubscribeTo("b", max_demand=10)], **middle)  # type: ignore[arg-type]
-        .stage(
-            "d",
-            Collect,
-            args={"path": str(path)},
-            subscribe_to=[SubscribeTo("c", max_demand=10)],
-        )
-    )
-
-
 @pytest.mark.parametrize("victim", ["a", "b", "c", "d"])
 @pytest.mark.parametrize("strategy", RESTARTED)
 def test_the_strategy_decides_who_is_started_again(
@@ -54,7 +39,7 @@ def test_the_strategy_decides_who_is_started_again(
     """The killed stage's group gets new processes, the others keep theirs; events flow again."""
     journal = tmp_path / "journal"
     events = Events()
-    with chain(journal, strategy).start(events) as run:
+    with four_in_a_row(journal, strategy=strategy).start(events) as run:
         events.started(*"abcd")
         before = pids(run)
         wait_until(lambda: how_many_in(journal) > 20, "events to flow")
@@ -78,7 +63,9 @@ def test_the_strategy_decides_who_is_started_again(
 def test_a_temporary_stage_is_never_started_again(strategy: str, tmp_path: Path) -> None:
     """Neither when it dies itself nor, as in OTP, with the group that another's death restarts."""
     events = Events()
-    topology = chain(tmp_path / "journal", strategy).stage("t", Numbers, restart="temporary")
+    topology = four_in_a_row(tmp_path / "journal", strategy=strategy).stage(
+        "t", Numbers, restart="temporary"
+    )
     with topology.start(events) as run:
         events.started(*"abcdt")
         kill(run, "a")

@@ -8,7 +8,10 @@ from typing import Any
 
 import pytest
 
+from actorflow.compiled import core
+
 __all__ = [
+    "INTERPRETED_ONLY",
     "Break",
     "acknowledged_on_arrival",
     "break_it",
@@ -16,6 +19,10 @@ __all__ = [
     "finished_when_handled",
     "unfinished_batches_forgotten",
 ]
+
+INTERPRETED_ONLY = pytest.mark.skipif(
+    core() == "compiled", reason="breaks methods from outside, which compiled callers do not see"
+)
 
 
 @dataclass(frozen=True, slots=True)

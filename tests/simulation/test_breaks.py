@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from actorflow.compiled import core
 from actorflow.dispatch.base import Dispatched
 from actorflow.dispatch.broadcast import BroadcastDispatcher
 from actorflow.dispatch.demand import DemandDispatcher
@@ -27,6 +26,7 @@ from actorflow.testing.experiments import Experiment, Misdelivered
 from actorflow.testing.laws import LawBroken
 from tests.seeds import seeds
 from tests.simulation.breaks import (
+    INTERPRETED_ONLY,
     Break,
     acknowledged_on_arrival,
     break_it,
@@ -35,9 +35,7 @@ from tests.simulation.breaks import (
     unfinished_batches_forgotten,
 )
 
-pytestmark = pytest.mark.skipif(
-    core() == "compiled", reason="breaks methods from outside, which compiled callers do not see"
-)
+pytestmark = INTERPRETED_ONLY
 
 SEEDS = 600
 """How many experiments a break may take to be caught; most take one to ten."""

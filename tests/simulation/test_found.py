@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from itertools import pairwise
 from typing import Any
@@ -29,6 +29,7 @@ from actorflow.testing import (
     Conditions,
     CrashAt,
     Faults,
+    SimulatedRun,
     Simulation,
     StageHarness,
     fault_point,
@@ -277,6 +278,32 @@ def test_a_successor_of_a_source_that_was_done_ends_with_its_consumers(seed: int
         assert simulate(topology, seed=seed, faults=faults, check=False).status == "done"
 
 
+def finished_without_descriptors(
+    simulation: Simulation, lacks: Callable[[int], bool]
+) -> SimulatedRun:
+    """Finish a run whose host has no descriptors for those links of which `lacks` says so."""
+    world, core = simulation.world, simulation.core
+    link = world.link
+    refused: list[Received] = []
+
+    def without_descriptors(ref: int, producer: Any, consumer: Any, *messages: Any) -> None:
+        if lacks(ref):
+            said = control.SubscriptionEnded(ref, ["no_link", "too many open files"])
+            refused.append(Received(consumer, control.encode_control(said)))
+        else:
+            link(ref, producer, consumer, *messages)
+
+    world.link = without_descriptors  # type: ignore[method-assign]
+
+    def refuse() -> bool:
+        while refused:
+            core.observe(refused.pop())
+        return False
+
+    simulation.run_until(refuse)
+    return simulation.finish()
+
+
 @pytest.mark.parametrize("dispatcher", ["demand", "broadcast"])
 def test_a_link_that_could_not_be_made_is_made_later(dispatcher: str) -> None:
     """A host without descriptors, for a moment: nobody waits for ever for who never came."""
@@ -288,26 +315,7 @@ def test_a_link_that_could_not_be_made_is_made_later(dispatcher: str) -> None:
     )
     whole = whole.stage("sink", Sink, replicas=2, subscribe_to=[SubscribeTo("numbers")])
     simulation = Simulation(whole, seed=1, faults=Faults(at=(CrashAt(60, "sink/0"),)))
-    world, core = simulation.world, simulation.core
-    link = world.link
-    refused: list[Received] = []
-
-    def without_descriptors(ref: int, producer: Any, consumer: Any, *messages: Any) -> None:
-        if ref % 3:
-            said = control.SubscriptionEnded(ref, ["no_link", "too many open files"])
-            refused.append(Received(consumer, control.encode_control(said)))
-        else:
-            link(ref, producer, consumer, *messages)
-
-    world.link = without_descriptors  # type: ignore[method-assign]
-
-    def refuse() -> bool:
-        while refused:
-            core.observe(refused.pop())
-        return False
-
-    simulation.run_until(refuse)
-    run = simulation.finish()
+    run = finished_without_descriptors(simulation, lambda ref: ref % 3 != 0)
     assert run.status == "done"
     for stage in ("sink/0", "sink/1") if dispatcher == "broadcast" else ("sink",):
         assert set(run.handled(stage)) == set(range(20))
@@ -318,28 +326,13 @@ def test_a_host_that_lacks_descriptors_for_long_tries_less_and_less_often() -> N
     topology = Topology("links").stage("numbers", Numbers, args={"first": 0, "count": 20})
     topology = topology.stage("sink", Sink, subscribe_to=[SubscribeTo("numbers")])
     simulation = Simulation(topology, seed=1)
-    world, core = simulation.world, simulation.core
-    link = world.link
     attempts: list[float] = []
-    refused: list[Received] = []
 
-    def without_descriptors(ref: int, producer: Any, consumer: Any, *messages: Any) -> None:
-        attempts.append(world.now())
-        if world.now() < 60.0:
-            said = control.SubscriptionEnded(ref, ["no_link", "too many open files"])
-            refused.append(Received(consumer, control.encode_control(said)))
-        else:
-            link(ref, producer, consumer, *messages)
+    def for_a_minute(ref: int) -> bool:
+        attempts.append(simulation.world.now())
+        return attempts[-1] < 60.0
 
-    world.link = without_descriptors  # type: ignore[method-assign]
-
-    def refuse() -> bool:
-        while refused:
-            core.observe(refused.pop())
-        return False
-
-    simulation.run_until(refuse)
-    run = simulation.finish()
+    run = finished_without_descriptors(simulation, for_a_minute)
     assert (run.status, set(run.handled("sink"))) == ("done", set(range(20)))
     pauses = [later - sooner for sooner, later in pairwise(attempts)]
     assert pauses[:6] == pytest.approx([0.2, 0.4, 0.8, 1.6, 3.2, 5.0], abs=0.1)

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from actorflow import ActorflowError, SubscribeTo, SupervisorOptions, Topology
-from actorflow.compiled import core
 from actorflow.protocol.control import Snapshot
 from actorflow.protocol.edges import EdgeStore
 from actorflow.runtime.simulated.stall import Stalled
@@ -19,6 +18,7 @@ from actorflow.stage.exact import HeldPort
 from actorflow.stage.reach import Reach
 from actorflow.supervision.journal import Journal
 from actorflow.testing import Faults, simulate
+from tests.simulation.breaks import INTERPRETED_ONLY
 from tests.simulation.test_snapshots import (
     NUMBERS,
     Collect,
@@ -28,9 +28,7 @@ from tests.simulation.test_snapshots import (
     two_between,
 )
 
-pytestmark = pytest.mark.skipif(
-    core() == "compiled", reason="breaks methods from outside, which compiled callers do not see"
-)
+pytestmark = INTERPRETED_ONLY
 
 SEEDS = range(1, 400)
 """How many runs a break may take to show; most take a few."""

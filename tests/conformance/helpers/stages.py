@@ -6,18 +6,11 @@ from typing import Any
 
 import actorflow
 from actorflow import Subscription
+from actorflow.stage.behaviour import Stage
 
 
-class Counter(actorflow.Producer):
-    """Emits 0, 1, 2, … exactly as demanded, and the lists that it is cast or called with."""
-
-    def __init__(self, start: int = 0) -> None:
-        self.next = start
-
-    def handle_demand(self, demand: int) -> Any:
-        events = range(self.next, self.next + demand)
-        self.next += demand
-        return events
+class Emits(Stage):
+    """Emits the lists that it is cast or called with."""
 
     def handle_cast(self, message: list[Any]) -> list[Any]:
         return message
@@ -28,6 +21,18 @@ class Counter(actorflow.Producer):
 
     def handle_info(self, message: Any) -> None:
         self.log.info("info", message=message)
+
+
+class Counter(Emits, actorflow.Producer):
+    """Emits 0, 1, 2, … exactly as demanded, and the lists that it is cast or called with."""
+
+    def __init__(self, start: int = 0) -> None:
+        self.next = start
+
+    def handle_demand(self, demand: int) -> Any:
+        events = range(self.next, self.next + demand)
+        self.next += demand
+        return events
 
 
 class Idle(Counter):
@@ -50,7 +55,7 @@ class Forwarder(actorflow.Consumer):
         self.log.info("info", message=message)
 
 
-class Same(actorflow.ProducerConsumer):
+class Same(Emits, actorflow.ProducerConsumer):
     """Emits what it takes, and keeps every batch."""
 
     def __init__(self) -> None:
@@ -59,16 +64,6 @@ class Same(actorflow.ProducerConsumer):
     def handle_events(self, events: list[Any], subscription: Subscription) -> list[Any]:
         self.batches.append(events)
         return events
-
-    def handle_cast(self, message: list[Any]) -> list[Any]:
-        return message
-
-    def handle_call(self, request: list[Any], sender: Any) -> str:
-        self.emit(request)
-        return "emitted"
-
-    def handle_info(self, message: Any) -> None:
-        self.log.info("info", message=message)
 
 
 class Twice(Same):
