@@ -109,8 +109,8 @@ if TYPE_CHECKING:
     from actorflow.supervision.consumer_calls import (
         ConsumerSupervisorHandle as ConsumerSupervisorHandle,
     )
-    from actorflow.supervision.consumer_core import ConsumerChildCounts as ConsumerChildCounts
-    from actorflow.supervision.consumer_core import ConsumerChildInfo as ConsumerChildInfo
+    from actorflow.supervision.consumer_rows import ConsumerChildCounts as ConsumerChildCounts
+    from actorflow.supervision.consumer_rows import ConsumerChildInfo as ConsumerChildInfo
     from actorflow.supervision.events import DownMessage as DownMessage
     from actorflow.supervision.events import Outcome as Outcome
     from actorflow.supervision.events import RunDown as RunDown
@@ -247,7 +247,7 @@ _HOMES = {
     "actorflow.supervision.children": ("ChildInfo",),
     "actorflow.supervision.consumer": ("ConsumerSupervisor", "ProducerConsumerSupervisor"),
     "actorflow.supervision.consumer_calls": ("ConsumerSupervisorHandle",),
-    "actorflow.supervision.consumer_core": ("ConsumerChildCounts", "ConsumerChildInfo"),
+    "actorflow.supervision.consumer_rows": ("ConsumerChildCounts", "ConsumerChildInfo"),
     "actorflow.supervision.events": ("DownMessage", "Outcome", "RunDown"),
     "actorflow.supervision.joining": ("RouterInfo",),
     "actorflow.supervision.letters": ("DeadLetter", "read_letters"),

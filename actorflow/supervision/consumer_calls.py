@@ -8,7 +8,7 @@ from typing import Any
 from actorflow.records import dataclass
 from actorflow.stage.children import ChildTemplate
 from actorflow.stage.handle import StageHandle
-from actorflow.supervision.consumer_core import ConsumerChildCounts, ConsumerChildInfo
+from actorflow.supervision.consumer_rows import ConsumerChildCounts, ConsumerChildInfo
 
 __all__ = [
     "ConsumerSupervisorHandle",
