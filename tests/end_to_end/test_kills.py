@@ -139,7 +139,7 @@ def test_a_hundred_restarts_leave_nothing_behind(tmp_path: Path) -> None:
         restart(range(11, 101))
         wait_until(lambda: counted() == before, f"{before} descriptors")
         family = psutil.Process(zygote).children(recursive=True)
-        assert {process.status() for process in family} <= {"running", "sleeping", "disk-sleep"}
+        assert psutil.STATUS_ZOMBIE not in {process.status() for process in family}
         assert len(family) <= 4
         assert run.stats().stage("b").restarts == 100
         outcome = run.drain(timeout=10)
