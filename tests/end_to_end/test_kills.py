@@ -120,7 +120,7 @@ def test_a_hundred_restarts_leave_nothing_behind(tmp_path: Path) -> None:
     events = Events()
     with chain(journal, restarts=1000).start(events) as run:
         events.started("a", "b", "c")
-        zygote = run._runtime.describe()["zygote"]
+        zygote = psutil.Process(run._runtime.describe()["zygote"])
 
         def restart(times: range) -> None:
             for life in times:
@@ -128,17 +128,22 @@ def test_a_hundred_restarts_leave_nothing_behind(tmp_path: Path) -> None:
                 kill(run, "b")
 
         def counted() -> list[int]:
-            # The spare process and the successor's links come a moment later.
+            # The spare process and the successor's links come a moment later, and a copy of what
+            # was handed over to either is closed a moment after that.
+            wait_until(lambda: has_spare() and zygote.status() == "sleeping", "a spare process")
             seen = how_many_in(journal)
             wait_until(lambda: how_many_in(journal) > seen + 50, "events to flow again")
-            watched = [os.getpid(), zygote, pids(run)["a/0"], pids(run)["c/0"]]
+            watched = [os.getpid(), zygote.pid, pids(run)["a/0"], pids(run)["c/0"]]
             return [descriptors(pid) for pid in watched]
+
+        def has_spare() -> bool:
+            return any(process.name() == "spare" for process in zygote.children())
 
         restart(range(1, 11))
         before = counted()
         restart(range(11, 101))
         wait_until(lambda: counted() == before, f"{before} descriptors")
-        family = psutil.Process(zygote).children(recursive=True)
+        family = zygote.children(recursive=True)
         assert psutil.STATUS_ZOMBIE not in {process.status() for process in family}
         assert len(family) <= 4
         assert run.stats().stage("b").restarts == 100
