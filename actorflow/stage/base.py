@@ -243,8 +243,9 @@ class Stage:
         """The state that a successor has to begin with; define it together with `restore`.
 
         It is called between two callbacks, often: some hundred times a second while there is work,
-        but never for more than a twentieth of the time. What it returns is pickled at once. What it
-        reflects is not delivered again when this stage's process dies, and all else is.
+        but never for more than a twentieth of the time, and once more when nothing more will come.
+        What it returns is pickled at once. What it reflects is not delivered again when this
+        stage's process dies, and all else is.
         """
         raise NotImplementedError(f"{type(self).__name__} keeps no state")
 

@@ -123,7 +123,7 @@ class Halves:
             wanted=lambda: self.producing is None or self.producing.subscribers.present,
             closed=lambda: self.producing is not None and self.producing.subscribers.closed,
             progressed=self._machine.near_end,
-            wants_last=self.producing is not None or flushes(self._spec.behaviour),
+            wants_last=self.producing is not None or self._keeps or flushes(self._spec.behaviour),
             lost=self._upstream_lost,
         )
         time = Time(

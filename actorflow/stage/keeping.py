@@ -2,7 +2,8 @@
 
 Pure. At most one snapshot is under way. The next is taken when something has happened since, no
 message is handled in part, and the last one has not just been: a snapshot may take a
-twentieth of a stage's time, however large its state.
+twentieth of a stage's time, however large its state. The last one of a stream, without which
+nobody upstream can end, does not wait for that.
 
 There are two rules for what may be sent after the state:
 
@@ -110,11 +111,16 @@ class Keeping:
         self._began = 0.0
         self._rest = 0.0
         """Seconds after the beginning of the last one that its cost alone demands."""
+        self._urgent = False
         self._under_way: _UnderWay | None = None
 
     def changed(self) -> None:
         """Something has happened that the last snapshot does not reflect."""
         self._changed = True
+
+    def nothing_comes(self) -> None:
+        """All has come that will: what is not kept yet is all that others still wait for."""
+        self._urgent = not self.settled
 
     def next(self) -> Work | None:
         """The work of taking a snapshot, if one is wanted now."""
@@ -156,7 +162,7 @@ class Keeping:
     @property
     def _due(self) -> float:
         """When the next one may be taken."""
-        if not self._number:
+        if self._urgent or not self._number:
             return self._began
         least = WITH_OUTPUT if self._outputs.holding() else AT_MOST_EVERY
         return self._began + max(self._rest, least)
@@ -169,6 +175,7 @@ class Keeping:
 
     def _taken(self, state: bytes | None) -> None:
         self._rest = (self._now() - self._began) / SHARE
+        self._urgent = False
         self._number += 1
         inputs = self._reach.here() if self._reach is not None else []
         more = self._outputs.taken() if self._exact else {}

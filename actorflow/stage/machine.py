@@ -390,6 +390,10 @@ class StageMachine:
         if not flushing.behaviour_told() or (self._holding is not None and self._holding.open):
             return
         flushing.tell_consumers(finishing=finishing)
+        if self._keeping is not None:
+            self._keeping.nothing_comes()
+        if self.consuming is not None:
+            self.consuming.asking.acknowledge()  # the producers wait for nothing else
         if finishing:
             self._try_finish()
 

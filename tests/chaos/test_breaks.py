@@ -180,7 +180,7 @@ BREAKS: dict[str, Break] = {
         Break(ProducingHalf, "flushed", end_without_waiting, (LOST, NOT_COUNTED), 6),
         Break(Disk, "keep", written_out_of_order, (NOT_COUNTED, TWICE, HANGS, FAILS), 92),
         Break(Disk, "keep", written_in_two_steps, (NOT_COUNTED, HANGS, FAILS), 219),
-        Break(Recovery, "spec_of", successor_without_a_snapshot, (TWICE, HANGS, FAILS), 6),
+        Break(Recovery, "spec_of", successor_without_a_snapshot, (TWICE, HANGS, FAILS), 17),
     )
 }
 
