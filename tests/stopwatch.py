@@ -11,9 +11,9 @@ import contextlib
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple
 
 __all__ = ["Stopwatch", "looks", "waited_for_a_processor", "within"]
 
@@ -27,7 +27,8 @@ LOOK = 0.1
 """Seconds that one look of a test at something may take, besides its pause."""
 
 
-class _Look(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class _Look:
     """What the witness saw last: seconds served so far and not, the clock, this process's work."""
 
     served: float

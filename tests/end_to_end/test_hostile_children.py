@@ -198,9 +198,9 @@ def goes_on(run: Run, finished: int, spare: int = 0) -> None:
     def done() -> bool:
         nonlocal lost, spare
         counts = jobs.count_children()
-        again = min(counts.failed - lost, spare)
-        run.cast("source", ["good"] * again)
-        lost, spare = lost + again, spare - again
+        if again := min(counts.failed - lost, spare):
+            run.cast("source", ["good"] * again)
+            lost, spare = lost + again, spare - again
         return counts.finished >= finished + 3
 
     try:

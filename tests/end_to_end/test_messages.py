@@ -79,7 +79,7 @@ def test_a_call_without_an_answer_times_out(tmp_path: Path) -> None:
 @pytest.mark.parametrize("how", ["exit", "kill", "terminate", "stop"])
 def test_a_call_to_a_stage_that_ends_fails_at_once(how: str) -> None:
     """Whoever waits for an answer does not wait for its time-out when there will be none."""
-    run, events = start(shutdown=0.2)
+    run, _ = start(shutdown=0.2)
     with run, ThreadPoolExecutor() as pool:
         run.call("answers", "up", timeout=20)
         with within(10):
@@ -95,7 +95,6 @@ def test_a_call_to_a_stage_that_ends_fails_at_once(how: str) -> None:
             error = answer.exception(20)
         assert isinstance(error, StageDown)
         assert "answers/0 ended before it replied" in str(error)
-    del events
 
 
 def test_a_call_that_is_under_way_when_the_run_is_closed_fails_at_once() -> None:

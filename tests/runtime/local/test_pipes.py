@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from io import FileIO
 
 import pytest
@@ -112,26 +113,33 @@ class Loop:
         del self.watched[descriptor]
 
 
-@pytest.fixture
-def watched() -> Iterator[tuple[WatchedLink, FileIO, Loop]]:
+@dataclass(frozen=True, slots=True)
+class Watched:
     """An end of a link, the file that its peer reads from, and the loop."""
+
+    link: WatchedLink
+    peer: FileIO
+    loop: Loop
+
+
+@pytest.fixture
+def watched() -> Iterator[Watched]:
+    """All three; nothing is watched in the end."""
     reader, writer = os.pipe()
     unused, other = os.pipe()
     loop = Loop()
     link = WatchedLink(7, unused, writer, loop)
     os.set_blocking(reader, False)
     with FileIO(reader) as peer, FileIO(other):
-        yield link, peer, loop
+        yield Watched(link, peer, loop)
         link.close_reader()
         link.close_writer()
     assert loop.watched == {}
 
 
-def test_the_loop_writes_what_the_pipe_did_not_take(
-    watched: tuple[WatchedLink, FileIO, Loop],
-) -> None:
+def test_the_loop_writes_what_the_pipe_did_not_take(watched: Watched) -> None:
     """The writer is watched until the last byte has left, and no longer."""
-    link, peer, loop = watched
+    link, peer, loop = watched.link, watched.peer, watched.loop
     assert not any(map(os.get_blocking, (link.reader, link.writer)))
     link.queue(b"one", b"two")
     link.send()
@@ -151,11 +159,9 @@ def test_the_loop_writes_what_the_pipe_did_not_take(
 
 
 @pytest.mark.parametrize("size", [3, 100_000])
-def test_a_link_that_is_closing_closes_behind_its_last_byte(
-    watched: tuple[WatchedLink, FileIO, Loop], size: int
-) -> None:
+def test_a_link_that_is_closing_closes_behind_its_last_byte(watched: Watched, size: int) -> None:
     """Whether it leaves at once or later; a further send does nothing."""
-    link, peer, loop = watched
+    link, peer, loop = watched.link, watched.peer, watched.loop
     link.queue(frame(b"z" * size))
     link.closing = True
     link.send()
@@ -169,11 +175,9 @@ def test_a_link_that_is_closing_closes_behind_its_last_byte(
     link.send()
 
 
-def test_ends_are_watched_no_more_when_they_are_closed(
-    watched: tuple[WatchedLink, FileIO, Loop],
-) -> None:
+def test_ends_are_watched_no_more_when_they_are_closed(watched: Watched) -> None:
     """Also with something left to write, which is counted as dropped."""
-    link, _, loop = watched
+    link, loop = watched.link, watched.loop
     link.hear(lambda events: None)
     link.queue(frame(b"x" * 100_000))
     link.send()
