@@ -10,7 +10,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 from actorflow import Batcher, BatchFailed
-from actorflow.stages.batcher import Err, Immediate, Limits
+from actorflow.stages.batcher import Err, Limits, Size
 
 ITEMS = 160
 CALLERS = 8
@@ -30,7 +30,7 @@ class Shop:
 def ask(batch_size):
     """How many requests all items took, their prices, and what an unknown one ends with."""
     limits = Limits(max_batch_size=batch_size, max_key_concurrency=1, max_batch_queue_size=CALLERS)
-    with Batcher.start(Shop, policy=Immediate(), limits=limits) as batcher:
+    with Batcher.start(Shop, policy=Size(linger=0.2), limits=limits) as batcher:
         with ThreadPoolExecutor(CALLERS) as callers:
             answers = list(callers.map(lambda number: batcher.add("shop", number), range(ITEMS)))
         try:

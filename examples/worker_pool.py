@@ -14,17 +14,9 @@ WORKERS = 4
 
 
 class Queue(Producer):
-    """Emits the jobs that it is cast; holds them until all workers are there."""
+    """Emits the jobs that it is cast; holds them until it is told to hand them out."""
 
     demand = "accumulate"
-
-    def __init__(self, workers):
-        self.absent = workers
-
-    def handle_subscribe(self, side, options, subscription):
-        self.absent -= 1
-        if not self.absent:
-            self.set_demand("forward")
 
     def handle_demand(self, demand):
         return None
@@ -57,13 +49,16 @@ class Results(Consumer):
 
 topology = (
     Topology("worker_pool")
-    .stage("queue", Queue, args={"workers": WORKERS})
+    .stage("queue", Queue)
     .stage("worker", Worker, replicas=WORKERS, subscribe_to=["queue"])
     .stage("results", Results, subscribe_to=["worker"])
 )
 with topology.start() as run:
     run.cast("queue", list(range(60)))
     run.cast("queue", list(range(60, 100)))
+    while run.stats().stage("queue").asks_in < WORKERS:
+        time.sleep(0.01)  # until every worker wants one
+    run.set_demand("queue", "forward")
     done = run.drain(timeout=60).results["results"]
 
 print(f"{len(done)} jobs done by {len({worker for worker, _ in done.values()})} workers")

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-__all__ = ["Stopwatch", "looks", "waited_for_a_processor", "within"]
+__all__ = ["LOOK", "Stopwatch", "looks", "waited_for_a_processor", "within"]
 
 PAUSE = 0.002
 """Seconds between two looks of the witness."""

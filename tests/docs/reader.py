@@ -61,7 +61,7 @@ print(*named(sys.argv[-1]), sep="\\n")
 _SLEEP = """\
 time.sleep(float(sys.argv[1]))
 named("#1")
-time.sleep(0.3)
+time.sleep(0.1)
 """
 _DOCTEST = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -16,7 +17,7 @@ import psutil
 from actorflow import Run, SubscribeTo, SupervisorOptions, Topology
 from actorflow.supervision.events import ChildReady, ChildRestarting, SupervisorEvent
 from tests.end_to_end.stages import Collect, Numbers, Pass, Sleep
-from tests.stopwatch import looks
+from tests.stopwatch import LOOK, looks
 
 DEADLINE = 20.0
 """Seconds that a test waits at most for anything; a loaded machine is slow, not broken."""
@@ -61,11 +62,12 @@ class Events:
         ]
 
     def wait(self, kind: type[Found], stage: str | None = None, count: int = 1) -> list[Found]:
-        """Wait until there are so many events of a kind."""
-        with self._news:
-            enough = self._news.wait_for(lambda: len(self.of(kind, stage)) >= count, DEADLINE)
-        assert enough, f"waited in vain for {count} {kind.__name__} of {stage}: {self.seen}"
-        return self.of(kind, stage)
+        """Wait until there are so many events of a kind, as long as `wait_until` would."""
+        for _ in looks(DEADLINE):
+            with self._news:
+                if self._news.wait_for(lambda: len(self.of(kind, stage)) >= count, LOOK):
+                    return self.of(kind, stage)
+        raise AssertionError(f"waited in vain for {count} {kind.__name__} of {stage}: {self.seen}")
 
     def started(self, *stages: str, generation: int = 1) -> None:
         """Wait until each of these has started so many times."""
@@ -197,11 +199,14 @@ def start_python(*arguments: str, **options: Any) -> subprocess.Popen[str]:
 
 
 def finish(program: subprocess.Popen[str], seconds: float = DEADLINE) -> tuple[int, str, str]:
-    """Wait for a program's end; returns exit code, standard output and standard error."""
-    try:
-        output, errors = program.communicate(timeout=seconds)
-    except subprocess.TimeoutExpired:
-        program.kill()
-        output, errors = program.communicate()
-        raise AssertionError(f"still running after {seconds:g} s:\n{output}\n{errors}") from None
-    return program.returncode, output, errors
+    """Wait for a program's end; returns exit code, standard output and standard error.
+
+    A time in which the machine stands still does not count.
+    """
+    for _ in looks(seconds):
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            output, errors = program.communicate(timeout=LOOK)
+            return program.returncode, output, errors
+    program.kill()
+    output, errors = program.communicate()
+    raise AssertionError(f"still running after {seconds:g} s:\n{output}\n{errors}")

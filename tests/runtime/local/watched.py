@@ -17,7 +17,7 @@ from actorflow.runtime.local.runtime import LocalRuntime
 from actorflow.stage.behaviour import Consumer
 from actorflow.supervision.runtime import Exited, Observation, Received, Started
 from actorflow.supervision.specs import StageSpec
-from tests.stopwatch import looks
+from tests.stopwatch import LOOK, looks
 
 HERE = str(Path(__file__).parent)
 PATIENCE = 30.0
@@ -71,11 +71,15 @@ class Watched:
     def wait(
         self, condition: Callable[[list[Any]], Any], what: str, within: float = PATIENCE
     ) -> Any:
-        """Wait until the condition on everything seen holds; returns its value."""
-        with self._changed:
-            if not self._changed.wait_for(lambda: condition(self.seen), within):
-                pytest.fail(f"not within {within} s: {what}; seen {self.seen[-20:]}")
-            return condition(self.seen)
+        """Wait until the condition on everything seen holds; returns its value.
+
+        A time in which the machine stands still does not count.
+        """
+        for _ in looks(within):
+            with self._changed:
+                if self._changed.wait_for(lambda: condition(self.seen), LOOK):
+                    return condition(self.seen)
+        pytest.fail(f"not within {within} s: {what}; seen {self.seen[-20:]}")
 
     def spawn(self, child: Incarnation | None = None, **arguments: Any) -> Incarnation:
         child = child or stage()
