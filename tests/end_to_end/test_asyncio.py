@@ -32,7 +32,7 @@ from tests.end_to_end.stages import Numbers, Pass, Sink
 
 pytestmark = pytest.mark.processes
 
-LIMIT = 30.0
+LIMIT = 50.0
 ROUNDS = 50
 """How often the loop goes round while something is awaited."""
 

@@ -82,7 +82,7 @@ def test_a_stopped_sink_stops_the_source(demand: int | str, tmp_path: Path) -> N
             os.kill(sink, signal.SIGCONT)
         seen = how_many_in(journal)
         wait_until(lambda: how_many_in(journal) > seen + 1000, "events to flow again")
-        outcome = run.drain(timeout=10)
+        outcome = run.drain(timeout=50)
     assert outcome.status == "done"
     assert numbers_in(journal) == list(range(outcome.results["numbers"]))
 

@@ -191,7 +191,7 @@ def test_a_restarted_child_has_its_declared_subscriptions_again(tmp_path: Path) 
         seen = how_many_in(journal)
         run.restart_child("pass")
         wait_until(lambda: how_many_in(journal) > seen + 20, "events to flow again")
-        outcome = run.drain(timeout=10)
+        outcome = run.drain(timeout=50)
     assert outcome.status == "done"
     arrived = numbers_in(journal)
     assert set(arrived) == set(range(outcome.results["numbers"]))
@@ -278,7 +278,7 @@ def test_a_down_message_comes_after_everything_that_was_sent() -> None:
         run.monitor("talks", lambda down: seen.append(logged_by(events)))
         events.started("talks")
         run.cast("talks", "now")
-        run.outcome(20)
+        run.outcome(50)
     assert seen == [50]
 
 
@@ -327,7 +327,7 @@ def test_a_listener_that_raises_hurts_nobody(caplog: pytest.LogCaptureFixture) -
     topology = Topology("deaf").stage("numbers", Numbers, args={"limit": 100})
     topology = topology.stage("sink", Sink, subscribe_to=["numbers"])
     with topology.start(raises) as run:
-        assert run.wait(20) == {"numbers": 100}
+        assert run.wait(50) == {"numbers": 100}
     assert "nobody reads this" in caplog.text
 
 
@@ -356,7 +356,7 @@ def test_a_monitor_may_close_the_run() -> None:
     with run:
         run.monitor("sink", lambda down: run.close())
         kill(run, "sink")
-        assert run.outcome(10).status == "stopped"
+        assert run.outcome(50).status == "stopped"
 
 
 def test_a_killed_zygote_ends_the_run_and_everything(tmp_path: Path) -> None:
@@ -370,7 +370,7 @@ def test_a_killed_zygote_ends_the_run_and_everything(tmp_path: Path) -> None:
         stages = set(pids(run).values())
         os.kill(run._runtime.describe()["zygote"], signal.SIGKILL)
         with pytest.raises(Broken, match="the process that forks the stages"):
-            run.wait(20)
+            run.wait(50)
         wait_until(lambda: not alive(stages), "the stages to be gone", 1.0)
     # Each stage was found dead before it was known why, so a successor may have been ordered.
     assert got[-1].restarting is False

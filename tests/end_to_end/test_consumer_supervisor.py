@@ -104,7 +104,7 @@ def test_s088_each_event_has_a_child_and_each_result_flows_on(
 ) -> None:
     """Whatever lives how: every number comes out doubled, once."""
     with chain(template(run, kind), 30, max_demand=max_demand).start() as going:
-        results = going.wait(timeout=30)
+        results = going.wait(timeout=50)
     assert sorted(results["sink"]) == [2 * number for number in range(30)]
 
 
@@ -113,7 +113,7 @@ def test_s082_a_killed_child_is_run_again_and_costs_nobody_else(kind: str, tmp_p
     """One event in ten kills its process: each result is there, once."""
     of = template(children.kill_once, kind, str(tmp_path / "kills"))
     with chain(of, 100, max_demand=40, max_restarts=20).start() as run:
-        results = run.wait(timeout=30)
+        results = run.wait(timeout=50)
     assert sorted(results["sink"]) == [2 * number for number in range(100)]
 
 
@@ -122,7 +122,7 @@ def test_s082_a_temporary_child_that_is_killed_is_counted(kind: str, tmp_path: P
     """And not run again; those beside it, in the same worker's pipe, are."""
     of = template(children.kill_once, kind, str(tmp_path / "kills"), restart="temporary")
     with chain(of, 100, max_demand=100).start() as run:
-        results = run.wait(timeout=30)
+        results = run.wait(timeout=50)
     assert sorted(results["sink"]) == [2 * n for n in range(100) if n % 10 != 3]
 
 
@@ -130,7 +130,7 @@ def test_s082_a_killed_fork_server_costs_its_children_one_life(tmp_path: Path) -
     """Those that it had begun are run again, by another; each result is there, once."""
     of = template(children.kill_fork_server_once, "process", str(tmp_path / "kills"))
     with chain(of, 30, max_demand=4, max_restarts=100).start() as run:
-        results = run.wait(timeout=30)
+        results = run.wait(timeout=50)
     assert sorted(results["sink"]) == [2 * number for number in range(30)]
 
 
@@ -139,7 +139,7 @@ def test_s084_children_for_which_there_is_no_descriptor_are_started_later(tmp_pa
     """Their ends are seen, too, where none is left to wait on."""
     of = template(children.starve_fork_server, "process", str(tmp_path / "journal"))
     with chain(of, 8, max_demand=4, max_restarts=1000).start() as run:
-        results = run.wait(timeout=30)
+        results = run.wait(timeout=50)
     assert sorted(results["sink"]) == [2 * number for number in range(8)]
 
 
@@ -179,7 +179,7 @@ def test_b21_a_killed_supervisor_takes_its_children_along_and_no_event(
         wait_until(lambda: not alive(first), "the children to die")
         wait_until(lambda: len(lines(journal)) == 4, "both events to be begun again")
         gate.touch()
-        results = run.wait(timeout=30)
+        results = run.wait(timeout=50)
     assert sorted(results["sink"]) == [0, 1]
 
 
@@ -257,7 +257,7 @@ def test_large_events_and_results_pass_each_other(kind: str) -> None:
     with run:
         run.cast("source", events)
         wait_until(lambda: run.stats().stage("sink").events_in == 24, "all results")
-        outcome = run.drain(timeout=20)
+        outcome = run.drain(timeout=50)
     assert outcome.results["sink"] == [500_000] * 24
 
 
@@ -278,7 +278,7 @@ def test_a_result_that_cannot_travel_is_a_bad_end(kind: str) -> None:
 def test_a_child_has_nothing_of_its_stage(kind: str) -> None:
     """No link, no control socket, no poller: what it says its end on, and a worker's tasks."""
     with chain(template(children.open_descriptors, kind), 4).start() as run:
-        results = run.wait(timeout=30)
+        results = run.wait(timeout=50)
     allowed = ["/memfd"] if kind == "process" else ["pipe", "pipe"]
     assert [sorted(found) for found in results["sink"]] == [allowed] * 4
 

@@ -21,7 +21,7 @@ TEMPORARY = SubscriptionOptions(max_demand=10, cancel="temporary")
 def cycle(run: Run, times: int) -> None:
     """Subscribe and cancel so many times, each time to the end."""
     for _ in range(times):
-        run.cancel(run.subscribe("sink", to="source", options=TEMPORARY, timeout=20))
+        run.cancel(run.subscribe("sink", to="source", options=TEMPORARY, timeout=50))
 
 
 def settled(run: Run) -> bool:

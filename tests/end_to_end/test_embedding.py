@@ -60,23 +60,23 @@ def test_two_runs_in_one_program_do_not_know_of_each_other(tmp_path: Path) -> No
             wait_until(lambda journal=journal: how_many_in(journal) > 20, "events to flow")
         kill(first, "sink")
         events[0].restarted("sink")
-        assert first.drain(timeout=10).status == "done"
+        assert first.drain(timeout=50).status == "done"
         assert not second.over
         seen = how_many_in(journals[1])
         wait_until(lambda: how_many_in(journals[1]) > seen + 20, "the other to go on")
         assert second.stats().stage("sink").restarts == 0
-        outcome = second.drain(timeout=10)
+        outcome = second.drain(timeout=50)
     assert numbers_in(journals[1]) == list(range(outcome.results["numbers"]))
 
 
 def test_twenty_runs_leave_no_descriptor_and_no_process() -> None:
     """The host has as many descriptors and children after twenty runs as before."""
     with counting().start() as run:
-        run.wait(20)
+        run.wait(50)
     before = descriptors(), descendants()
     for _ in range(20):
         with counting().start() as run:
-            assert run.wait(20)["count"]["events"] == 100
+            assert run.wait(50)["count"]["events"] == 100
     assert (descriptors(), descendants()) == before
 
 
@@ -174,7 +174,7 @@ SCRIPT = """
             .stage("total", Total, args={"limit": LIMIT}, subscribe_to=["odd"])
         )
         with topology.start(lambda event: None) as run:
-            result = run.wait(20)["total"]
+            result = run.wait(50)["total"]
             print(type(result) is Reading, result.value)
 """
 
@@ -239,6 +239,6 @@ def test_a_process_is_named_after_its_stage() -> None:
     """What `ps` and `top` show says which stage it is."""
     topology = Topology("named").stage("named", Named).stage("sink", Sink, subscribe_to=["named"])
     with topology.start() as run:
-        title, _, name, index = run.wait(20)["named"]
+        title, _, name, index = run.wait(50)["named"]
     assert (name, index) == ("named", 0)
     assert "named/0" in title

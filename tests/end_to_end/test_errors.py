@@ -50,7 +50,7 @@ def failing(where: str, what: str = "plain", restarts: int = 0) -> Topology:
 def error_of(topology: Topology) -> tuple[BaseException, str]:
     """The exception that a run ends with, and how Python prints it."""
     with topology.start(Events()) as run, pytest.raises(BaseException) as caught:  # noqa: PT011
-        run.wait(20)
+        run.wait(50)
     return caught.value, "".join(traceback.format_exception(caught.value))
 
 
@@ -70,7 +70,7 @@ def test_a_failing_stage_is_started_again_before_the_run_ends() -> None:
     """A stage that goes on failing is restarted as often as is bearable, then its error shows."""
     events = Events()
     with failing("handle_demand", restarts=2).start(events) as run:
-        outcome = run.outcome(20)
+        outcome = run.outcome(50)
     assert outcome.status == "failed"
     assert type(outcome.error) is IntensityExceeded
     assert "max_restarts=2" in str(outcome.error)
@@ -84,7 +84,7 @@ def test_a_start_that_fails_is_not_tried_again() -> None:
     """What cannot even start ends the run at once, however many restarts are bearable."""
     events = Events()
     with failing("on_start", restarts=3).start(events) as run:
-        assert type(run.outcome(20).error) is ValueError
+        assert type(run.outcome(50).error) is ValueError
     assert len(events.of(ChildEnded, "fails")) == 1
 
 
@@ -202,6 +202,6 @@ def test_an_event_whose_batch_failed_is_delivered_again(tmp_path: Path) -> None:
     )
     events = Events()
     with topology.start(events) as run:
-        run.wait(20)
+        run.wait(50)
     assert sorted(set(map(int, journal.read_text().split()))) == list(range(300))
     assert [end.normal for end in events.of(ChildEnded, "fails")] == [False, True]

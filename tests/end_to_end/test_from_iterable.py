@@ -20,7 +20,7 @@ from tests.end_to_end.stages import Collect, Count, Pass
 
 pytestmark = pytest.mark.processes
 
-LIMIT = 30.0
+LIMIT = 50.0
 
 
 def collecting(iterable: Any, journal: Path, cancel: str = "permanent", **options: Any) -> Topology:

@@ -22,7 +22,7 @@ from tests.stopwatch import within
 
 pytestmark = pytest.mark.processes
 
-LIMIT = 30.0
+LIMIT = 50.0
 
 
 def passing(source: Any) -> Topology:

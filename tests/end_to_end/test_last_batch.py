@@ -39,14 +39,14 @@ def pair(
 def test_s115_the_last_batch_arrives(delivery: str) -> None:
     """Emitting and finishing in one callback hands all of it over."""
     with pair(Once, delivery, 10_000, count=10_000).start() as run:
-        assert run.wait(20)["sink"]["events"] == 10_000
+        assert run.wait(50)["sink"]["events"] == 10_000
 
 
 @BOTH
 def test_a_last_batch_larger_than_the_pipe_arrives(delivery: str) -> None:
     """So does one of 16 MB, which no pipe holds."""
     with pair(Once, delivery, 16, count=16, size=1 << 20).start() as run:
-        assert run.wait(20)["sink"] == {"events": 16, "bytes": 16 << 20}
+        assert run.wait(50)["sink"] == {"events": 16, "bytes": 16 << 20}
 
 
 @BOTH
@@ -57,7 +57,7 @@ def test_a_slow_consumer_gets_the_last_batch(delivery: str) -> None:
     """
     topology = pair(Impatient, delivery, 2, count=3, size=4 << 20, seconds=0.3)
     with topology.start() as run:
-        assert run.wait(20)["sink"] == {"events": 3, "bytes": 12 << 20}
+        assert run.wait(50)["sink"] == {"events": 3, "bytes": 12 << 20}
 
 
 @BOTH
@@ -77,7 +77,7 @@ def test_the_last_batch_goes_through_a_chain(delivery: str, tmp_path: Path) -> N
         )
     )
     with topology.start() as run:
-        assert run.wait(20)["sink"] == 5000
+        assert run.wait(50)["sink"] == 5000
     assert numbers_in(journal) == list(range(5000))
 
 
@@ -97,5 +97,5 @@ def test_every_consumer_gets_its_share(delivery: str, tmp_path: Path) -> None:
         )
     )
     with topology.start() as run:
-        assert sum(run.wait(20)["sink"]) == 1000
+        assert sum(run.wait(50)["sink"]) == 1000
     assert sorted(numbers_in(journal)) == list(range(1000))

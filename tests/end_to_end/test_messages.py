@@ -32,7 +32,7 @@ def test_a_call_returns_what_the_stage_answered() -> None:
     run, _ = start()
     with run:
         for value in (1, "text", None, (1, 2), {"a": [1]}, {3}, 1 << 80, b"x" * 300_000, Answers):
-            assert run.call("answers", value, timeout=20) == value
+            assert run.call("answers", value, timeout=50) == value
         assert run.call("answers/0", "later") == "at last"
 
 
@@ -43,7 +43,7 @@ def test_casts_and_infos_arrive_in_order() -> None:
         for number in range(100):
             run.cast("answers", number)
         run.info("answers", "told")
-        assert run.call("answers", "told", timeout=20) == [*range(100), "told"]
+        assert run.call("answers", "told", timeout=50) == [*range(100), "told"]
 
 
 def test_a_call_that_raises_has_the_original_exception_as_its_cause() -> None:
@@ -51,7 +51,7 @@ def test_a_call_that_raises_has_the_original_exception_as_its_cause() -> None:
     run, events = start()
     with run:
         with pytest.raises(CallError, match=r"answers/0 raised in the call: KeyError") as caught:
-            run.call("answers", "raise", timeout=20)
+            run.call("answers", "raise", timeout=50)
         cause = caught.value.__cause__
         assert type(cause) is KeyError
         assert cause.args == ("nothing of that name",)
@@ -65,7 +65,7 @@ def test_a_call_without_an_answer_times_out(tmp_path: Path) -> None:
     """After its time a call fails, whether the stage is busy or never answers; both live on."""
     run, _ = start()
     with run:
-        run.call("answers", "up", timeout=20)
+        run.call("answers", "up", timeout=50)
         with within(5):
             with pytest.raises(CallTimeout, match=r"no answer within 0.1 s"):
                 run.call("answers", "never", timeout=0.1)
@@ -81,7 +81,7 @@ def test_a_call_to_a_stage_that_ends_fails_at_once(how: str) -> None:
     """Whoever waits for an answer does not wait for its time-out when there will be none."""
     run, _ = start(shutdown=0.2)
     with run, ThreadPoolExecutor() as pool:
-        run.call("answers", "up", timeout=20)
+        run.call("answers", "up", timeout=50)
         with within(10):
             request = "exit" if how == "exit" else ["sleep", 10.0]
             answer = pool.submit(run.call, "answers", request, 30)
@@ -92,7 +92,7 @@ def test_a_call_to_a_stage_that_ends_fails_at_once(how: str) -> None:
                 run.terminate_child("answers")
             elif how == "stop":
                 run.stop()
-            error = answer.exception(20)
+            error = answer.exception(50)
         assert isinstance(error, StageDown)
         assert "answers/0 ended before it replied" in str(error)
 
@@ -101,12 +101,12 @@ def test_a_call_that_is_under_way_when_the_run_is_closed_fails_at_once() -> None
     """Closing does not leave anybody waiting."""
     run, _ = start()
     with ThreadPoolExecutor() as pool:
-        run.call("answers", "up", timeout=20)
+        run.call("answers", "up", timeout=50)
         answer = pool.submit(run.call, "answers", "never", 30)
         wait_until(lambda: run.stats().stage("answers"), "a turn of the supervisor")
         with within(5):
             run.close()
-            error = answer.exception(20)
+            error = answer.exception(50)
         assert isinstance(error, Closed | StageDown)
 
 
@@ -120,7 +120,7 @@ def test_a_name_that_is_wrong_is_answered_with_the_nearest() -> None:
             run.call("answers", 1)
         with pytest.raises(NoSuchStage, match="no stage 'answers/2'; did you mean 'answers/"):
             run.cast("answers/2", 1)
-        assert run.call("answers/1", "here", timeout=20) == "here"
+        assert run.call("answers/1", "here", timeout=50) == "here"
 
 
 def test_a_request_that_cannot_be_sent_is_told_where_it_was_passed() -> None:
@@ -130,14 +130,14 @@ def test_a_request_that_cannot_be_sent_is_told_where_it_was_passed() -> None:
         for send in (run.call, run.cast, run.info):
             with pytest.raises(TypeError, match=r"a _thread.lock cannot be sent"):
                 send("answers", threading.Lock())
-        assert run.call("answers", "told", timeout=20) == []
+        assert run.call("answers", "told", timeout=50) == []
 
 
 def test_an_answer_that_cannot_be_sent_is_an_error_of_the_stage() -> None:
     """The caller learns why there is no answer."""
     run, _ = start()
     with run, pytest.raises(CallError, match=r"a _thread.lock cannot be sent") as caught:
-        run.call("answers", "unsendable", timeout=20)
+        run.call("answers", "unsendable", timeout=50)
     assert isinstance(caught.value.__cause__, TypeError)
 
 
@@ -145,7 +145,7 @@ def test_nothing_can_be_asked_of_a_run_that_is_over() -> None:
     """Every operation fails with `Closed`; what can still be read can be read."""
     run, _ = start()
     with run:
-        run.call("answers", "up", timeout=20)
+        run.call("answers", "up", timeout=50)
     assert run.over
     for operation in (
         lambda: run.call("answers", 1),

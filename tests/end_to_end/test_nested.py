@@ -87,7 +87,7 @@ def test_a_part_falls_and_events_flow_again(
         wait_until(lambda: how_many_in(journal) > seen + 50, "events to flow again")
         fallen = [row.restarts for row in run.which_supervisors()]
         assert fallen == [0, int(not limit)]
-        outcome = run.drain(timeout=20)
+        outcome = run.drain(timeout=50)
     assert outcome.status == "done"
     if outer != "one_for_all":
         assert set(range(outcome.results["a"])) <= set(numbers_in(journal))
@@ -104,7 +104,7 @@ def test_the_root_cause_of_a_fall_through_three_supervisors(tmp_path: Path) -> N
     with topology.start(events) as run:
         events.started(*"abcd")
         victim = kill(run, "c")
-        outcome = run.outcome(20)
+        outcome = run.outcome(50)
         with pytest.raises(StageKilled, match=f"process {victim}, signal SIGKILL"):
             run.wait(0)
     assert isinstance(outcome.error, IntensityExceeded)
@@ -184,7 +184,7 @@ def test_infinity_waits_as_long_as_it_takes(tmp_path: Path) -> None:
         wait_until(lambda: states(run)["waits/0"] == "stopping", "the stop")
         assert alive({pid})
         gate.touch()
-        stopping.join(20)
+        stopping.join(50)
         assert run.outcome(1).status == "stopped"
     (end,) = events.of(ChildEnded, "waits")
     assert (end.reason, end.normal) == ("shutdown", True)
@@ -207,7 +207,7 @@ def test_a_file_with_supervisors_runs(tmp_path: Path) -> None:
         events.started("endless", "pass", "collect", generation=2)
         assert len(events.of(ChildReady, "brief")) == 1
         run.cast("brief", "enough")
-        assert run.outcome(20).status == "done"
+        assert run.outcome(50).status == "done"
     assert [(e.supervisor, e.reason) for e in events.of(SupervisorEnded)][-1] == ("", "shutdown")
 
 

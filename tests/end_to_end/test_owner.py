@@ -28,7 +28,7 @@ from tests.end_to_end.stages_of_lives import Noted
 
 pytestmark = pytest.mark.processes
 
-LIMIT = 30.0
+LIMIT = 50.0
 
 
 @pytest.fixture(autouse=True)

@@ -86,7 +86,7 @@ def test_a03_notifications_and_a05_unknown_pairs_of_a_running_program(tmp_path: 
     with topology.start() as run:
         for number in range(5):
             run.notify("broker", number)
-            run.sync_notify("broker", 100 + number, timeout=20)
+            run.sync_notify("broker", 100 + number, timeout=50)
         wait_until(lambda: how_many_in(path) == 10, "ten notifications")
         assert numbers_in(path) == [0, 100, 1, 101, 2, 102, 3, 103, 4, 104]
         with pytest.raises(Refused, match="unknown_subscription"):

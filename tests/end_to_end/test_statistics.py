@@ -69,7 +69,7 @@ def test_a18_edges_are_read_while_a_process_is_stopped(tmp_path: Path) -> None:
             assert at_rest.events_sent == at_rest.events_received + at_rest.in_flight
         finally:
             os.kill(pid, signal.SIGCONT)
-        run.drain(timeout=20)
+        run.drain(timeout=50)
         edge = run.stats().edge("numbers", "sink")
         assert edge.events_sent == edge.events_received == run.stats().stage("sink").events_in
         assert (edge.in_flight, edge.undelivered, edge.state) == (0, 0, "over")
@@ -101,7 +101,7 @@ def test_a18_edges_add_up_over_a_kill(tmp_path: Path) -> None:
         events.restarted("pass")
         seen = received(run, "numbers", "pass")
         wait_until(lambda: received(run, "numbers", "pass") > seen + 50, "more")
-        run.drain(timeout=20)
+        run.drain(timeout=50)
         statistics = run.stats()
     for edge in statistics.edges:
         assert edge.subscriptions == 2
@@ -129,6 +129,6 @@ def test_a18_links_need_not_be_counted(tmp_path: Path) -> None:
     plan = topology.plan()
     runtime = LocalRuntime(import_paths=plan.import_paths, preload=plan.preload, count_links=False)
     with Run(plan, runtime) as run:
-        run.wait(timeout=20)
+        run.wait(timeout=50)
         assert run.stats().edges == ()
         assert run.stats().stage("sink").events_in == 100

@@ -53,7 +53,7 @@ def test_the_strategy_decides_who_is_started_again(
         wait_until(lambda: how_many_in(journal) > seen + 50, "events to flow again")
         restarts = {stage.stage[0]: stage.restarts for stage in run.stats().stages}
         assert restarts == {stage: int(stage in expected) for stage in "abcd"}
-        outcome = run.drain(timeout=10)
+        outcome = run.drain(timeout=50)
     assert outcome.status == "done"
     # As no source has positions, the sink's file covers what the source's last life emitted.
     assert set(range(outcome.results["a"])) <= set(numbers_in(journal))
@@ -89,7 +89,7 @@ def test_a_permanent_stage_is_started_again_after_an_orderly_end() -> None:
         topology.start(events) as run,
         pytest.raises(IntensityExceeded, match=r"max_restarts=2 .*last ended with 'normal'"),
     ):
-        run.wait(20)
+        run.wait(50)
     assert [end.reason for end in events.of(ChildEnded, "brief")] == ["normal"] * 3
 
 
@@ -110,7 +110,7 @@ def test_a_transient_stage_that_is_killed_while_others_are_done_comes_back(tmp_p
         kill(run, "sink")
         events.restarted("sink")
         gate.touch()
-        assert run.outcome(20).status == "done"
+        assert run.outcome(50).status == "done"
 
 
 def test_a_stage_that_hangs_in_its_start_fails_within_its_time(tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ def test_a_stage_that_hangs_in_its_start_fails_within_its_time(tmp_path: Path) -
     )
     with topology.start(events) as run:
         with pytest.raises(StartFailed, match=r"hangs/0 .*start_within=0\.3") as caught:
-            run.wait(20)
+            run.wait(50)
         (end,) = events.of(ChildEnded, "hangs")
         assert not alive({end.pid})
     assert isinstance(caught.value.__cause__, StageKilled)

@@ -34,7 +34,7 @@ from tests.end_to_end.stages import Numbers, Pass, Sink
 
 pytestmark = pytest.mark.processes
 
-LIMIT = 30.0
+LIMIT = 50.0
 
 
 def endless() -> Topology:

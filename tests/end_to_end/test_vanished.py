@@ -45,7 +45,7 @@ def test_s114_b21_a_consumer_killed_in_the_middle_of_a_batch(delivery: str, tmp_
     with topology.start(events) as run:
         wait_until(mark.exists, "the batch")
         kill(run, "sink")
-        run.wait(timeout=20)
+        run.wait(timeout=50)
         source, sink = run.stats().stage("numbers"), run.stats().stage("sink")
     taken = numbers_in(journal)
     if delivery == "at_least_once":
