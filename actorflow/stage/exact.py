@@ -21,6 +21,7 @@ from actorflow.protocol.identity import Incarnation
 from actorflow.records import dataclass
 from actorflow.stage import producing, subscribers
 from actorflow.stage.children import ChildKind, ChildRuntime, Observer
+from actorflow.stage.claim import Claim
 from actorflow.stage.companions import CompanionObserver, CompanionRuntime
 from actorflow.stage.counters import Counter
 from actorflow.stage.keeping import Outputs
@@ -174,7 +175,7 @@ class ExactProducingHalf(ProducingHalf):
 
     # --- subscriptions ----------------------------------------------------------------------------
 
-    def new_store(self, claim: subscribers.Claim) -> EdgeStore:
+    def new_store(self, claim: Claim) -> EdgeStore:
         """The store of a subscription: its edge's, from where the consumer's snapshots reach.
 
         Raises:

@@ -29,6 +29,7 @@ from actorflow.records import dataclass
 from actorflow.stage import subscribers
 from actorflow.stage.behaviour import Subscription
 from actorflow.stage.buffer import Buffer
+from actorflow.stage.claim import Claim
 from actorflow.stage.counters import Counter
 from actorflow.stage.keeping import Outputs
 from actorflow.stage.outgoing import (
@@ -142,7 +143,7 @@ class ProducingHalf:
 
     # --- what `exactly_once` does otherwise -------------------------------------------------------
 
-    def new_store(self, claim: subscribers.Claim) -> Unfinished:
+    def new_store(self, claim: Claim) -> Unfinished:
         """What is unfinished of a new subscription: nothing.
 
         Raises:

@@ -6,19 +6,19 @@ successor or, when the supervisor's verdict is that none will come, to the other
 
 from __future__ import annotations
 
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from actorflow.errors import CannotServe, OptionError, ProtocolError, Refused
+from actorflow.errors import CannotServe, ProtocolError, Refused
 from actorflow.protocol.control import Established, encode_control
-from actorflow.protocol.demand import SubscriptionOptions
 from actorflow.protocol.identity import Incarnation
-from actorflow.protocol.messages import VERSION, Subscribe, Unsubscribe
+from actorflow.protocol.messages import Subscribe, Unsubscribe
 from actorflow.protocol.reasons import DONE, NOT_REPLACED
 from actorflow.protocol.wire import encode, route_prefix
 from actorflow.records import dataclass
 from actorflow.stage.behaviour import Subscription
+from actorflow.stage.claim import Claim, read_options
 from actorflow.stage.counters import Counter
 from actorflow.stage.link_counters import LinkCounter
 from actorflow.stage.outgoing import Outgoing, OutgoingState, Replaces
@@ -27,7 +27,7 @@ from actorflow.stage.work import CONTROL_LINK, Port
 if TYPE_CHECKING:
     from actorflow.stage.producing import ProducingHalf
 
-__all__ = ["Claim", "Owner", "Subscribers"]
+__all__ = ["Owner", "Subscribers"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,36 +45,6 @@ class Owner:
     cancelled: Callable[[Any, Subscription], None]
     lost: Callable[[int, Subscription], None]
     progressed: Callable[[], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """What a consumer says of itself when it subscribes, beside its user's options.
-
-    Args:
-        peer: the consumer.
-        durable: whether it takes any.
-        wants_last: whether it is to be told when nothing more is emitted.
-        edge: the subscription's name over restarts, as the consumer gave it.
-        resume: how many of that edge's events its last snapshot reflects, as the consumer gave it.
-    """
-
-    peer: Incarnation
-    durable: bool
-    wants_last: bool = False
-    edge: Any = None
-    resume: Any = None
-
-    @classmethod
-    def taken_from(cls, options: dict[str, Any], peer: Incarnation) -> Claim:
-        """Take them out of the options of a subscribe message."""
-        return cls(
-            peer,
-            durable=options.pop("durable", False) is True,
-            wants_last=options.pop("wants_last", False) is True,
-            edge=options.pop("edge", None),
-            resume=options.pop("resume", None),
-        )
 
 
 class Subscribers:
@@ -132,7 +102,7 @@ class Subscribers:
         options = dict(message.options)
         claim = Claim.taken_from(options, peer)
         try:
-            wanted = _read(options)
+            wanted = read_options(options)
             store = self._half.new_store(claim)
         except ProtocolError as error:
             if replaces is not None:
@@ -436,19 +406,3 @@ class Subscribers:
     def _forget(self, ref: int) -> None:
         self._outgoing.forget(ref)
         self._dispatcher.forget(ref)
-
-
-def _read(options: MutableMapping[str, Any]) -> SubscriptionOptions:
-    """A subscription's options from the wire; the version is taken out of them.
-
-    Raises:
-        ProtocolError: they break a rule.
-    """
-    version = options.pop("version", VERSION)
-    if version != VERSION:
-        detail = f"this stage speaks version {VERSION}, got {version!r}"
-        raise ProtocolError("unsupported_version", detail)
-    try:
-        return SubscriptionOptions.from_wire(options)
-    except OptionError as error:
-        raise ProtocolError("bad_option", str(error)) from error
