@@ -52,8 +52,9 @@ class StageStatistics:
         restarts: how often it was restarted.
         started: when its present life began, in seconds after the start of the run; 0 before.
         protocol_errors: messages refused.
-        messages_dropped: messages that were never written, as their reader was gone: its events
-            are delivered again or counted as `lost`, by the delivery mode.
+        messages_dropped: messages that were never written, as their reader was gone, or did not
+            read while a stage that had failed could wait: their events are delivered again or
+            counted as `lost`, by the delivery mode.
         log_dropped: log lines dropped because the host did not keep up.
 
     Example:

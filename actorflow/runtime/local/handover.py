@@ -58,6 +58,9 @@ def hand_over(
         left = None if deadline is None else deadline - time.monotonic()
         if (left is not None and left <= 0) or not wait(full, left):
             break
+    for pipe in full:
+        # The process ends, and what is queued with it: that is counted, too.
+        pipe.close_writer()
     return sum(pipe.dropped for pipe in pipes)
 
 
