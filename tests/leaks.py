@@ -197,16 +197,21 @@ def _new_processes(before: Census) -> list[psutil.Process]:
 def describe(process: psutil.Process) -> str:
     """A process's pid, parent, state and command line, as far as they can still be read."""
     try:
+        return _described(process)
+    except psutil.NoSuchProcess:
+        return f"{process.pid}, gone meanwhile"
+    except psutil.Error as error:
+        return f"{process.pid}: {error}"
+
+
+def _described(process: psutil.Process) -> str:
+    try:
         with process.oneshot():
             words = process.cmdline() or [f"({process.name()})"]
             command = " ".join(" ".join(words).split())
             return f"{process.pid} of {process.ppid()}, {process.status()}: {command[:200]}"
     except psutil.ZombieProcess as error:  # has a name and a parent still, but no command line
         return f"{process.pid} of {error.ppid or process.ppid()}, zombie: ({error.name})"
-    except psutil.NoSuchProcess:
-        return f"{process.pid}, gone meanwhile"
-    except psutil.Error as error:
-        return f"{process.pid}: {error}"
 
 
 def _lives(process: psutil.Process) -> bool:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests import leaks
@@ -72,6 +73,20 @@ def test_a_zombie_is_named() -> None:
         (line,) = left_of("process", before)
         assert line.startswith(f"process {child.pid} of {os.getpid()}, zombie: ")
     assert left_behind(before) == []
+
+
+def test_a_zombie_that_is_reaped_while_it_is_named_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its parent may do so at any moment."""
+    with sleeper() as child:
+        process = psutil.Process(child.pid)
+
+        def reaped_behind_this() -> list[str]:
+            child.kill()
+            child.wait()
+            raise psutil.ZombieProcess(child.pid)
+
+        monkeypatch.setattr(process, "cmdline", reaped_behind_this)
+        assert leaks.describe(process) == f"{child.pid}, gone meanwhile"
 
 
 def test_a_child_that_ends_within_the_moment_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
