@@ -67,12 +67,10 @@ SUPERVISION = "supervision's goals"
 PIPES = "three bare processes, the same batches over pipes with the same window"
 
 BOTH_CORES_FULL = (
-    "where a core is idle, looking for messages instead of sleeping makes up for the work of "
-    "the stage machine, but at a max_demand of 10 000 two cores are full: for a batch of 5000 "
-    "the process in the middle takes 307 to 330 µs of processor time, where that on bare "
-    "pipes takes 270; 14 µs are the compiled machine and loop, 9 "
-    "are spent to see that a pickle refers to nothing in __main__, 8 to free events that were "
-    "kept until they were acknowledged and are no longer in the cache"
+    "three processes share two cores: for a batch of 5000 the one in the middle takes as much "
+    "processor time as that on bare pipes (271 to 292 µs to 258 to 290), and what is left is how "
+    "long it waits for a processor: 13 to 21 µs a batch on bare pipes, 37 to 57 here with Linux's "
+    "usual policy, which is why a stage's own is another (scheduling: batch)"
 )
 """Why batches of five thousand are not as fast as on bare pipes."""
 
@@ -154,12 +152,11 @@ TARGETS: tuple[Target, ...] = (
         benchmark="spawn",
         source=DESIGN,
         reason=(
-            "fork server and children alone start 0.74 of the bare one's (646 to 479 microseconds a"
-            " child): a child takes 121 page faults where the bare one takes 87, the fork server 63"
-            " between two forks (46), for a group of its own, the parent-death signal, event and"
-            " result pickled, streams flushed, its end watched; the stage that takes events and"
-            " passes results on takes 200 microseconds of processor time on a busy machine, source"
-            " and sink 140 (30)"
+            "on two cores that are full, fork server and child take 1,200 µs of processor time,"
+            " where the bare ones take 970: a child has 114 page faults for 93, a group of its own,"
+            " the parent-death signal, event and result pickled, streams flushed, its end watched;"
+            " the stage that takes events and passes results on takes 115 µs a child, source and"
+            " sink 80; that makes 0.70"
         ),
     ),
     Target(
@@ -172,8 +169,7 @@ TARGETS: tuple[Target, ...] = (
         reason=(
             "two cores have 1.22 to 1.35 s of work where one process has 0.96 to 1.00: to count "
             "takes as long in two processes as in one; to send 56 maps of 3 100 words 0.08 s, to "
-            "read and merge them 0.17 s; and the result is kept in snapshots, which may take a "
-            "twentieth of the time of the process that merges"
+            "read and merge them 0.17 s; and the end waits for the last snapshot, 0.02 s"
         ),
     ),
     Target(

@@ -23,6 +23,9 @@ from actorflow.runtime.local.fork_server import (
     order_signal,
     order_start,
 )
+from tests.simulation.breaks import INTERPRETED_ONLY
+
+pytestmark = INTERPRETED_ONLY
 
 NO_PROCESS = b"no process"
 """The arguments of a child that cannot be forked."""
