@@ -16,9 +16,6 @@ from tests import evidence
 from tests.leaks import MARK, Census, end_processes, left_behind, new_mark
 from tests.seeds import THOROUGH, examples
 
-PARTS = 12
-"""Parts of a test's time. One in which the machine stands still is a part, however long it was."""
-
 THOROUGH_TIMEOUT = 900
 """Seconds for a test that tries everything; the usual limit is in pyproject.toml."""
 
@@ -55,27 +52,17 @@ def pytest_timeout_set_timer(item: pytest.Item, settings: Any) -> Generator[None
 
     pytest-timeout raises from its signal handler, and the test's own clean-up then ends the
     processes; so the picture is taken before that handler runs.
-
-    The time is told in `PARTS`, as a machine may stand still for longer than a test may take.
     """
     result = yield
     handler = signal.getsignal(signal.SIGALRM)
     if settings.method == "signal" and callable(handler):
-        passed = 0
 
-        def part_is_over(number: int, frame: FrameType | None) -> None:
-            nonlocal passed
+        def take_picture(number: int, frame: FrameType | None) -> None:
             __tracebackhide__ = True
-            passed += 1
-            if passed < PARTS:
-                return
-            signal.setitimer(signal.ITIMER_REAL, 0)
             item.add_report_section("call", "processes", evidence.processes())
             handler(number, frame)
 
-        signal.signal(signal.SIGALRM, part_is_over)
-        part = settings.timeout / PARTS
-        signal.setitimer(signal.ITIMER_REAL, part, part)
+        signal.signal(signal.SIGALRM, take_picture)
     return result
 
 

@@ -255,21 +255,15 @@ def test_a_test_that_times_out_shows_its_processes(pytester: pytest.Pytester) ->
         pytester,
         """
         import signal, subprocess
-        from tests.conftest import PARTS
 
         def test_hangs():
             with subprocess.Popen(["sleep", "612"]) as child:
                 try:
-                    for _ in range(PARTS):
-                        signal.raise_signal(signal.SIGALRM)  # as if its time were up
+                    signal.raise_signal(signal.SIGALRM)  # as if its time were up
                 finally:
                     child.kill()
-
-        def test_comes_to_its_end():
-            for _ in range(PARTS - 1):
-                signal.raise_signal(signal.SIGALRM)  # the machine may have stood still each time
         """,
         "--timeout=600",
     )
-    result.assert_outcomes(failed=1, passed=1)
+    result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["*- Captured processes *-*", "* of *: sleep 612"])
