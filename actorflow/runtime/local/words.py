@@ -75,7 +75,9 @@ class Words:
             raise OSError("the descriptor leads somewhere else by now")
         rest = memoryview(data)
         while rest:
-            rest = rest[os.write(self._descriptor, rest) :]
+            # Apart: mypyc evaluates a call within a slice twice, see tests/test_compiled.py.
+            written = os.write(self._descriptor, rest)
+            rest = rest[written:]
 
 
 def _identity(descriptor: int) -> tuple[int, int]:
