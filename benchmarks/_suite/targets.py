@@ -131,6 +131,10 @@ TARGETS: tuple[Target, ...] = (
         at_least=0.95,
         benchmark="delivery",
         source=DESIGN,
+        reason=(
+            "rounds of one run are up to 15 percent apart: 0.90 to 0.91 with 3 and 9 rounds, 0.96, "
+            "0.97 and 1.00 with 7, 9 and 15 on the same day"
+        ),
     ),
     Target(
         key="scoreboard",
