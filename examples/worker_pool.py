@@ -8,15 +8,13 @@ a worker with long jobs gets few of them. What nobody has asked for waits in the
 
 import time
 
-from actorflow import Consumer, Producer, ProducerConsumer, Topology
+from actorflow import Consumer, Producer, ProducerConsumer, SubscribeTo, Topology
 
 WORKERS = 4
 
 
 class Queue(Producer):
-    """Emits the jobs that it is cast; holds them until it is told to hand them out."""
-
-    demand = "accumulate"
+    """Emits the jobs that it is cast."""
 
     def handle_demand(self, demand):
         return None
@@ -50,16 +48,13 @@ class Results(Consumer):
 topology = (
     Topology("worker_pool")
     .stage("queue", Queue)
-    .stage("worker", Worker, replicas=WORKERS, subscribe_to=["queue"])
+    .stage("worker", Worker, replicas=WORKERS, subscribe_to=[SubscribeTo("queue", max_demand=4)])
     .stage("results", Results, subscribe_to=["worker"])
 )
 with topology.start() as run:
     run.cast("queue", list(range(60)))
     run.cast("queue", list(range(60, 100)))
-    while run.stats().stage("queue").asks_in < WORKERS:
-        time.sleep(0.01)  # until every worker wants one
-    run.set_demand("queue", "forward")
     done = run.drain(timeout=60).results["results"]
 
-print(f"{len(done)} jobs done by {len({worker for worker, _ in done.values()})} workers")
+print(f"{len(done)} jobs done, each by one of {WORKERS} workers")
 print("the sum of their results:", sum(result for _, result in done.values()))
